@@ -1,0 +1,1 @@
+"""Airlock backend that echoes."""

@@ -1,0 +1,47 @@
+"""A backend that runs nothing: it echoes the code, or asks a model what the code says."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from airlock import Backend, BackendSettings, LLMError, LLMRequest, Outcome, Pool
+
+if TYPE_CHECKING:
+    from airlock import Job, Session
+
+ASK = "# mock: ask "
+"""Code that begins with this is a question: the rest of its first line is put to the model."""
+
+
+class MockBackend(Backend[BackendSettings]):
+    """Completes at once with `{"echo": code}`, and with the code as stdout.
+
+    Code of which the first line is `# mock: ask PROMPT` pauses for an LLM answer instead; the answer becomes the
+    result, `{"echo": code, "answer": answer}`.
+    """
+
+    type = "mock"
+    runs_code = False
+    isolation = "runs no code"
+    _replicas = 0
+
+    async def scale(self, replicas: int) -> None:
+        """Remember how many workers were asked for."""
+        self._replicas = replicas
+
+    def pool(self) -> Pool:
+        """Return that many idle workers: an echo is never busy."""
+        return Pool(replicas=self._replicas, idle=self._replicas)
+
+    async def execute(self, job: Job, session: Session) -> Outcome:
+        """Echo, or ask."""
+        await session.started()
+        session.write("stdout", job.code.encode())
+        result = {"echo": job.code}
+        first_line, _, _ = job.code.partition("\n")
+        if first_line.startswith(ASK):
+            try:
+                result["answer"] = await session.complete(LLMRequest(prompt=first_line.removeprefix(ASK)))
+            except LLMError as error:  # as it would be for a script that does not catch it
+                return Outcome(error=f"LLMError: {error}", error_type="script_error")
+        return Outcome(result=result)

@@ -1,0 +1,39 @@
+"""What airlock-mock registers: a backend that echoes, a mediator with canned answers, and a project to try them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import airlock
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+
+@airlock.hookimpl
+def airlock_register_backends() -> Iterable[type[airlock.Backend[Any]]]:
+    """Offer `backend: mock`."""
+    from .backend import MockBackend  # noqa: PLC0415 - a plugin that is not used costs nothing
+
+    return [MockBackend]
+
+
+@airlock.hookimpl
+def airlock_register_mediators() -> Iterable[type[airlock.Mediator[Any]]]:
+    """Offer `llm: {type: canned, answers: [...]}`."""
+    from .mediation import CannedMediator  # noqa: PLC0415
+
+    return [CannedMediator]
+
+
+@airlock.hookimpl
+def airlock_register_projects() -> Mapping[str, Mapping[str, Any]]:
+    """Offer a project where there is no airlock.yaml."""
+    return {
+        "mock-project": {
+            "description": "A mock project for testing",
+            "replicas": 1,
+            "packages": ["requests", "pandas"],
+            "backend": "mock",
+        }
+    }

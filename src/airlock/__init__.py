@@ -1,0 +1,42 @@
+"""Airlock: the gateway through which AI agents run Python safely.
+
+This module is the front door for plugin authors: everything that a plugin needs stands here, and nothing else.
+The rest of the package is internal and may change in any release; `airlock.testing` has what a plugin tests with.
+
+Hooks: `hookimpl` marks them, `airlock.hookspecs` documents them.
+Backends: `Backend`, `BackendSettings`, `Project`, `Limits`, `Job`, `Session`, `Outcome`, `Pool`;
+    with warm single-use workers: `PooledBackend`, `Worker`.
+Mediators: `Mediator`, `MediatorSettings`, `LLMRequest`.
+Errors to raise or catch: `BackendUnavailable`, `WorkerLost`, `ProtocolViolation`, `LLMError`.
+"""
+
+from .backend import Backend, BackendSettings, Job, Outcome, Pool, Project, Session, Stream
+from .errors import BackendUnavailable, LLMError, ProtocolViolation, WorkerLost
+from .hookspecs import hookimpl
+from .limits import Limits
+from .mediation import Mediator, MediatorSettings
+from .models import ExecutionResult, LLMRequest
+from .pools import PooledBackend, Worker
+
+__all__ = [
+    "Backend",
+    "BackendSettings",
+    "BackendUnavailable",
+    "ExecutionResult",
+    "Job",
+    "LLMError",
+    "LLMRequest",
+    "Limits",
+    "Mediator",
+    "MediatorSettings",
+    "Outcome",
+    "Pool",
+    "PooledBackend",
+    "Project",
+    "ProtocolViolation",
+    "Session",
+    "Stream",
+    "Worker",
+    "WorkerLost",
+    "hookimpl",
+]

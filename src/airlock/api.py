@@ -1,0 +1,193 @@
+"""The REST API: routes only. What they do is the gateway's business; errors become problems in problems.py."""
+
+from __future__ import annotations
+
+import os
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+from fastapi import APIRouter, Depends, FastAPI, HTTPException, Path, Response
+from fastapi.routing import APIRoute
+from starlette.requests import Request
+
+from . import config as configuration
+from . import problems, strict_json
+from .access import AccessMiddleware, AccessPolicy
+from .gateway import Gateway
+from .models import (
+    ExecutionCreated,
+    ExecutionRequest,
+    ExecutionResult,
+    HealthResponse,
+    LLMResponse,
+    PoolRequest,
+    PoolStatus,
+    ProjectList,
+    ProjectName,
+)
+from .plugins import Plugins
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable
+
+    from .config import Config
+
+MAX_BODY: Final = 16 << 20  # bytes of one request
+
+
+class Server:
+    """What stands behind one app: made when it is needed, so that importing `airlock.api` builds nothing.
+
+    With a lifespan (any ASGI server, `with TestClient(app)`) pools are started. Without one the first request makes a
+    gateway that serves on the memory store and starts no pool.
+    """
+
+    def __init__(self, config: Config | None = None, plugins: Plugins | None = None) -> None:
+        self._config = config
+        self._plugins = plugins
+        self._gateway: Gateway | None = None
+        self._policy: AccessPolicy | None = None
+
+    async def gateway(self) -> Gateway:
+        """Return the gateway."""
+        return self._gateway or self._open()
+
+    async def policy(self) -> AccessPolicy:
+        """Return who may talk to it."""
+        if self._policy is None:
+            self._policy = AccessPolicy.of((await self.gateway()).config, os.environ)
+        return self._policy
+
+    def _open(self) -> Gateway:
+        plugins = self._plugins or Plugins.discover()
+        config = self._config or configuration.load(configuration.find(None, os.environ), plugins)
+        self._gateway = Gateway(config, plugins)
+        return self._gateway
+
+    @asynccontextmanager
+    async def lifespan(self, _: FastAPI) -> AsyncIterator[None]:
+        """Start the pools, and end everything at the end."""
+        gateway = self._open()
+        await self.policy()  # a useless key is refused at start, not at the first request
+        gateway.start()
+        try:
+            yield
+        finally:
+            await gateway.drain()
+            await gateway.close()
+            self._gateway = self._policy = None
+
+
+class StrictRequest(Request):
+    """A request whose body must be strict JSON, and not too large.
+
+    The framework's own limit on bodies answers in plain text, so it is not used.
+    """
+
+    _content: bytes | None = None
+
+    async def body(self) -> bytes:
+        """Read the body. Raises HTTPException 413 as soon as it is too large."""
+        if self._content is None:
+            content = bytearray()
+            async for piece in self.stream():
+                content += piece
+                if len(content) > MAX_BODY:
+                    raise HTTPException(413, f"a body has at most {MAX_BODY} bytes")
+            self._content = bytes(content)
+        return self._content
+
+    async def json(self) -> Any:
+        """Parse the body. Raises HTTPException 400 when it is not strict JSON."""
+        try:
+            return strict_json.loads(await self.body())
+        except ValueError as error:
+            raise HTTPException(400, f"the body is not strict JSON: {error}") from None
+
+
+class StrictRoute(APIRoute):
+    """A route that takes only strict JSON, and says so."""
+
+    def get_route_handler(self) -> Callable[[Request], Awaitable[Response]]:  # type: ignore[override]  # a coroutine is awaitable
+        """Wrap the route's handler."""
+        handler = super().get_route_handler()
+
+        async def strict(request: Request) -> Response:
+            request = StrictRequest(request.scope, request.receive)
+            media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+            if self.body_field is not None and media_type != "application/json" and await request.body():
+                raise HTTPException(415, "send application/json (Content-Type)")
+            return await handler(request)
+
+        return strict
+
+
+async def _gateway(request: Request) -> Gateway:
+    server: Server = request.app.state.server
+    return await server.gateway()
+
+
+GatewayOf = Annotated[Gateway, Depends(_gateway)]
+ExecutionId = Annotated[str, Path(max_length=64)]
+NameOf = Annotated[ProjectName, Path()]
+
+
+router = APIRouter(route_class=StrictRoute)
+
+
+@router.get("/health")
+async def health() -> HealthResponse:
+    """Answer that the process is alive."""
+    return HealthResponse()
+
+
+@router.post("/execute", status_code=202)
+async def execute(request: ExecutionRequest, response: Response, gateway: GatewayOf) -> ExecutionCreated:
+    """Accept a script. Poll the execution at `Location` until its status is terminal."""
+    execution = await gateway.submit(request)
+    response.headers["Location"] = f"/executions/{execution.id}"
+    return ExecutionCreated(execution_id=execution.id)
+
+
+@router.get("/executions/{execution_id}")
+async def get_execution(execution_id: ExecutionId, gateway: GatewayOf) -> ExecutionResult:
+    """Return an execution as it is now, with its output so far."""
+    return (await gateway.get(execution_id)).to_result()
+
+
+@router.post("/executions/{execution_id}/respond")
+async def respond(execution_id: ExecutionId, answer: LLMResponse, gateway: GatewayOf) -> ExecutionResult:
+    """Answer the LLM request that the execution shows as `llm_request`."""
+    return (await gateway.respond(execution_id, answer.response)).to_result()
+
+
+@router.get("/projects")
+async def list_projects(gateway: GatewayOf) -> ProjectList:
+    """Return the projects that airlock.yaml lists, with their pools."""
+    return ProjectList(projects=await gateway.projects())
+
+
+@router.post("/projects/{name}/up", response_model_exclude_none=True)
+async def project_up(name: NameOf, gateway: GatewayOf, pool: PoolRequest | None = None) -> PoolStatus:
+    """Keep this many warm workers. Answers when they are ready, or after 30 s with the state as it is, and goes on."""
+    return await gateway.up(name, (pool or PoolRequest()).replicas)
+
+
+@router.post("/projects/{name}/down", response_model_exclude_none=True)
+async def project_down(name: NameOf, gateway: GatewayOf) -> PoolStatus:
+    """Put a project down: what waits ends, what runs gets `limits.shutdown_grace`."""
+    return await gateway.down(name)
+
+
+def create_app(config: Config | None = None, plugins: Plugins | None = None) -> FastAPI:
+    """Make an app. Without `config` it serves what airlock.yaml says ($AIRLOCK_CONFIG, ./airlock.yaml, built-in)."""
+    server = Server(config, plugins)
+    app = FastAPI(title="Airlock", version="0.1.0", lifespan=server.lifespan)
+    app.state.server = server
+    app.add_middleware(AccessMiddleware, policy=server.policy)
+    problems.install(app)
+    app.include_router(router)
+    return app
+
+
+app = create_app()

@@ -1,0 +1,271 @@
+"""airlock.yaml, found, checked against what is installed, and resolved: every problem at once, each with its place."""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from . import yaml_source
+from .backend import Project
+from .errors import ConfigError
+from .limits import ENFORCED_BY_BACKEND
+from .models import PROJECT_NAME
+from .phrasing import phrase
+from .schema import DEFAULT_MEDIATOR, File, ProjectSection, ServerConfig
+from .yaml_source import YamlSource
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from .backend import Backend, BackendSettings
+    from .mediation import Mediator, MediatorSettings
+    from .plugins import Plugins, Provided
+    from .yaml_source import Location
+
+FILE: Final = Path("airlock.yaml")
+VARIABLE: Final = "AIRLOCK_CONFIG"
+BUILT_IN_BACKEND: Final = "mock"  # serves every name where there is no airlock.yaml; if it is installed
+
+ModelT = TypeVar("ModelT", bound=BaseModel)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProjectConfig:
+    """A project with the classes that serve it. `settings` are what scripts read, over those of the request."""
+
+    project: Project
+    replicas: int = 1
+    settings: Mapping[str, str] = field(default_factory=dict)
+    backend: type[Backend[Any]]
+    backend_settings: BackendSettings
+    mediator: type[Mediator[Any]]
+    mediator_settings: MediatorSettings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    """A valid configuration. `unlisted` is the pattern for names that are not listed; `path` None: built in."""
+
+    server: ServerConfig = field(default_factory=ServerConfig)
+    projects: Mapping[str, ProjectConfig] = field(default_factory=dict)
+    unlisted: ProjectConfig | None = None
+    path: Path | None = None
+    warnings: list[str] = field(default_factory=list)
+
+    def project(self, name: str) -> ProjectConfig | None:
+        """Return the project of this name, listed or by `default_backend`; None when there is none."""
+        if name in self.projects or self.unlisted is None:
+            return self.projects.get(name)
+        return replace(self.unlisted, project=replace(self.unlisted.project, name=name))
+
+    @property
+    def runs_code(self) -> bool:
+        """Whether any project executes scripts. `default_backend` never does."""
+        return any(project.backend.runs_code for project in self.projects.values())
+
+
+def find(explicit: Path | None, environ: Mapping[str, str]) -> Path | None:
+    """Return the file to use: the one asked for, else $AIRLOCK_CONFIG, else ./airlock.yaml, else None.
+
+    Raises ConfigError when the first or second is given and does not exist.
+    """
+    for path, origin in ((explicit, "--config"), (environ.get(VARIABLE) or None, f"${VARIABLE}")):
+        if path is not None:
+            if not os.path.lexists(path):
+                raise ConfigError([f"{path}: no such file ({origin} names it)"])
+            return Path(path)
+    return FILE if os.path.lexists(FILE) else None  # also a dangling link: it is wrong, not absent
+
+
+def load(path: Path | None, plugins: Plugins, environ: Mapping[str, str] = os.environ) -> Config:
+    """Read a file and resolve it. None stands for what is built in: what plugins register, and an echo for the rest.
+
+    Raises ConfigError with every problem.
+    """
+    if path is None:
+        return _built_in(plugins)
+    source = yaml_source.read(path, environ)
+    resolver = _Resolver(source, plugins)
+    config = resolver.config(path)
+    if resolver.problems:
+        raise ConfigError([source.problem(location, message) for location, message in resolver.ordered()])
+    return config
+
+
+def _built_in(plugins: Plugins) -> Config:
+    """Make the configuration that needs no file. A project that a plugin got wrong is left out, with a warning."""
+    projects, warnings = {}, []
+    for name, registered in plugins.projects().items():
+        resolver = _Resolver(YamlSource("built-in", {}, None), plugins)
+        project = resolver.project(name, dict(registered))
+        if project is None or resolver.problems:
+            told = "; ".join(f"{yaml_source.dotted(location)}: {message}" for location, message in resolver.problems)
+            warnings.append(f"a project that a plugin registers is left out: {told}")
+        else:
+            projects[name] = project
+    unlisted = None
+    if BUILT_IN_BACKEND in plugins.backends:
+        unlisted = _Resolver(YamlSource("built-in", {}, None), plugins).default(BUILT_IN_BACKEND)
+    served = (
+        f"every project name is served by {BUILT_IN_BACKEND}, which runs no code"
+        if unlisted
+        else "nothing else is served"
+    )
+    warnings.append(f"there is no {FILE}: {served} ('airlock init' writes one)")
+    return Config(projects=projects, unlisted=unlisted, warnings=warnings)
+
+
+@dataclass(frozen=True, slots=True)
+class _Choice:
+    """What `backend:` or `llm:` names, with its options."""
+
+    cls: type[Any]
+    settings: Any
+
+
+class _Resolver:
+    """Checks what a file says piece by piece, and goes on after a problem."""
+
+    def __init__(self, source: YamlSource, plugins: Plugins) -> None:
+        self.problems: list[tuple[Location, str]] = []
+        self._source = source
+        self._plugins = plugins
+
+    def ordered(self) -> list[tuple[Location, str]]:
+        """Return the problems as they stand in the file."""
+        return sorted(self.problems, key=lambda problem: self._source.position(problem[0]))
+
+    def config(self, path: Path) -> Config:
+        """Resolve the whole. It is usable only if there are no problems."""
+        data = self._source.data
+        # Section by section, so that a problem in one hides none in another.
+        server = self._validate(ServerConfig, data.get("server"), ("server",)) or ServerConfig()
+        self._validate(File, {key: value for key, value in data.items() if key != "server"}, ())
+        projects = data.get("projects")
+        resolved = {
+            name: self.project(name, project)
+            for name, project in (projects if isinstance(projects, dict) else {}).items()
+        }
+        unlisted = self.default(data.get("default_backend"))
+        warnings = []
+        if unlisted is not None:
+            warnings.append(
+                f"default_backend is {unlisted.backend.type}: a mistyped project name is served by it, "
+                "which runs no code, instead of being answered with 404"
+            )
+        return Config(
+            server=server,
+            projects={name: project for name, project in resolved.items() if project is not None},
+            unlisted=unlisted,
+            path=path,
+            warnings=warnings,
+        )
+
+    def project(self, name: str, data: Any) -> ProjectConfig | None:
+        """Resolve one project; None when there is a problem with it."""
+        location: Location = ("projects", name)
+        if not re.fullmatch(PROJECT_NAME.removesuffix("$"), name):
+            self._report(
+                location,
+                "not a name for a project: 1 to 64 letters, digits, '.', '_' and '-', first a letter or a digit",
+            )
+        if not isinstance(data, dict):
+            self._report(location, "must be a mapping with at least a backend, like {backend: local}")
+            return None
+        # A missing backend is told by _choose, with what is available.
+        section = self._validate(ProjectSection, {**data, "backend": data.get("backend") or "?"}, location)
+        backend = self._choose("backend", data.get("backend"), (*location, "backend"))
+        mediator = self._choose("mediator", data.get("llm") or DEFAULT_MEDIATOR, (*location, "llm"))
+        if backend is not None:
+            self._check_limits(data.get("limits"), backend.cls, (*location, "limits"))
+        if section is not None and section.replicas > section.limits.max_replicas:
+            self._report(
+                (*location, "replicas"), f"must be at most {section.limits.max_replicas} (limits.max_replicas)"
+            )
+        if section is None or backend is None or mediator is None:
+            return None
+        return ProjectConfig(
+            project=Project(
+                name=name,
+                description=section.description,
+                packages=tuple(section.packages),
+                preload=tuple(section.preload),
+                limits=section.limits,
+            ),
+            replicas=section.replicas,
+            settings=section.settings,
+            backend=backend.cls,
+            backend_settings=backend.settings,
+            mediator=mediator.cls,
+            mediator_settings=mediator.settings,
+        )
+
+    def default(self, data: Any) -> ProjectConfig | None:
+        """Resolve `default_backend` to a project without a name; None when it is not set, or not usable."""
+        if data is None:
+            return None
+        location = ("default_backend",)
+        backend = self._choose("backend", data, location)
+        mediator = self._choose("mediator", DEFAULT_MEDIATOR, location)
+        if backend is None or mediator is None:
+            return None
+        if backend.cls.runs_code:
+            word = backend.cls.type
+            self._report(location, f"{word} runs code: list each project that may use it, with 'backend: {word}'")
+            return None
+        return ProjectConfig(
+            project=Project(name=""),
+            backend=backend.cls,
+            backend_settings=backend.settings,
+            mediator=mediator.cls,
+            mediator_settings=mediator.settings,
+        )
+
+    def _choose(self, kind: Literal["backend", "mediator"], data: Any, location: Location) -> _Choice | None:
+        """Resolve `word`, or `{type: word, ...options}`."""
+        options = dict(data) if isinstance(data, dict) else {"type": data}
+        word = options.pop("type", None)
+        if word is None:
+            need = "needs a type" if isinstance(data, dict) else "required"
+            self._report(location, f"{need}; available: {self._plugins.available(kind)}")
+            return None
+        if not isinstance(word, str):
+            self._report(
+                location, f"must be a word, or a mapping with a type; available: {self._plugins.available(kind)}"
+            )
+            return None
+        known: Mapping[str, Provided[Any]]
+        known = self._plugins.backends if kind == "backend" else self._plugins.mediators
+        if word not in known:
+            place = (*location, "type") if isinstance(data, dict) else location
+            self._report(place, self._plugins.unknown(kind, word))
+            return None
+        cls = known[word].cls
+        settings = self._validate(cls.Settings, options, location)
+        return _Choice(cls, settings) if settings is not None else None
+
+    def _check_limits(self, limits: Any, backend: type[Backend[Any]], location: Location) -> None:
+        enforced = ", ".join(sorted(backend.enforces)) or "none of this kind"
+        for name, value in (limits if isinstance(limits, dict) else {}).items():
+            if value is not None and name in ENFORCED_BY_BACKEND - backend.enforces:
+                self._report(
+                    (*location, name),
+                    f"backend {backend.type} cannot enforce this limit (it enforces: {enforced}); "
+                    "remove the limit or choose another backend",
+                )
+
+    def _validate(self, model: type[ModelT], data: Any, location: Location) -> ModelT | None:
+        try:
+            return model.model_validate({} if data is None else data)
+        except ValidationError as error:
+            for problem in error.errors(include_url=False):
+                self._report((*location, *problem["loc"]), phrase(problem, model))
+            return None
+
+    def _report(self, location: Location, message: str) -> None:
+        self.problems.append((location, message))

@@ -1,0 +1,125 @@
+"""Every exception that Airlock raises on purpose.
+
+AirlockError
+├── ConfigError              airlock.yaml, or what it names, cannot be used
+├── BackendUnavailable       a backend cannot bring its workers up; carries the remedy
+├── WorkerLost               a worker died under an execution
+├── ProtocolViolation        a sandbox sent bytes that break the worker protocol
+├── LLMError                 the answer to an LLM request is an error, or will never come
+├── Conflict                 a stored execution changed meanwhile, or the transition is not legal
+└── RequestError             a request cannot be served; problems.py turns it into problem+json
+    ├── InvalidRequest       422
+    ├── ExecutionNotFound    404
+    ├── ProjectNotFound      404
+    ├── NotAwaitingLLM       409
+    ├── ProjectDown          409
+    ├── QueueFull            503
+    ├── ShuttingDown         503
+    └── ScaleFailed          503
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class AirlockError(Exception):
+    """Base of every exception in this module."""
+
+
+class ConfigError(AirlockError):
+    """Raised when airlock.yaml cannot be used. `problems` holds one line for each thing that is wrong, all of them."""
+
+    def __init__(self, problems: list[str]) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = problems
+
+
+class BackendUnavailable(AirlockError):
+    """Raised by `Backend.scale` and `PooledBackend.start_worker` when no worker can be had.
+
+    `detail` says why in one sentence, `remedy` what the operator has to do. Both are shown to operators as they are.
+    """
+
+    def __init__(self, detail: str, remedy: str = "") -> None:
+        super().__init__(f"{detail} {remedy}".strip())
+        self.detail = detail
+        self.remedy = remedy
+
+
+class WorkerLost(AirlockError):
+    """Raised by `Worker.run` when its worker died. Before `session.started()` the pool tries another one silently."""
+
+
+class ProtocolViolation(AirlockError):
+    """Raised when bytes that came out of a sandbox break the worker protocol. Ends the execution as `protocol`."""
+
+
+class LLMError(AirlockError):
+    """Raised by `Session.complete` when the answer is an error. The script sees it as `LLMError` too."""
+
+
+class Conflict(AirlockError):
+    """Raised by a `Store` when the version it was shown is not the stored one."""
+
+
+class RequestError(AirlockError):
+    """Base of what a REST client is told: `status` is the HTTP status, `code` the stable name of the cause."""
+
+    status: ClassVar[int]
+    code: ClassVar[str]
+    title: ClassVar[str]
+    retry_after: ClassVar[int | None] = None  # seconds
+
+
+class InvalidRequest(RequestError):
+    """Raised when a request is well-formed but cannot be meant; `location` names the field."""
+
+    status, code, title = 422, "invalid_request", "The request is not valid"
+
+    def __init__(self, location: tuple[str | int, ...], message: str) -> None:
+        super().__init__(f"{'.'.join(map(str, location))}: {message}")
+        self.location = location
+        self.message = message
+
+
+class ExecutionNotFound(RequestError):
+    """Raised when no execution has this id: never created, or gone since."""
+
+    status, code, title = 404, "execution_not_found", "No such execution"
+
+
+class ProjectNotFound(RequestError):
+    """Raised when airlock.yaml does not list the project and names no `default_backend`."""
+
+    status, code, title = 404, "project_not_found", "No such project"
+
+
+class NotAwaitingLLM(RequestError):
+    """Raised when an answer comes for an execution that waits for none."""
+
+    status, code, title = 409, "not_awaiting_llm", "The execution is not awaiting an LLM answer"
+
+
+class ProjectDown(RequestError):
+    """Raised when a project takes no executions: it was put down, or failed to come up."""
+
+    status, code, title = 409, "project_down", "The project is down"
+
+
+class QueueFull(RequestError):
+    """Raised when `limits.queue` executions of a project are waiting already."""
+
+    status, code, title, retry_after = 503, "queue_full", "The project's queue is full", 5
+
+
+class ShuttingDown(RequestError):
+    """Raised for new executions while the server drains."""
+
+    status, code, title, retry_after = 503, "shutting_down", "The server is shutting down", 10
+
+
+class ScaleFailed(RequestError):
+    """Raised by `up` when the backend cannot bring its workers up."""
+
+    status, code, title, retry_after = 503, "backend_unavailable", "The backend is not available", 30

@@ -1,0 +1,84 @@
+"""The record of an execution, and which changes of it are legal."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Final
+
+from .errors import Conflict
+from .models import ExecutionResult, ExecutionStatus, LLMRequest
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+LEGAL: Final[Mapping[ExecutionStatus, frozenset[ExecutionStatus]]] = {
+    ExecutionStatus.pending: frozenset({ExecutionStatus.running, ExecutionStatus.error}),
+    ExecutionStatus.running: frozenset(
+        {ExecutionStatus.awaiting_llm, ExecutionStatus.completed, ExecutionStatus.error, ExecutionStatus.timeout}
+    ),
+    ExecutionStatus.awaiting_llm: frozenset(
+        {ExecutionStatus.running, ExecutionStatus.completed, ExecutionStatus.error, ExecutionStatus.timeout}
+    ),
+}
+"""Where a status may lead. None leads out of a terminal one, so the first writer of one wins."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenRequest:
+    """An LLM request that the agent has to answer. `id` counts from 1 within its execution."""
+
+    id: int
+    request: LLMRequest
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Execution:
+    """Everything that is known of one execution. Times are seconds since the epoch; `version` counts changes."""
+
+    id: str
+    project: str
+    code: str
+    timeout: int
+    settings: Mapping[str, str] = field(default_factory=dict)
+    memory: Mapping[str, Any] = field(default_factory=dict)
+    status: ExecutionStatus = ExecutionStatus.pending
+    version: int = 0
+    created_at: float = field(default_factory=time.time)
+    started_at: float | None = None
+    finished_at: float | None = None
+    llm_requests: tuple[OpenRequest, ...] = ()
+    result: Any = None
+    stdout: str = ""
+    stderr: str = ""
+    truncated: bool = False
+    error: str | None = None
+    error_type: str | None = None
+    memory_updates: Mapping[str, Any] = field(default_factory=dict)
+    execution_time_ms: int | None = None
+
+    def changed(self, changes: Mapping[str, Any]) -> Execution:
+        """Return the record after these changes.
+
+        Raises Conflict when the new status cannot follow the present one.
+        """
+        after: ExecutionStatus = changes.get("status", self.status)
+        if self.status.is_terminal or (after is not self.status and after not in LEGAL[self.status]):
+            raise Conflict(f"execution {self.id}: {self.status.value} cannot become {after.value}")
+        return replace(self, **changes, version=self.version + 1)
+
+    def to_result(self) -> ExecutionResult:
+        """Return what a poll shows."""
+        return ExecutionResult(
+            execution_id=self.id,
+            status=self.status,
+            result=self.result,
+            stdout=self.stdout,
+            stderr=self.stderr,
+            error=self.error,
+            error_type=self.error_type,
+            truncated=self.truncated,
+            llm_request=self.llm_requests[0].request if self.llm_requests else None,
+            memory_updates=dict(self.memory_updates),
+            execution_time_ms=self.execution_time_ms,
+        )

@@ -1,0 +1,248 @@
+"""Airlock's side of the worker protocol (`worker/codec.py`). Everything that is read here was written by the enemy."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from typing import TYPE_CHECKING, Any, Final
+
+from . import strict_json
+from .backend import Outcome
+from .errors import LLMError, ProtocolViolation
+from .limits import format_size
+from .models import LLMRequest
+from .worker import codec
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from .backend import Job, Session
+    from .limits import Limits
+
+MAX_TOTAL: Final = 256 << 20  # bytes of frames that one execution may send: reading them costs the neighbours' time
+MAX_ERROR: Final = 2_000  # characters
+_SLACK: Final = 4_096  # a frame is a little larger than the value in it
+
+
+class FrameReader:
+    """Cuts a stream of bytes into frames. Holds at most one frame's bytes; knows no meaning."""
+
+    def __init__(self, max_frame: int, max_total: int = MAX_TOTAL) -> None:
+        self._max_frame = max_frame
+        self._left = max_total
+        self._buffer = bytearray()
+
+    @property
+    def is_amid_frame(self) -> bool:
+        """Whether a frame has begun that is not complete."""
+        return bool(self._buffer)
+
+    def feed(self, data: bytes) -> Iterator[tuple[int, bytes]]:
+        """Take what was received and yield (kind, body) of every frame that is complete.
+
+        Raises ProtocolViolation when a frame announces more than `max_frame` bytes, or all together are over the total.
+        """
+        self._left -= len(data)
+        if self._left < 0:
+            raise ProtocolViolation("the sandbox sent too many bytes of frames")
+        self._buffer += data
+        start = 0
+        try:
+            while len(self._buffer) - start >= codec.HEADER.size:
+                size, kind = codec.HEADER.unpack_from(self._buffer, start)
+                if size > self._max_frame:
+                    raise ProtocolViolation(f"the sandbox sent a frame of {size} bytes; {self._max_frame} is the most")
+                end = start + codec.HEADER.size + size
+                if len(self._buffer) < end:
+                    return
+                body = bytes(self._buffer[start + codec.HEADER.size : end])
+                start = end
+                yield kind, body
+        finally:
+            del self._buffer[:start]
+
+
+class Conversation:
+    """One job, talked through with one worker, whatever carries the bytes.
+
+    A `Worker.run` makes one, calls `start` after `session.started()`, hands everything that arrives to `feed`, calls
+    `exited` when the worker is gone, awaits `ended`, and calls `close` in the end, whatever happened:
+
+        conversation = Conversation(job, session, limits, send)
+        await session.started()
+        conversation.start()
+        outcome = await conversation.ended
+    """
+
+    def __init__(self, job: Job, session: Session, limits: Limits, send: Callable[[bytes], None]) -> None:
+        """`send` takes bytes of any size and never blocks: what the transport does not take now, it keeps."""
+        self._job = job
+        self._session = session
+        self._limits = limits
+        self._send = send
+        # A character may take six bytes as JSON (\\u0000), so a prompt within its limit may take that much.
+        self._reader = FrameReader(max(limits.result, 6 * limits.prompt) + _SLACK)
+        self._result: bytes | None = None
+        self._memory: dict[str, tuple[int, Any]] = {}
+        self._memory_size = 0
+        self._asked = 0
+        self._answering: set[asyncio.Task[None]] = set()
+        self.said_end = False  # the script's main code is over; otherwise it was ended, or ended itself
+        self.exit_code: int | None = None  # what EXIT said; the script can make that up
+        self.ended: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+
+    @property
+    def is_amid_frame(self) -> bool:
+        """Whether the worker has begun a frame that is not complete."""
+        return self._reader.is_amid_frame
+
+    def start(self) -> None:
+        """Hand the job over."""
+        job = self._job
+        self._send(
+            codec.encode(
+                codec.JOB,
+                {
+                    "code": job.code,
+                    "settings": dict(job.settings),
+                    "memory": dict(job.memory),
+                    "timeout": job.timeout,
+                },
+            )
+        )
+
+    def feed(self, data: bytes) -> None:
+        """Take what the worker sent. Never raises: a violation ends the conversation as `protocol`."""
+        if self.ended.done():
+            return
+        try:
+            for kind, body in self._reader.feed(data):
+                self._frame(kind, body)
+                if self.ended.done():
+                    return
+        except ProtocolViolation as violation:
+            self.end("protocol", f"protocol violation: {violation}")
+
+    def exited(self, code: int | None) -> None:
+        """Say that the script's process is gone without END: its exit code, negative for a signal, None if unknown."""
+        if code is None:
+            self.end("worker_lost", "the worker was lost")
+        elif code < 0:
+            self.end("script_error", f"the script was killed by {_signal_name(-code)}")
+        else:
+            self.end("script_error" if code else None, f"the script ended with exit code {code}" if code else None)
+
+    def end(self, error_type: str | None, error: str | None) -> None:
+        """Settle how it ended, unless that is settled already."""
+        if self.ended.done():
+            return
+        if error_type not in (None, "script_error"):
+            self.ended.set_result(Outcome(error=error, error_type=error_type))
+            return
+        try:
+            result = None if self._result is None else _parse(self._result, "result")
+        except ProtocolViolation as violation:
+            self.ended.set_result(Outcome(error=f"protocol violation: {violation}", error_type="protocol"))
+            return
+        updates = {key: value for key, (_, value) in self._memory.items()}
+        self.ended.set_result(Outcome(result=result, memory_updates=updates, error=error, error_type=error_type))
+
+    async def close(self) -> None:
+        """Let go of requests that nobody waits for any more."""
+        for task in self._answering:
+            task.cancel()
+        await asyncio.gather(*self._answering, return_exceptions=True)
+
+    def _frame(self, kind: int, body: bytes) -> None:
+        if kind == codec.RESULT:
+            if len(body) > self._limits.result:
+                self._over("result_limit", "result", len(body), self._limits.result)
+            self._result = body  # only the last one counts, so only that one is parsed
+        elif kind == codec.MEMORY:
+            self._on_memory(body)
+        elif kind == codec.LLM:
+            self._on_llm(body)
+        elif kind == codec.END:
+            self._on_end(body)
+        elif kind == codec.EXIT:
+            self._on_exit(body)
+        else:
+            raise ProtocolViolation(f"frame of kind {kind}")
+
+    def _on_memory(self, body: bytes) -> None:
+        match _parse(body, "memory"):
+            case [str(key), value] if "." in key:
+                self._memory_size += len(body) - self._memory.get(key, (0, None))[0]
+                self._memory[key] = (len(body), value)
+            case _:
+                raise ProtocolViolation("malformed memory frame")
+        if self._memory_size > self._limits.result:
+            self._over("result_limit", "memory_updates", self._memory_size, self._limits.result)
+
+    def _on_llm(self, body: bytes) -> None:
+        match _parse(body, "llm"):
+            case {"id": int(number), "prompt": str(prompt), "model": str(model), **rest} if not rest:
+                # bool is an int, and True == 1
+                if type(number) is not int or number != self._asked + 1 or len(model) > 200:
+                    raise ProtocolViolation("malformed llm frame")
+            case _:
+                raise ProtocolViolation("malformed llm frame")
+        self._asked = number
+        task = asyncio.get_running_loop().create_task(self._answer(number, LLMRequest(prompt=prompt, model=model)))
+        self._answering.add(task)
+        task.add_done_callback(self._answering.discard)
+
+    async def _answer(self, number: int, request: LLMRequest) -> None:
+        try:
+            answer = {"id": number, "answer": await self._session.complete(request)}
+        except LLMError as error:
+            answer = {"id": number, "error": str(error)}
+        if not self.ended.done():
+            self._send(codec.encode(codec.ANSWER, answer))
+
+    def _on_end(self, body: bytes) -> None:
+        match _parse(body, "end"):
+            case {"error": None, **rest} if not rest:
+                self.said_end = True
+                self.end(None, None)
+            case {"error": str(error), **rest} if not rest:
+                self.said_end = True
+                error = one_line(error) or "the script failed"
+                if error.split(":")[0] == "MemoryError":
+                    limit = format_size(self._limits.memory)
+                    self.end("memory_limit", f"{error} (limits.memory is {limit})")
+                else:
+                    self.end("script_error", error)
+            case _:
+                raise ProtocolViolation("malformed end frame")
+
+    def _on_exit(self, body: bytes) -> None:
+        match _parse(body, "exit"):
+            case {"code": int(code), **rest} if not rest and -128 <= code <= 255:
+                self.exit_code = code
+                self.exited(code)
+            case _:
+                raise ProtocolViolation("malformed exit frame")
+
+    def _over(self, error_type: str, what: str, size: int, limit: int) -> None:
+        self.end(error_type, f"{what} has {size} bytes as JSON; limits.result is {format_size(limit)}")
+
+
+def one_line(text: str) -> str:
+    """Make one readable line of whatever a script said: no control characters, no line breaks, not endless."""
+    line = " ".join("".join(c if c.isprintable() else " " for c in text[: 2 * MAX_ERROR]).split())
+    return line if len(line) <= MAX_ERROR else line[: MAX_ERROR - 1] + "…"
+
+
+def _parse(body: bytes, what: str) -> Any:
+    try:
+        return strict_json.loads(body)
+    except ValueError as error:
+        raise ProtocolViolation(f"{what} frame: {error}") from None
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"

@@ -1,0 +1,209 @@
+"""The only orchestrator: what the REST API and the command line ask for, done with projects, sessions and the store."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+import uuid
+from typing import TYPE_CHECKING, Final
+
+from .errors import ExecutionNotFound, InvalidRequest, NotAwaitingLLM, ProjectNotFound, ShuttingDown
+from .executions import Execution
+from .models import ExecutionStatus
+from .projects import LiveProject
+from .store import MemoryStore
+
+if TYPE_CHECKING:
+    from .config import Config
+    from .models import ExecutionRequest, PoolStatus, ProjectInfo
+    from .plugins import Plugins
+    from .session import LiveExecution
+    from .store import Store
+
+log = logging.getLogger(__name__)
+
+DEFAULT_TIMEOUT: Final = 60  # seconds; the request model's default, for projects that allow that much
+MAX_UNLISTED: Final = 256  # projects of `default_backend` that are remembered: their names come from clients
+ENDING_PATIENCE: Final = 5.0  # seconds that ended executions get to be gone, at shutdown
+DRAIN_STEP: Final = 0.05  # seconds between looks at what still runs
+CLOSING_PATIENCE: Final = 10.0  # seconds that backends get to give everything back, at shutdown
+
+
+class Gateway:
+    """Runs scripts for clients. Made without I/O; `start` brings the pools up, `close` ends everything."""
+
+    def __init__(self, config: Config, plugins: Plugins, store: Store | None = None) -> None:
+        self.config = config
+        self.plugins = plugins
+        self._store = store or MemoryStore()
+        self._listed = {name: LiveProject(project, self._store, plugins) for name, project in config.projects.items()}
+        self._unlisted: dict[str, LiveProject] = {}
+        self._live: dict[str, LiveExecution] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._draining_since: float | None = None
+        self._hurried = asyncio.Event()
+
+    # --- life of the server --------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Begin to bring up every listed project that has replicas. Waits for none: one that fails hurts no other."""
+        for live in self._listed.values():
+            live.start(live.config.replicas)
+
+    async def drain(self) -> None:
+        """Take no more executions and give the running ones their `limits.shutdown_grace`; the rest does not count.
+
+        The grace counts from the first call; `hurry` ends it.
+        """
+        if self._draining_since is None:
+            self._draining_since = time.monotonic()
+        while self._has_running(time.monotonic() - self._draining_since):
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._hurried.wait(), DRAIN_STEP)
+
+    def _has_running(self, elapsed: float) -> bool:
+        return not self._hurried.is_set() and any(
+            live.execution.status is ExecutionStatus.running and elapsed < project.project.limits.shutdown_grace
+            for project in self._projects
+            for live in project.executions
+        )
+
+    def hurry(self) -> None:
+        """Let `drain` end now, whatever still runs."""
+        self._draining_since = self._draining_since or time.monotonic()
+        self._hurried.set()
+
+    async def close(self) -> None:
+        """End every execution that is left as `interrupted`, then every pool."""
+        self.hurry()
+        for live in self._live.values():
+            live.end(ExecutionStatus.error, "interrupted", "the server was shut down")
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=ENDING_PATIENCE)
+        if closing := {asyncio.ensure_future(project.close()): project.project.name for project in self._projects}:
+            _, late = await asyncio.wait(closing, timeout=CLOSING_PATIENCE)
+            for task in late:
+                log.error("project %s could not be closed within %g s", closing[task], CLOSING_PATIENCE)
+        await self._store.close()
+
+    @property
+    def _projects(self) -> list[LiveProject]:
+        return [*self._listed.values(), *self._unlisted.values()]
+
+    # --- executions ----------------------------------------------------------------------------------------------
+
+    async def submit(self, request: ExecutionRequest) -> Execution:
+        """Accept a script; returns its record, which is pending.
+
+        Raises InvalidRequest, ProjectNotFound, ProjectDown, QueueFull or ShuttingDown when it is not accepted.
+        """
+        if self._draining_since is not None:
+            raise ShuttingDown("the server takes no new executions")
+        project = await self._project(request.project)
+        execution = Execution(
+            id=str(uuid.uuid4()),
+            project=request.project,
+            code=request.code,
+            timeout=_timeout(request, project.project.limits.timeout),
+            settings={**request.settings, **project.config.settings},
+            memory=request.memory,
+        )
+        if project.backend.runs_code:
+            _check_memory_keys(request)
+        project.check_accepts()
+        await self._store.create(execution)
+        live = project.launch(execution)
+        self._live[execution.id] = live
+        task = asyncio.get_running_loop().create_task(live.drive())
+        self._tasks.add(task)  # the loop itself keeps only weak references
+        task.add_done_callback(lambda done: self._over(done, live, project))
+        if not project.backend.runs_code:
+            await live.settled()  # so that the next poll is deterministic, also where a request has its own event loop
+        return execution
+
+    async def get(self, execution_id: str) -> Execution:
+        """Return an execution, with its output up to now.
+
+        Raises ExecutionNotFound.
+        """
+        if (live := self._live.get(execution_id)) is not None:
+            return live.snapshot()
+        execution = await self._store.get(execution_id)
+        if execution is None:
+            raise ExecutionNotFound(f"no execution has the id {execution_id[:100]!r}, or it was forgotten since")
+        return execution
+
+    async def respond(self, execution_id: str, response: str) -> Execution:
+        """Answer the LLM request that an execution shows; returns it as it is then.
+
+        Raises ExecutionNotFound, or NotAwaitingLLM in every other status.
+        """
+        live = self._live.get(execution_id)
+        if live is None:
+            execution = await self.get(execution_id)
+            raise NotAwaitingLLM(f"its status is {execution.status.value}")
+        await live.answer(response)
+        if not live.runs_code:
+            await live.settled()
+        return live.snapshot()
+
+    def _over(self, task: asyncio.Task[None], live: LiveExecution, project: LiveProject) -> None:
+        self._tasks.discard(task)
+        self._live.pop(live.execution.id, None)
+        project.forget(live)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("execution %s could not be finished", live.execution.id, exc_info=error)
+
+    # --- projects ------------------------------------------------------------------------------------------------
+
+    async def projects(self) -> list[ProjectInfo]:
+        """Return what airlock.yaml lists."""
+        return [(await self._ready(live)).info() for live in self._listed.values()]
+
+    async def up(self, name: str, replicas: int) -> PoolStatus:
+        """Scale a project. See `LiveProject.up`; raises ProjectNotFound too."""
+        return await (await self._project(name)).up(replicas)
+
+    async def down(self, name: str) -> PoolStatus:
+        """Put a project down. See `LiveProject.down`; raises ProjectNotFound too."""
+        return await (await self._project(name)).down()
+
+    async def _project(self, name: str) -> LiveProject:
+        live = self._listed.get(name) or self._unlisted.get(name)
+        if live is None:
+            config = self.config.project(name)
+            if config is None:
+                known = ", ".join(sorted(self._listed)) or "none"
+                raise ProjectNotFound(f"no project {name!r}; listed in airlock.yaml: {known}")
+            live = self._unlisted[name] = LiveProject(config, self._store, self.plugins)
+            self._forget_unlisted()
+        return await self._ready(live)
+
+    async def _ready(self, live: LiveProject) -> LiveProject:
+        """Bring a project that runs no code up on first use: it needs no server, only an event loop."""
+        if not live.backend.runs_code and live.is_untouched:
+            await live.up(live.config.replicas)
+        return live
+
+    def _forget_unlisted(self) -> None:
+        for name in [name for name, live in self._unlisted.items() if live.is_idle][
+            : len(self._unlisted) - MAX_UNLISTED
+        ]:
+            del self._unlisted[name]
+
+
+def _timeout(request: ExecutionRequest, most: int) -> int:
+    if "timeout" not in request.model_fields_set:
+        return min(DEFAULT_TIMEOUT, most)
+    if request.timeout > most:
+        raise InvalidRequest(("body", "timeout"), f"at most {most} seconds (limits.timeout of {request.project})")
+    return request.timeout
+
+
+def _check_memory_keys(request: ExecutionRequest) -> None:
+    for key in request.memory:
+        category, _, rest = key.partition(".")
+        if not category or not rest:
+            raise InvalidRequest(("body", "memory", key), "a memory key is 'category.key'")

@@ -1,0 +1,68 @@
+"""`limits:` of a project: one model for every backend, so that a limit means the same everywhere."""
+
+from __future__ import annotations
+
+from typing import Annotated, Final
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+from .models import MAX_REPLICAS, MAX_TIMEOUT
+
+UNITS: Final = {"": 1, "B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "kB": 10**3, "MB": 10**6, "GB": 10**9}
+
+
+def parse_size(value: object) -> object:
+    """Turn `512MiB` into bytes. Plain whole numbers are bytes already.
+
+    Raises ValueError when the text is not a whole number with one of the known units.
+    """
+    if not isinstance(value, str):
+        return value
+    digits = value.strip().rstrip("BKMGik ")
+    unit = value.strip()[len(digits) :].strip()
+    if not digits.isdecimal() or unit not in UNITS:
+        raise ValueError(f"not a size; write a whole number with one of {', '.join(u for u in UNITS if u)}")
+    return int(digits) * UNITS[unit]
+
+
+def format_size(size: int) -> str:
+    """Write bytes the way airlock.yaml does: `512MiB`."""
+    for unit in ("GiB", "MiB", "KiB"):
+        if size and size % UNITS[unit] == 0:
+            return f"{size // UNITS[unit]}{unit}"
+    return f"{size}B"
+
+
+Size = Annotated[int, BeforeValidator(parse_size, json_schema_input_type=int | str)]
+
+ENFORCED_BY_BACKEND: Final = frozenset({"cpus", "memory", "processes", "files", "file_size", "scratch"})
+"""The limits that only a sandbox can hold. All others are core's, and hold for every backend."""
+
+
+class Limits(BaseModel):
+    """What one execution, and one project, may use at most. Times are seconds, sizes are bytes or `512MiB`.
+
+    The first group needs a backend that lists the key in `enforces`; core holds the rest itself.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    cpus: float | None = Field(None, gt=0, le=1024, description="CPU cores that one execution may use; unset: no bound")
+    memory: Size = Field(512 << 20, ge=16 << 20, description="memory of one execution, all its processes together")
+    processes: int = Field(64, ge=1, le=32_768, description="processes and threads of one execution")
+    files: int = Field(256, ge=16, le=65_536, description="open descriptors of one process")
+    file_size: Size = Field(64 << 20, ge=0, description="largest file that a script may write")
+    scratch: Size = Field(64 << 20, ge=1 << 20, description="size of the private /tmp of one execution")
+
+    timeout: int = Field(3600, ge=1, le=MAX_TIMEOUT, description="most run time that a request may ask for, in seconds")
+    output: Size = Field(1 << 20, ge=0, description="stdout and stderr each; what is over it is dropped")
+    result: Size = Field(1 << 20, ge=2, description="result as JSON, and memory_updates as JSON")
+    llm_calls: int = Field(1000, ge=0, description="LLM requests of one execution")
+    prompt: Size = Field(256 << 10, ge=1, description="one LLM prompt")
+
+    queue: int = Field(1000, ge=0, description="executions of the project that may wait for a worker")
+    max_paused: int = Field(100, ge=0, description="paused executions that may hold a sandbox beside the running ones")
+    max_replicas: int = Field(64, ge=1, le=MAX_REPLICAS, description="most workers that POST .../up may ask for")
+    queue_timeout: float = Field(600, gt=0, description="seconds that an execution may wait for a worker")
+    llm_timeout: float = Field(600, gt=0, description="seconds that one LLM request may stay unanswered")
+    shutdown_grace: float = Field(10, ge=0, description="seconds that running executions get at shutdown or down")

@@ -1,0 +1,72 @@
+"""The contract of a mediator: who answers `llm.complete`. By default the agent that polls."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
+
+from pydantic import BaseModel, ConfigDict
+
+from .hookspecs import hookimpl
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterable
+
+    from .backend import Project
+    from .models import LLMRequest
+
+    AskAgent = Callable[[LLMRequest], Awaitable[str]]
+
+
+class MediatorSettings(BaseModel):
+    """Base of a mediator's own options in airlock.yaml, beside `type`. An unknown key is a configuration error."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+SettingsClass = type[MediatorSettings]
+M = TypeVar("M", bound=MediatorSettings)
+
+
+class Mediator(ABC, Generic[M]):
+    """Answers the LLM requests of one project's scripts; core makes one instance per project.
+
+    `type` is the word in airlock.yaml (`llm: agent`, or `llm: {type: canned, answers: [...]}`).
+    """
+
+    type: ClassVar[str]
+    Settings: ClassVar[SettingsClass] = MediatorSettings
+
+    def __init__(self, project: Project, settings: M) -> None:
+        """Remember what was configured. No I/O."""
+        self.project = project
+        self.settings = settings
+
+    @abstractmethod
+    async def complete(self, request: LLMRequest, ask_agent: AskAgent) -> str:
+        """Answer one request, by itself or by `await ask_agent(request)`; requests come concurrently.
+
+        Only `ask_agent` makes the execution show `awaiting_llm`. Core cancels this call when the execution ends.
+
+        Raises LLMError when the script shall see an error.
+        """
+
+    async def close(self) -> None:
+        """Give everything back. Called once, at shutdown."""
+        return
+
+
+class AgentMediator(Mediator[MediatorSettings]):
+    """Lets the agent that polls answer: the default. Airlock needs no LLM key and no callback."""
+
+    type = "agent"
+
+    async def complete(self, request: LLMRequest, ask_agent: AskAgent) -> str:
+        """Pass the question on."""
+        return await ask_agent(request)
+
+
+@hookimpl
+def airlock_register_mediators() -> Iterable[type[Mediator[Any]]]:
+    """Register core's own mediator through the same hook that plugins use."""
+    return [AgentMediator]

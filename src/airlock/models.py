@@ -1,0 +1,135 @@
+"""The wire models of the REST API. Fields that came after the first version are optional."""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+PROJECT_NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
+MAX_TIMEOUT = 86_400
+MAX_REPLICAS = 1_000
+
+ProjectName = Annotated[str, StringConstraints(pattern=PROJECT_NAME)]
+
+
+class RequestModel(BaseModel):
+    """Base of what clients send: an unknown field or a wrong type is refused, never guessed."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+
+class ExecutionRequest(RequestModel):
+    """A script to run. `timeout` is in seconds of run time: queueing and waiting for an LLM answer do not count."""
+
+    project: ProjectName
+    code: str
+    timeout: int = Field(60, ge=1, le=MAX_TIMEOUT)
+    settings: dict[str, str] = {}
+    memory: dict[str, Any] = {}
+
+
+class LLMResponse(RequestModel):
+    """The agent's answer to the LLM request that an execution shows."""
+
+    response: str
+
+
+class PoolRequest(RequestModel):
+    """How many warm workers a project shall keep."""
+
+    replicas: int = Field(1, ge=1, le=MAX_REPLICAS)
+
+
+class ExecutionStatus(str, Enum):
+    """Where an execution stands; `completed`, `error` and `timeout` are terminal."""
+
+    pending = "pending"
+    running = "running"
+    awaiting_llm = "awaiting_llm"
+    completed = "completed"
+    error = "error"
+    timeout = "timeout"
+
+    @property
+    def is_terminal(self) -> bool:
+        """Whether nothing can change any more."""
+        return self in _TERMINAL
+
+
+_TERMINAL = frozenset({ExecutionStatus.completed, ExecutionStatus.error, ExecutionStatus.timeout})
+
+
+class ExecutionCreated(BaseModel):
+    """The receipt for a submitted script."""
+
+    execution_id: str
+    status: ExecutionStatus = ExecutionStatus.pending
+
+
+class LLMRequest(BaseModel):
+    """What a script asks of a model."""
+
+    prompt: str
+    model: str = "default"
+
+
+class ExecutionResult(BaseModel):
+    """An execution as a poll shows it. `error_type` names the cause, `error` says it in one line.
+
+    `truncated`: output beyond `limits.output` was dropped. `execution_time_ms` is run time, without queue and pauses.
+    """
+
+    execution_id: str
+    status: ExecutionStatus
+    result: Any | None = None
+    stdout: str = ""
+    stderr: str = ""
+    error: str | None = None
+    llm_request: LLMRequest | None = None
+    memory_updates: dict[str, Any] = {}
+    execution_time_ms: int | None = None
+    error_type: str | None = None
+    truncated: bool = False
+
+
+ProjectStatus = Literal["up", "down"]
+
+
+class ProjectInfo(BaseModel):
+    """A project and its pool. `isolation` says in one line what protects the host from its scripts."""
+
+    name: str
+    description: str
+    status: ProjectStatus
+    replicas: int = 0
+    idle_workers: int = 0
+    packages: list[str] = []
+    backend: str | None = None
+    detail: str | None = None
+    isolation: str | None = None
+    queued: int = 0
+    running: int = 0
+    paused: int = 0
+
+
+class ProjectList(BaseModel):
+    """What airlock.yaml lists."""
+
+    projects: list[ProjectInfo]
+
+
+class PoolStatus(BaseModel):
+    """A project's pool after `up` or `down`."""
+
+    name: str
+    status: ProjectStatus
+    replicas: int
+    detail: str | None = None
+
+
+class HealthResponse(BaseModel):
+    """The process answers."""
+
+    status: str = "ok"

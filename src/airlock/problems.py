@@ -1,0 +1,100 @@
+"""Everything that goes wrong, as `application/problem+json` (RFC 9457), in one place."""
+
+from __future__ import annotations
+
+import logging
+import uuid
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
+
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+from .errors import InvalidRequest, RequestError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from fastapi import FastAPI
+    from starlette.requests import Request
+
+log = logging.getLogger(__name__)
+
+
+class ProblemResponse(JSONResponse):
+    """One problem. `code` is the stable name of the cause, for programs; `detail` is for people.
+
+    `request_id` stands in the server's log too when the fault is ours. `errors` names each wrong field.
+    """
+
+    media_type = "application/problem+json"
+
+    def __init__(
+        self,
+        status: int,
+        code: str,
+        title: str,
+        detail: str | None = None,
+        *,
+        errors: Sequence[Mapping[str, str]] | None = None,
+        headers: Mapping[str, str] | None = None,
+        request_id: str | None = None,
+    ) -> None:
+        body: dict[str, Any] = {
+            "type": "about:blank",
+            "title": title,
+            "status": status,
+            "detail": detail or title,
+            "code": code,
+            "request_id": request_id or uuid.uuid4().hex,
+        }
+        if errors is not None:
+            body["errors"] = list(errors)
+        super().__init__(body, status, dict(headers or {}))
+
+
+def install(app: FastAPI) -> None:
+    """Make `app` answer every error as a problem, the framework's own included."""
+    app.add_exception_handler(RequestError, _request_error)
+    app.add_exception_handler(RequestValidationError, _validation_error)
+    app.add_exception_handler(HTTPException, _http_error)
+    app.add_exception_handler(Exception, _fault)
+
+
+async def _request_error(_: Request, error: Exception) -> ProblemResponse:
+    assert isinstance(error, RequestError)
+    errors = None
+    if isinstance(error, InvalidRequest):
+        errors = [_field(error.location, error.message)]
+    headers = {} if error.retry_after is None else {"Retry-After": str(error.retry_after)}
+    return ProblemResponse(error.status, error.code, error.title, str(error), errors=errors, headers=headers)
+
+
+async def _validation_error(_: Request, error: Exception) -> ProblemResponse:
+    assert isinstance(error, RequestValidationError)
+    errors = [_field(problem["loc"], problem["msg"]) for problem in error.errors()]
+    detail = "; ".join(f"{problem['location']}: {problem['message']}" for problem in errors[:5])
+    return ProblemResponse(422, InvalidRequest.code, InvalidRequest.title, detail, errors=errors)
+
+
+async def _http_error(_: Request, error: Exception) -> ProblemResponse:
+    assert isinstance(error, HTTPException)
+    title = HTTPStatus(error.status_code).phrase
+    code = title.lower().replace(" ", "_").replace("-", "_")
+    return ProblemResponse(error.status_code, code, title, str(error.detail), headers=error.headers)
+
+
+async def _fault(request: Request, error: Exception) -> ProblemResponse:
+    request_id = uuid.uuid4().hex
+    log.error("%s %s failed (request %s)", request.method, request.url.path, request_id, exc_info=error)
+    detail = "Airlock failed; its log says why under this request_id"
+    return ProblemResponse(500, "internal", "Internal Server Error", detail, request_id=request_id)
+
+
+def _field(location: Sequence[str | int], message: str) -> dict[str, str]:
+    return {"location": ".".join(_printable(str(part)) for part in location), "message": _printable(message)}
+
+
+def _printable(text: str) -> str:
+    return text.encode(errors="backslashreplace").decode()[:500]

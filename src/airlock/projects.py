@@ -1,0 +1,215 @@
+"""One project while the server runs: its backend, its pool's state, and the executions in it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING, Final, Literal
+
+from .errors import BackendUnavailable, InvalidRequest, ProjectDown, QueueFull, ScaleFailed
+from .models import ExecutionStatus, PoolStatus, ProjectInfo
+from .session import LiveExecution
+from .slots import Slots
+
+if TYPE_CHECKING:
+    from .config import ProjectConfig
+    from .executions import Execution
+    from .plugins import Plugins
+    from .store import Store
+
+log = logging.getLogger(__name__)
+
+SCALE_PATIENCE: Final = 30.0  # seconds that `up` waits for workers before it answers with the state as it is
+
+
+class LiveProject:
+    """A project's pool and queue. Starting, up and down are its own business; nobody waits for it at start."""
+
+    def __init__(self, config: ProjectConfig, store: Store, plugins: Plugins) -> None:
+        self.config = config
+        self.project = config.project
+        self.backend = config.backend(config.project, config.backend_settings)
+        self._mediator = config.mediator(config.project, config.mediator_settings)
+        self._store = store
+        self._plugins = plugins
+        self._slots = Slots(0)
+        self._executions: set[LiveExecution] = set()
+        self._state: Literal["new", "starting", "up", "down", "failed"] = "new"
+        self._detail: str | None = "server not started"
+        self._scaling = asyncio.Lock()
+        self._wanted = 0
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    # --- pool ----------------------------------------------------------------------------------------------------
+
+    async def up(self, replicas: int) -> PoolStatus:
+        """Keep `replicas` workers; answers when they are ready, or after 30 s with the state as it is, and goes on.
+
+        Raises InvalidRequest over `limits.max_replicas`, ScaleFailed with the remedy when the backend cannot.
+        """
+        most = self.project.limits.max_replicas
+        if replicas > most:
+            raise InvalidRequest(("body", "replicas"), f"at most {most} (limits.max_replicas of {self.project.name})")
+        scaling = self.start(replicas)
+        await asyncio.wait({scaling}, timeout=SCALE_PATIENCE)
+        if self._state == "failed":
+            raise ScaleFailed(self._detail or "")
+        return self.pool_status()
+
+    def start(self, replicas: int) -> asyncio.Task[None]:
+        """Begin to scale, and return the task that does."""
+        self._wanted = replicas
+        if not replicas:
+            self._state, self._detail = "down", "replicas is 0 in airlock.yaml"
+        elif self._state != "up":
+            self._state, self._detail = "starting", "starting"
+        return self._spawn_scaling()
+
+    async def down(self) -> PoolStatus:
+        """Put the project down: what waits ends at once, what runs gets `limits.shutdown_grace`."""
+        self._wanted = 0
+        self._state, self._detail = "down", "put down"
+        for live in list(self._executions):
+            if live.execution.status is ExecutionStatus.pending:
+                live.end(ExecutionStatus.error, "project_down", f"project {self.project.name} was put down")
+        loop = asyncio.get_running_loop()
+        loop.call_later(self.project.limits.shutdown_grace, self._end_rest, set(self._executions))
+        await asyncio.wait({self._spawn_scaling()}, timeout=SCALE_PATIENCE)
+        return self.pool_status()
+
+    def _end_rest(self, executions: set[LiveExecution]) -> None:
+        for live in executions & self._executions:
+            live.end(ExecutionStatus.error, "project_down", f"project {self.project.name} was put down")
+
+    def _spawn_scaling(self) -> asyncio.Task[None]:
+        task = asyncio.get_running_loop().create_task(self._scale())
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    async def _scale(self) -> None:
+        async with self._scaling:
+            replicas = self._wanted
+            try:
+                await self.backend.scale(replicas)
+            except BackendUnavailable as error:
+                self._fail(str(error))
+            except Exception:  # the boundary to a plugin: the project is down, the others serve
+                log.exception("project %s: backend %r failed to scale", self.project.name, self.backend.type)
+                self._fail("the backend failed to scale; the server's log says why")
+            else:
+                if replicas:  # at 0 those that run, and those that come back from a pause, may still finish
+                    self._slots.resize(replicas)
+                if replicas and self._wanted:
+                    self._state, self._detail = "up", None
+                    log.info(
+                        "project %s is up: replicas %d, backend %s, isolation: %s",
+                        self.project.name,
+                        replicas,
+                        self.backend.type,
+                        self.backend.isolation,
+                    )
+        self._plugins.pool_changed(self.project.name, self.backend.pool())
+
+    def _fail(self, detail: str) -> None:
+        if self._wanted:
+            self._state, self._detail = "failed", detail
+            log.error("project %s is down: %s", self.project.name, detail)
+            for live in list(self._executions):
+                if live.execution.status is ExecutionStatus.pending:
+                    live.end(ExecutionStatus.error, "project_down", f"project {self.project.name} is down: {detail}")
+
+    @property
+    def is_untouched(self) -> bool:
+        """Whether nobody has asked for workers yet."""
+        return self._state == "new"
+
+    # --- executions ----------------------------------------------------------------------------------------------
+
+    def check_accepts(self) -> None:
+        """Raise ProjectDown or QueueFull when a new execution cannot be taken."""
+        if self._state not in ("starting", "up"):
+            raise ProjectDown(f"project {self.project.name} is down: {self._detail}")
+        limit = self.project.limits.queue
+        if self._count(ExecutionStatus.pending) >= limit + max(0, self._slots.free):
+            raise QueueFull(f"{limit} executions of project {self.project.name} are waiting (limits.queue)")
+
+    def launch(self, execution: Execution) -> LiveExecution:
+        """Begin a stored execution."""
+        live = LiveExecution(
+            execution,
+            backend=self.backend,
+            mediator=self._mediator,
+            slots=self._slots,
+            store=self._store,
+            plugins=self._plugins,
+            may_pause=lambda: self.paused < self.project.limits.max_paused,
+        )
+        self._executions.add(live)
+        return live
+
+    def forget(self, live: LiveExecution) -> None:
+        """Say that an execution is over."""
+        self._executions.discard(live)
+
+    @property
+    def executions(self) -> list[LiveExecution]:
+        """Return those that are not over."""
+        return list(self._executions)
+
+    @property
+    def paused(self) -> int:
+        """How many wait for a model without holding a slot."""
+        return sum(live.is_paused for live in self._executions)
+
+    def _count(self, *statuses: ExecutionStatus) -> int:
+        return sum(live.execution.status in statuses for live in self._executions)
+
+    # --- looks ---------------------------------------------------------------------------------------------------
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether it could be forgotten and made anew without anybody noticing."""
+        return not self._executions and not self._tasks
+
+    def pool_status(self) -> PoolStatus:
+        """Return what `up` and `down` answer."""
+        is_up = self._state == "up"
+        return PoolStatus(
+            name=self.project.name,
+            status="up" if is_up else "down",
+            replicas=self.backend.pool().replicas if is_up else 0,
+            detail=self._detail if self._state == "starting" else None,
+        )
+
+    def info(self) -> ProjectInfo:
+        """Return what `GET /projects` shows."""
+        pool = self.backend.pool()
+        status = self.pool_status()
+        return ProjectInfo(
+            name=self.project.name,
+            description=self.project.description,
+            status=status.status,
+            replicas=status.replicas,
+            idle_workers=pool.idle if status.status == "up" else 0,
+            packages=list(self.project.packages),
+            backend=self.backend.type,
+            detail=(pool.detail or self._detail) if self._state == "starting" else (self._detail or pool.detail),
+            isolation=self.backend.isolation,
+            queued=self._count(ExecutionStatus.pending),
+            running=self._count(ExecutionStatus.running),
+            paused=self._count(ExecutionStatus.awaiting_llm),
+        )
+
+    async def close(self) -> None:
+        """End the pool. Core has ended all executions before."""
+        self._wanted = 0
+        self._state, self._detail = "down", "shut down"
+        for scaling in self._tasks:  # installing packages takes minutes: the end does not wait for that
+            scaling.cancel()
+        await self._spawn_scaling()
+        for part in (self.backend, self._mediator):
+            try:
+                await part.close()
+            except Exception:  # the boundary to a plugin: the others are closed all the same
+                log.exception("project %s: %r could not be closed", self.project.name, part.type)

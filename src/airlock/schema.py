@@ -1,0 +1,160 @@
+"""What airlock.yaml may contain: models of its sections, and the JSON Schema of the whole."""
+
+from __future__ import annotations
+
+import keyword
+import re
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+from packaging.requirements import InvalidRequirement, Requirement
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+from .limits import Limits
+from .models import MAX_REPLICAS, PROJECT_NAME
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from .plugins import Plugins, Provided
+
+DEFAULT_PORT: Final = 8000
+DEFAULT_MEDIATOR: Final = "agent"
+_ARCHIVES: Final = (".whl", ".zip", ".tar", ".tgz", ".gz", ".bz2", ".xz")
+
+
+def check_requirement(text: str) -> str:
+    """Accept a name with extras and versions: what is installed must come from the index that the operator chose.
+
+    Raises ValueError for everything else that pip would take: options, URLs, paths, files, markers.
+    """
+    if text.lstrip().startswith("-"):
+        raise ValueError("options are not allowed here; write a name like pandas or pandas[excel]>=2.2")
+    if re.search(r"[@/\\]", text) or text.strip().lower().endswith(_ARCHIVES):
+        raise ValueError("URLs, paths and files are not allowed here; write a name like pandas or pandas[excel]>=2.2")
+    try:
+        requirement = Requirement(text)
+    except InvalidRequirement:
+        raise ValueError("not a requirement; write a name like pandas or pandas[excel]>=2.2") from None
+    if requirement.marker is not None:
+        raise ValueError("markers (after ';') are not allowed here; leave the requirement out instead")
+    return text
+
+
+def check_module(text: str) -> str:
+    """Accept the dotted name of a module. Raises ValueError for everything else."""
+    if not all(part.isidentifier() and not keyword.iskeyword(part) for part in text.split(".")):
+        raise ValueError("not the name of a module, like pandas or xml.etree")
+    return text
+
+
+def parse_number(value: object) -> object:
+    """Turn the text of a number into the number: `${PORT}` stands for text."""
+    return int(value) if isinstance(value, str) and re.fullmatch(r"[0-9]{1,9}", value) else value
+
+
+Number = Annotated[int, BeforeValidator(parse_number)]
+
+
+class Section(BaseModel):
+    """Base of the sections. A key without a value counts as left out: `projects:` with every project commented out."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _drop_empty(cls, data: Any) -> Any:
+        if not isinstance(data, dict):
+            return data
+        return {key: value for key, value in data.items() if value is not None or key not in cls.model_fields}
+
+
+class ServerConfig(Section):
+    """`server:`, how Airlock is reached."""
+
+    host: str | None = Field(
+        None,
+        min_length=1,
+        description="address to listen on; default: all, or 127.0.0.1 if a project runs code and no key is set",
+    )
+    port: Number = Field(DEFAULT_PORT, ge=0, le=65_535, description="port to listen on; 0: any free one")
+    insecure: bool = Field(False, description="serve projects that run code without a key, to anyone who can connect")
+
+
+class ProjectSection(Section):
+    """A project: what runs its scripts, and what they may use."""
+
+    # What `llm` and `backend` may be depends on the plugins that are installed: config.py resolves them.
+    description: str = Field("", max_length=1000, description="for agents and people who choose a project")
+    replicas: Number = Field(
+        1, ge=0, le=MAX_REPLICAS, description="workers kept warm from the start; 0: down until POST /projects/NAME/up"
+    )
+    packages: list[Annotated[str, AfterValidator(check_requirement)]] = Field(
+        [], description="packages that scripts may import: names with extras and versions"
+    )
+    preload: list[Annotated[str, AfterValidator(check_module)]] = Field(
+        [], description="modules imported before an execution needs them"
+    )
+    settings: dict[str, str] = Field(
+        {}, description="texts that scripts read with settings.get; win over the request's"
+    )
+    limits: Limits = Field(Limits(), description="what one execution, and the project, may use at most")
+    llm: Any = Field(DEFAULT_MEDIATOR, description="who answers llm.complete")
+    backend: Any = Field(description="what runs the scripts")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_numbers(cls, data: Any) -> Any:
+        if isinstance(data, dict) and isinstance(limits := data.get("limits"), dict):
+            return {**data, "limits": {key: parse_number(value) for key, value in limits.items()}}
+        return data
+
+
+class File(Section):
+    """The configuration of Airlock."""
+
+    # config.py validates each project by itself.
+    server: ServerConfig = ServerConfig()
+    default_backend: Any = Field(
+        None, description="serves every project name that is not listed; leave it out to answer 404 for them"
+    )
+    projects: dict[str, Any] = Field({}, description="the projects, by name")
+
+
+def json_schema(plugins: Plugins) -> dict[str, Any]:
+    """Return the JSON Schema (2020-12) of airlock.yaml, with the options of every installed plugin."""
+    schema = File.model_json_schema()
+    project = ProjectSection.model_json_schema()
+    definitions = {**schema.pop("$defs"), **project.pop("$defs"), "Project": project}
+    silent = {word: provided for word, provided in plugins.backends.items() if not provided.cls.runs_code}
+    for fields, key, kind, provided in (
+        (project["properties"], "backend", "backend", plugins.backends),
+        (project["properties"], "llm", "mediator", plugins.mediators),
+        (schema["properties"], "default_backend", "backend", silent),
+    ):
+        fields[key] |= _choice(kind, provided, definitions)
+    schema["properties"]["projects"] |= {
+        "additionalProperties": {"$ref": "#/$defs/Project"},
+        "propertyNames": {"pattern": PROJECT_NAME},
+    }
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        **schema,
+        "title": "airlock.yaml",
+        "$defs": definitions,
+    }
+
+
+def _choice(kind: str, provided: Mapping[str, Provided[Any]], definitions: dict[str, Any]) -> dict[str, Any]:
+    """Describe `word`, or `{type: word, ...options}`."""
+    words, objects = [], []
+    for word, by in sorted(provided.items()):
+        name = f"{kind}.{word}"
+        options = by.cls.Settings.model_json_schema(ref_template=f"#/$defs/{name}/$defs/{{model}}")
+        required = options.get("required", [])
+        options["properties"] = {"type": {"const": word}, **options.get("properties", {})}
+        options["required"] = ["type", *required]
+        definitions[name] = options
+        objects.append({"$ref": f"#/$defs/{name}"})
+        if not required:
+            words.append({"const": word, "description": f"from {by.source}"})
+    return {"oneOf": [*words, *objects]} if objects else {"not": {}}

@@ -1,0 +1,328 @@
+"""One live execution: its clock, its slot, its output, its LLM requests, and its end."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from dataclasses import replace
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
+
+from . import strict_json
+from .backend import Job
+from .clock import RunClock
+from .errors import LLMError, NotAwaitingLLM
+from .executions import OpenRequest
+from .frames import one_line
+from .limits import format_size
+from .models import ExecutionStatus
+from .output import Output
+from .turn import Turn
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from .backend import Backend, Outcome, Stream
+    from .executions import Execution
+    from .mediation import Mediator
+    from .models import LLMRequest
+    from .plugins import Plugins
+    from .slots import Slots
+    from .store import Store
+
+log = logging.getLogger(__name__)
+
+KILL_GRACE: Final = 2.0  # seconds that a backend gets to kill what it runs
+
+
+class Ending(NamedTuple):
+    """Why an execution is over, and what it leaves."""
+
+    status: ExecutionStatus
+    error_type: str | None = None
+    error: str | None = None
+    result: Any = None
+    memory_updates: Mapping[str, Any] = MappingProxyType({})
+
+
+class LiveExecution:
+    """Carries one execution from pending to its end. It is the `Session` that the backend talks to.
+
+    Nobody else writes the record: every change goes to the store, then to `execution`, then to those who wait.
+    """
+
+    def __init__(
+        self,
+        execution: Execution,
+        *,
+        backend: Backend[Any],
+        mediator: Mediator[Any],
+        slots: Slots,
+        store: Store,
+        plugins: Plugins,
+        may_pause: Callable[[], bool],
+    ) -> None:
+        """`may_pause` says whether one more paused execution may give its slot back."""
+        self.execution = execution
+        self._limits = backend.project.limits
+        self._backend = backend
+        self._mediator = mediator
+        self._store = store
+        self._plugins = plugins
+        self._output: dict[Stream, Output] = {
+            "stdout": Output(self._limits.output),
+            "stderr": Output(self._limits.output),
+        }
+        loop = asyncio.get_running_loop()
+        self._clock = RunClock(execution.timeout, self._on_deadline)
+        self._turn = Turn(slots, self._clock, may_pause)
+        self._queue_alarm = loop.call_later(self._limits.queue_timeout, self._on_queue_timeout)
+        self._ending: asyncio.Future[Ending] = loop.create_future()
+        self._changing = asyncio.Lock()
+        self._settled = asyncio.Event()
+        self._llm_calls = 0
+        self._answers: dict[int, asyncio.Future[str]] = {}
+
+    # --- for the gateway -----------------------------------------------------------------------------------------
+
+    @property
+    def runs_code(self) -> bool:
+        """Whether a script is really executed."""
+        return self._backend.runs_code
+
+    @property
+    def is_paused(self) -> bool:
+        """Whether it waits for a model and holds no slot."""
+        return self._turn.is_paused
+
+    def snapshot(self) -> Execution:
+        """Return the record, with output and run time up to now."""
+        return self.execution if self.execution.status.is_terminal else replace(self.execution, **self._progress())
+
+    async def settled(self) -> None:
+        """Wait until it is terminal or awaits an answer."""
+        await self._settled.wait()
+
+    def end(self, status: ExecutionStatus, error_type: str, error: str) -> None:
+        """End it early: kill what runs, keep what it wrote. The first cause wins."""
+        if not self._ending.done():
+            self._ending.set_result(Ending(status, error_type, error))
+
+    async def answer(self, response: str) -> None:
+        """Answer the LLM request that is shown.
+
+        Raises NotAwaitingLLM when there is none.
+        """
+        async with self._changing:
+            if not self.execution.llm_requests:
+                raise NotAwaitingLLM(f"its status is {self.execution.status.value}")
+            first, *others = self.execution.llm_requests
+            await self._change(llm_requests=tuple(others))
+        answer = self._answers.pop(first.id, None)
+        if answer is not None and not answer.done():
+            answer.set_result(response)
+
+    async def drive(self) -> None:
+        """Run it from pending to its end."""
+        try:
+            ending = await self._run()
+        except Exception:  # the boundary: whatever a backend does, the execution gets its end
+            log.exception("execution %s: the backend failed", self.execution.id)
+            ending = Ending(ExecutionStatus.error, "internal", "Airlock failed to run this; the server's log says why")
+        await self._finish(ending)
+
+    # --- for the backend: the Session protocol -------------------------------------------------------------------
+
+    async def started(self) -> None:
+        """See `Session.started`."""
+        async with self._changing:
+            if self.execution.status is not ExecutionStatus.pending:
+                raise RuntimeError("Session.started() is to be called exactly once")
+            self._queue_alarm.cancel()
+            await self._change(status=ExecutionStatus.running, started_at=time.time())
+        self._clock.start()
+
+    def write(self, stream: Stream, data: bytes) -> None:
+        """See `Session.write`."""
+        if not self.execution.status.is_terminal:
+            self._output[stream].write(data)
+
+    async def complete(self, request: LLMRequest) -> str:
+        """See `Session.complete`."""
+        self._check_not_over()
+        self._check_llm_limits(request)
+        self._llm_calls += 1
+        project, execution_id = self.execution.project, self.execution.id
+        self._plugins.llm_requested(project, execution_id, request)
+        self._turn.pause()
+        try:
+            answer = await self._mediated(self._llm_calls, request)
+            await self._turn.resume()
+        except asyncio.CancelledError:
+            self._turn.abandon()
+            raise
+        if isinstance(answer, LLMError):
+            raise answer
+        self._plugins.llm_answered(project, execution_id, request, answer)
+        return answer
+
+    # --- LLM requests -------------------------------------------------------------------------------------------------
+
+    def _check_not_over(self) -> None:
+        if self._ending.done():
+            raise LLMError("the execution is over")
+
+    def _check_llm_limits(self, request: LLMRequest) -> None:
+        limits, size = self._limits, len(request.prompt.encode())
+        if self._llm_calls >= limits.llm_calls:
+            error = f"the script made more LLM requests than limits.llm_calls allows ({limits.llm_calls})"
+        elif size > limits.prompt:
+            error = f"a prompt of {size} bytes is over limits.prompt ({format_size(limits.prompt)})"
+        else:
+            return
+        self.end(ExecutionStatus.error, "llm_limit", error)
+        raise LLMError(error)
+
+    async def _mediated(self, number: int, request: LLMRequest) -> str | LLMError:
+        alarm = asyncio.get_running_loop().call_later(self._limits.llm_timeout, self._on_llm_timeout)
+        try:
+            return await self._mediator.complete(request, lambda asked: self._ask_agent(number, asked))
+        except LLMError as error:
+            return error
+        except Exception:  # the boundary to a plugin: the script is told, the log has the traceback
+            log.exception("execution %s: the mediator %r failed", self.execution.id, self._mediator.type)
+            return LLMError("the mediator failed")
+        finally:
+            alarm.cancel()
+
+    async def _ask_agent(self, number: int, request: LLMRequest) -> str:
+        answer: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self._answers[number] = answer
+        try:
+            async with self._changing:
+                self._check_not_over()
+                opened = OpenRequest(id=number, request=request)
+                await self._change(llm_requests=(*self.execution.llm_requests, opened), **self._progress())
+            return await answer
+        finally:
+            if self._answers.pop(number, None) is not None:  # the mediator gave up on the agent
+                await self._withdraw(number)
+
+    async def _withdraw(self, number: int) -> None:
+        async with self._changing:
+            if not self.execution.status.is_terminal:
+                await self._change(llm_requests=tuple(r for r in self.execution.llm_requests if r.id != number))
+
+    # --- running and ending --------------------------------------------------------------------------------------
+
+    async def _run(self) -> Ending:
+        turn = asyncio.ensure_future(self._turn.begin())
+        await self._first_of(turn)
+        if self._ending.done():
+            turn.cancel()
+            await asyncio.wait({turn})
+            self._turn.end()
+            return self._ending.result()
+        running = asyncio.ensure_future(self._backend.execute(_job(self.execution), self))
+        await self._first_of(running)
+        if not running.done():
+            running.cancel()
+            await asyncio.wait({running}, timeout=KILL_GRACE)
+        if running.done():
+            self._turn.end()
+        else:  # what still runs keeps its slot, so that a project cannot pile up what it fails to kill
+            log.error("execution %s: the backend has not ended it within %g s", self.execution.id, KILL_GRACE)
+            running.add_done_callback(lambda _: self._turn.end())
+        if self._ending.done():
+            running.add_done_callback(self._log_failure)
+            return self._ending.result()
+        return self._judge(running.result())
+
+    async def _first_of(self, work: asyncio.Future[Any]) -> None:
+        """Wait until the work is done or the execution is to end."""
+        await asyncio.wait((work, cast("asyncio.Future[Any]", self._ending)), return_when=asyncio.FIRST_COMPLETED)
+
+    def _judge(self, outcome: Outcome) -> Ending:
+        """Check what the backend says: a plugin's word is not proof that it is JSON."""
+        if outcome.error is not None or outcome.error_type is not None:
+            ending = Ending(
+                ExecutionStatus.error,
+                outcome.error_type or "script_error",
+                one_line(outcome.error or "") or "the script failed",
+            )
+            if ending.error_type != "script_error":
+                return ending
+        else:
+            ending = Ending(ExecutionStatus.completed)
+        for name, value in (("result", outcome.result), ("memory_updates", dict(outcome.memory_updates))):
+            size = len(strict_json.dumps(value))
+            if size > self._limits.result:
+                limit = format_size(self._limits.result)
+                error = f"{name} has {size} bytes as JSON; limits.result is {limit}"
+                return Ending(ExecutionStatus.error, "result_limit", error)
+        return ending._replace(result=outcome.result, memory_updates=outcome.memory_updates)
+
+    async def _finish(self, ending: Ending) -> None:
+        if not self._ending.done():
+            self._ending.set_result(ending)
+        self._queue_alarm.cancel()
+        for answer in self._answers.values():
+            answer.cancel()
+        for output in self._output.values():
+            output.finish()
+        async with self._changing:
+            if self.execution.status is ExecutionStatus.pending and ending.status is not ExecutionStatus.error:
+                log.error("execution %s: the backend returned without Session.started()", self.execution.id)
+                ending = Ending(ExecutionStatus.error, "internal", "the backend never started it")
+            await self._change(**ending._asdict(), llm_requests=(), finished_at=time.time(), **self._progress())
+        self._plugins.execution_finished(self.execution.project, self.execution.to_result())
+
+    async def _change(self, **changes: Any) -> None:
+        """Store a change and show it. To be called with `_changing` held; the status follows from open requests."""
+        if "llm_requests" in changes and "status" not in changes:
+            awaiting = bool(changes["llm_requests"])
+            changes["status"] = ExecutionStatus.awaiting_llm if awaiting else ExecutionStatus.running
+        execution = self.execution
+        self.execution = await self._store.transition(execution.id, execution.version, changes)
+        if self.execution.status.is_terminal or self.execution.llm_requests:
+            self._settled.set()
+        else:
+            self._settled.clear()
+
+    def _progress(self) -> dict[str, Any]:
+        outputs = self._output
+        return {
+            "stdout": outputs["stdout"].text,
+            "stderr": outputs["stderr"].text,
+            "truncated": any(output.truncated for output in outputs.values()),
+            "execution_time_ms": self._clock.elapsed_ms if self.execution.started_at else None,
+        }
+
+    def _on_deadline(self) -> None:
+        seconds = self.execution.timeout
+        self.end(ExecutionStatus.timeout, "timeout", f"the script ran longer than its timeout of {seconds} s")
+
+    def _on_queue_timeout(self) -> None:
+        seconds = self._limits.queue_timeout
+        self.end(
+            ExecutionStatus.error, "queue_timeout", f"no worker was free within limits.queue_timeout ({seconds:g} s)"
+        )
+
+    def _on_llm_timeout(self) -> None:
+        seconds = self._limits.llm_timeout
+        self.end(ExecutionStatus.timeout, "llm_timeout", f"nobody answered within limits.llm_timeout ({seconds:g} s)")
+
+    def _log_failure(self, running: asyncio.Future[Outcome]) -> None:
+        if not running.cancelled() and (error := running.exception()) is not None:
+            log.error("execution %s: the backend failed while ending it", self.execution.id, exc_info=error)
+
+
+def _job(execution: Execution) -> Job:
+    return Job(
+        id=execution.id,
+        code=execution.code,
+        timeout=execution.timeout,
+        settings=execution.settings,
+        memory=execution.memory,
+    )

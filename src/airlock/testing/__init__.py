@@ -1,0 +1,31 @@
+"""What plugin authors test with: `pip install 'airlock-core[testing]'`.
+
+For a backend: subclass `BackendContract`. For a mediator: subclass `MediatorContract`. That is a whole test file:
+
+    class TestEchoBackend(BackendContract):
+        def make_backend(self, project: airlock.Project) -> EchoBackend:
+            return EchoBackend(project, EchoSettings())
+
+Each test follows from what the plugin's class declares (`runs_code`, `enforces`) or from a capability that the test
+class names (`BACKEND_CAPABILITIES`, `MEDIATOR_CAPABILITIES`); `pytest -ra` prints what was skipped, and why.
+
+For tests of your own: `RecordingSession` stands in for core, `never_answers` for an agent that does not answer.
+For tests of REST clients: `code_that_asks` pauses an execution in a project on the mock backend.
+"""
+
+from . import assert_rewriting  # noqa: F401 - first: it prepares the import of the others
+from .backend_contract import BackendContract
+from .capabilities import BACKEND_CAPABILITIES, MEDIATOR_CAPABILITIES
+from .mediator_contract import MediatorContract
+from .mock_code import code_that_asks
+from .recording import RecordingSession, never_answers
+
+__all__ = [
+    "BACKEND_CAPABILITIES",
+    "MEDIATOR_CAPABILITIES",
+    "BackendContract",
+    "MediatorContract",
+    "RecordingSession",
+    "code_that_asks",
+    "never_answers",
+]

@@ -1,0 +1,7 @@
+"""Lets pytest show the values in a failing assert of a contract. To be imported before the contracts."""
+
+import pytest
+
+_WITH_ASSERTS = ("bench", "held_limits", "isolation", "lifecycle", "mediator_contract", "questions", "scripts")
+
+pytest.register_assert_rewrite(*(f"{__package__}.{name}" for name in _WITH_ASSERTS))

@@ -1,0 +1,21 @@
+"""The contract that every backend passes."""
+
+from __future__ import annotations
+
+from .held_limits import HeldLimits
+from .isolation import Isolation
+from .lifecycle import Declaration, Jobs, Lifecycle
+from .questions import Questions
+from .scripts import Scripts
+
+
+class BackendContract(Declaration, Lifecycle, Jobs, Scripts, Questions, Isolation, HeldLimits):
+    """Subclass it, write `make_backend`, claim `capabilities`, and pytest does the rest.
+
+    class TestEchoBackend(BackendContract):
+        def make_backend(self, project: airlock.Project) -> EchoBackend:
+            return EchoBackend(project, EchoSettings())
+
+    `capabilities` is a set of names from `BACKEND_CAPABILITIES`; `code`, `endless_code` and `patience` may be set.
+    A test that cannot pass is overridden with `pytest.mark.xfail(reason=...)`; without that, the class is refused.
+    """

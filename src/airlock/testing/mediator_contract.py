@@ -1,0 +1,121 @@
+"""The contract that every mediator passes."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import AsyncIterator
+from typing import Any, ClassVar
+
+import pytest
+from pydantic import ValidationError
+
+from airlock.backend import Project
+from airlock.errors import LLMError
+from airlock.mediation import Mediator
+from airlock.models import LLMRequest
+
+from .audit import io_seen
+from .capabilities import MEDIATOR_CAPABILITIES, needs
+from .contract import Contract
+from .lifecycle import WORD
+from .recording import never_answers
+
+
+async def _agree(_: LLMRequest) -> str:
+    return "yes"
+
+
+async def _refuse(_: LLMRequest) -> str:
+    raise LLMError("the agent refuses")
+
+
+@pytest.mark.anyio
+class MediatorContract(Contract):
+    """Subclass it, write `make_mediator`, and claim `capabilities` (names from `MEDIATOR_CAPABILITIES`).
+
+    class TestCannedMediator(MediatorContract):
+        def make_mediator(self, project: airlock.Project) -> CannedMediator:
+            return CannedMediator(project, CannedSettings(answers=["yes"]))
+
+    A mediator that talks to a service is made with a stand-in for that service.
+    """
+
+    known_capabilities = MEDIATOR_CAPABILITIES
+    patience: ClassVar[float] = 10.0
+    """Seconds within which any answer has to come."""
+
+    def make_mediator(self, project: Project) -> Mediator[Any]:
+        """Return a new mediator for this project, as core makes it."""
+        raise NotImplementedError(f"write {type(self).__name__}.make_mediator(self, project)")
+
+    @pytest.fixture
+    async def mediator(self) -> AsyncIterator[Mediator[Any]]:
+        """Return a mediator, and close it in the end."""
+        mediator = self.make_mediator(Project(name="contract"))
+        yield mediator
+        await mediator.close()
+
+    def test_type_is_a_word(self) -> None:
+        assert re.fullmatch(WORD, self.make_mediator(Project(name="contract")).type)
+
+    def test_settings_refuse_an_unknown_key(self) -> None:
+        with pytest.raises(ValidationError) as caught:
+            self.make_mediator(Project(name="contract")).Settings.model_validate({"surely unknown": 1})
+        assert "extra_forbidden" in {error["type"] for error in caught.value.errors()}
+
+    def test_construction_does_no_io_and_needs_no_event_loop(self) -> None:
+        self.make_mediator(Project(name="contract"))  # imports what it needs
+        with io_seen() as seen:
+            self.make_mediator(Project(name="contract"))
+        assert seen == []
+
+    async def test_close_without_use(self) -> None:
+        await self.make_mediator(Project(name="contract")).close()
+
+    async def test_answer_is_text(self, mediator: Mediator[Any]) -> None:
+        answer = await asyncio.wait_for(mediator.complete(LLMRequest(prompt="?"), _agree), self.patience)
+        assert isinstance(answer, str)
+
+    async def test_requests_at_once_are_all_answered(self, mediator: Mediator[Any]) -> None:
+        requests = [LLMRequest(prompt=str(n)) for n in range(10)]
+        answering = asyncio.gather(*(mediator.complete(request, _agree) for request in requests))
+        answers = await asyncio.wait_for(answering, self.patience)
+        assert [type(answer) for answer in answers] == [str] * 10
+
+    async def test_agent_that_refuses_is_no_failure(self, mediator: Mediator[Any]) -> None:
+        """Whether the mediator passes that on or finds another answer, nothing but LLMError comes out of it."""
+        try:
+            answer = await asyncio.wait_for(mediator.complete(LLMRequest(prompt="?"), _refuse), self.patience)
+        except LLMError:
+            return
+        assert isinstance(answer, str)
+
+    async def test_request_is_left_as_it_is(self, mediator: Mediator[Any]) -> None:
+        request = LLMRequest(prompt="?", model="m")
+        await asyncio.wait_for(mediator.complete(request, _agree), self.patience)
+        assert request == LLMRequest(prompt="?", model="m")
+
+    @needs("asks_agent")
+    async def test_agent_is_asked_what_the_script_asks(self, mediator: Mediator[Any]) -> None:
+        asked = []
+
+        async def agent(request: LLMRequest) -> str:
+            asked.append(request)
+            return "because"
+
+        answer = await asyncio.wait_for(mediator.complete(LLMRequest(prompt="why?", model="m"), agent), self.patience)
+        assert (answer, asked) == ("because", [LLMRequest(prompt="why?", model="m")])
+
+    @needs("asks_agent")
+    async def test_error_of_the_agent_reaches_the_script(self, mediator: Mediator[Any]) -> None:
+        with pytest.raises(LLMError, match="the agent refuses"):
+            await asyncio.wait_for(mediator.complete(LLMRequest(prompt="?"), _refuse), self.patience)
+
+    @needs("asks_agent")
+    async def test_cancelled_while_the_agent_does_not_answer(self, mediator: Mediator[Any]) -> None:
+        answering = asyncio.ensure_future(mediator.complete(LLMRequest(prompt="?"), never_answers))
+        await asyncio.sleep(0.05)
+        answering.cancel()
+        await asyncio.wait({answering}, timeout=self.patience)
+        assert answering.cancelled()

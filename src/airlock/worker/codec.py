@@ -1,0 +1,75 @@
+"""Frames between Airlock and a worker: 4 bytes of length, 1 byte that says the kind, JSON. Little-endian."""
+
+from __future__ import annotations
+
+import json
+import os
+import struct
+from _thread import RLock
+from typing import Any, Protocol
+
+HEADER = struct.Struct("<IB")
+
+# worker -> Airlock
+READY = ord("S")  # the worker stands by
+LLM = ord("L")  # {"id", "prompt", "model"}
+RESULT = ord("R")  # any value; the last one counts
+MEMORY = ord("M")  # ["category.key", value]
+END = ord("E")  # {"error": null | "one line"}: the script's main code is over
+EXIT = ord("X")  # {"code"}: the script's process is gone; negative: by that signal
+# Airlock -> worker
+JOB = ord("J")  # {"code", "settings", "memory", "timeout"}
+ANSWER = ord("A")  # {"id", "answer"} or {"id", "error"}
+
+
+class ConnectionLost(OSError):
+    """Raised when Airlock is gone: a worker has nothing left to live for."""
+
+
+class Transport(Protocol):
+    """The two socket methods that a channel needs."""
+
+    def sendall(self, data: bytes, /) -> None:
+        """Send all of it."""
+
+    def recv(self, size: int, /) -> bytes:
+        """Receive some; nothing means that the peer is gone."""
+
+
+def encode(kind: int, value: Any) -> bytes:
+    """Make one frame. Raises TypeError, ValueError or RecursionError when the value has no strict JSON form."""
+    body = json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
+    return HEADER.pack(len(body), kind) + body
+
+
+class Channel:
+    """A worker's end. Frames of several threads never mix; a read that is interrupted loses nothing."""
+
+    def __init__(self, transport: Transport) -> None:
+        self._transport = transport
+        self._lock = RLock()
+        self._received = bytearray()
+        self._pid = os.getpid()
+
+    def send(self, kind: int, value: Any) -> None:
+        """Send one frame. Raises RuntimeError in a child process of the script: the channel is not the child's."""
+        frame = encode(kind, value)
+        if os.getpid() != self._pid:
+            raise RuntimeError("only the script's own process can talk to Airlock, not a child of it")
+        with self._lock:
+            self._transport.sendall(frame)
+
+    def receive(self) -> tuple[int, Any]:
+        """Wait for one frame. Raises ConnectionLost when Airlock is gone."""
+        while True:
+            if len(self._received) >= HEADER.size:
+                size, kind = HEADER.unpack_from(self._received)
+                end = HEADER.size + size
+                if len(self._received) >= end:
+                    body = bytes(self._received[HEADER.size : end])
+                    del self._received[:end]
+                    return kind, json.loads(body)
+            data = self._transport.recv(1 << 16)
+            if not data:
+                raise ConnectionLost("Airlock closed the channel")
+            self._received += data

@@ -1,0 +1,100 @@
+"""Runs one script in the process that was made for it."""
+
+from __future__ import annotations
+
+import builtins
+import contextlib
+import io
+import linecache
+import sys
+import traceback
+import types
+from typing import TYPE_CHECKING, Any
+
+from .sdk import script_globals
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from .codec import Channel
+
+FILENAME = "<script>"
+MAX_ERROR = 2_000  # characters of the line that becomes `error`
+MAX_TRACEBACK = 65_536  # characters
+
+
+def run(job: Mapping[str, Any], channel: Channel) -> str | None:
+    """Compile and run `job["code"]` as `__main__`; returns None, or in one line what went wrong.
+
+    Tracebacks go to stderr, with the script's own source lines and none of ours. What happens in here is the script's.
+    """
+    code = job["code"]
+    main = types.ModuleType("__main__")
+    main.__dict__.update(script_globals(job, channel), __builtins__=builtins)
+    sys.modules["__main__"] = main
+    linecache.cache[FILENAME] = (len(code), None, code.splitlines(True), FILENAME)
+    _show_output_line_by_line()
+    error = None
+    try:
+        exec(compile(code[1:] if code[:1] == "\ufeff" else code, FILENAME, "exec", dont_inherit=True), main.__dict__)  # noqa: S102 - the purpose
+    except SystemExit as exit_:
+        error = _exit_error(exit_.code)
+    except BaseException as raised:  # noqa: BLE001 - whatever a script raises is its outcome
+        error = _describe(raised)
+        _print_traceback(raised)
+    _flush()
+    return error
+
+
+def _show_output_line_by_line() -> None:
+    """Let polls see what was printed, also while the script waits for an answer, and after it was killed."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(line_buffering=True)
+
+
+def _exit_error(code: object) -> str | None:
+    if code is None or code == 0:
+        return None
+    if isinstance(code, int):
+        return f"SystemExit: {code}" if abs(code) < 1 << 31 else "SystemExit"
+    try:
+        text = str(code)[:MAX_ERROR]
+        sys.stderr.write(text + "\n")  # as the interpreter does
+    except BaseException as raised:  # noqa: BLE001 - a hostile __str__ or stderr
+        return f"SystemExit: <{type(raised).__name__}>"
+    return f"SystemExit: {text}"
+
+
+def _describe(error: BaseException) -> str:
+    name = type(error).__name__
+    try:
+        text = str(error)[:MAX_ERROR]
+    except BaseException as raised:  # noqa: BLE001 - a hostile __str__
+        text = f"<str() raised {type(raised).__name__}>"
+    return f"{name}: {text}" if text else name
+
+
+def _print_traceback(error: BaseException) -> None:
+    try:
+        shown = traceback.TracebackException(
+            type(error),
+            error,
+            error.__traceback__ and error.__traceback__.tb_next,  # without our own frame
+            limit=-50,
+            compact=True,
+        )
+        left = MAX_TRACEBACK
+        for part in shown.format():
+            sys.stderr.write(part[:left])
+            left -= len(part)
+            if left <= 0:
+                break
+    except BaseException as raised:  # noqa: BLE001 - a hostile exception, or a closed stderr: the error line remains
+        _describe(raised)
+
+
+def _flush() -> None:
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(BaseException):  # closed or replaced by the script: there is nothing to save
+            stream.flush()

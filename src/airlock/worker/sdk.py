@@ -1,0 +1,152 @@
+"""What a script sees: `settings`, `memory`, `llm`, `set_result`."""
+
+from __future__ import annotations
+
+import json
+from _thread import allocate_lock
+from typing import TYPE_CHECKING, Any
+
+from .codec import ANSWER, LLM, MEMORY, RESULT
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from .codec import Channel
+
+
+class LLMError(Exception):
+    """Raised by `llm.complete` when the answer is an error."""
+
+
+class Settings:
+    """The settings of the request, with those of the project over them."""
+
+    def __init__(self, values: Mapping[str, str]) -> None:
+        self._values = dict(values)
+
+    def get(self, key: str, default: str | None = None) -> str | None:
+        """Return a setting, or `default`."""
+        return self._values.get(key, default)
+
+    def keys(self) -> list[str]:
+        """Return the names of all settings."""
+        return list(self._values)
+
+
+class Memory:
+    """Values that the agent keeps between executions. Changes are reported as `memory_updates`."""
+
+    def __init__(self, values: Mapping[str, Any], channel: Channel) -> None:
+        self._values = dict(values)
+        self._channel = channel
+
+    def get(self, category: str, key: str, default: Any = None) -> Any:
+        """Return a value, or `default`. Sees the script's own `set`."""
+        return self._values.get(_memory_key(category, key), default)
+
+    def set(self, category: str, key: str, value: Any) -> None:
+        """Report a change. Raises TypeError or ValueError when the value has no JSON form."""
+        name = _memory_key(category, key)
+        _speak(self._channel, MEMORY, [name, value], "memory.set")
+        self._values[name] = json.loads(
+            json.dumps(value)
+        )  # what the next execution will see, and no later change of it
+
+
+class Question:
+    """One open LLM request. `wake` is held until there is an answer, or until its owner has to read the channel."""
+
+    __slots__ = ("answer", "wake")
+
+    def __init__(self) -> None:
+        self.answer: dict[str, Any] | None = None
+        self.wake = allocate_lock()
+        self.wake.acquire()
+
+
+class Model:
+    """Asks the model that the agent, or the project's mediator, speaks for. Several threads may ask at once.
+
+    No thread of ours waits for answers: of those that wait, one reads the channel for all (leader and followers).
+    """
+
+    def __init__(self, channel: Channel) -> None:
+        self._channel = channel
+        self._lock = allocate_lock()
+        self._asked = 0
+        self._open: dict[int, Question] = {}
+        self._leader: Question | None = None
+
+    def complete(self, prompt: str, model: str = "default") -> str:
+        """Ask, and wait for the answer. Raises LLMError when the answer is an error."""
+        if not all(isinstance(value, str) for value in (prompt, model)):
+            raise TypeError("llm.complete: prompt and model are strings")
+        question = Question()
+        with self._lock:
+            number = self._asked + 1
+            _speak(self._channel, LLM, {"id": number, "prompt": prompt, "model": model}, "llm.complete")
+            self._asked = number
+            self._open[number] = question
+            if self._leader is None:
+                self._leader = question
+        try:
+            while question.answer is None:
+                if self._leader is question:
+                    self._read_one(question)
+                else:
+                    question.wake.acquire()
+        finally:
+            with self._lock:
+                self._open.pop(number, None)
+                if self._leader is question:
+                    self._leader = next(iter(self._open.values()), None)
+                    if self._leader is not None:
+                        self._leader.wake.release()
+        if "error" in question.answer:
+            raise LLMError(question.answer["error"])
+        return str(question.answer["answer"])
+
+    def _read_one(self, own: Question) -> None:
+        kind, body = self._channel.receive()
+        if kind != ANSWER:
+            return
+        with self._lock:
+            question = self._open.pop(body["id"], None)
+        if question is not None:
+            question.answer = body
+            if question is not own:
+                question.wake.release()
+
+
+def script_globals(job: Mapping[str, Any], channel: Channel) -> dict[str, Any]:
+    """Return the names that Airlock adds to a script."""
+
+    def set_result(value: Any) -> None:
+        """Set the result of this execution; the last one counts. Raises TypeError or ValueError if it is not JSON."""
+        _speak(channel, RESULT, value, "set_result")
+
+    added: dict[str, Any] = {
+        "settings": Settings(job["settings"]),
+        "memory": Memory(job["memory"], channel),
+        "llm": Model(channel),
+        "LLMError": LLMError,
+        "set_result": set_result,
+    }
+    return added
+
+
+def _speak(channel: Channel, kind: int, value: Any, what: str) -> None:
+    try:
+        channel.send(kind, value)
+    except UnicodeEncodeError:
+        raise ValueError(f"{what}: text with lone surrogates is not JSON") from None
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"{what}: {error}") from None
+
+
+def _memory_key(category: str, key: str) -> str:
+    if not all(isinstance(value, str) for value in (category, key)):
+        raise TypeError("memory: category and key are strings")
+    if not category or "." in category:
+        raise ValueError(f"memory: a category is not empty and contains no dot, unlike {category[:80]!r}")
+    return f"{category}.{key}"

@@ -1,0 +1,102 @@
+"""Fixtures of the core's tests."""
+
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    """Async tests run on asyncio: Airlock is written for it."""
+    return "asyncio"
+
+
+@pytest.fixture(autouse=True)
+def _own_configuration(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep tests away from the configuration, the key and the state of a server that runs in this folder."""
+    monkeypatch.setenv("AIRLOCK_CONFIG", str(Path(__file__).parent / "airlock.yaml"))
+    monkeypatch.delenv("AIRLOCK_API_KEY", raising=False)
+
+
+SCRIPTED = Path(__file__).parent / "scripted"
+PATIENCE = 60  # seconds; only a guard against hanging
+
+
+class RunningServer:
+    """A real `python -m airlock` on a free port of loopback."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self.process = process
+        self.printed: list[str] = []
+        self._reader = threading.Thread(target=self._read)
+        self._reader.start()
+
+    @property
+    def url(self) -> str:
+        """Where it listens, once it does."""
+        return self.line_with("Listening on ").split()[-1]
+
+    def line_with(self, text: str) -> str:
+        """Wait for a line on stderr."""
+        give_up = time.monotonic() + PATIENCE
+        while time.monotonic() < give_up:
+            ended = self.process.poll() is not None and not self._reader.is_alive()
+            for line in self.printed:
+                if text in line:
+                    return line
+            if ended:
+                break
+            time.sleep(0.01)
+        raise AssertionError(f"{text!r} was not printed:\n{''.join(self.printed)}")
+
+    def children(self) -> list[int]:
+        """Processes that it started."""
+        path = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
+        return [int(pid) for pid in path.read_text().split()]
+
+    def ended(self) -> int:
+        """Wait for its end; returns the exit code."""
+        code = self.process.wait(PATIENCE)
+        self._reader.join(PATIENCE)
+        return code
+
+    def _read(self) -> None:
+        assert self.process.stderr is not None
+        self.printed.extend(iter(self.process.stderr.readline, ""))
+
+
+@pytest.fixture
+def serve(tmp_path: Path) -> Iterator[Callable[..., RunningServer]]:
+    """Start servers with this airlock.yaml; `backend: scripted` is installed for them."""
+    started: list[RunningServer] = []
+
+    def start(config: str, *arguments: str, **environ: str) -> RunningServer:
+        (tmp_path / "airlock.yaml").write_text(config)
+        options = [] if "--port" in arguments else ["--port", "0"]
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith("AIRLOCK_")}
+        process = subprocess.Popen(
+            [sys.executable, "-m", "airlock", *options, *arguments],
+            cwd=tmp_path,
+            env={**inherited, "PYTHONPATH": str(SCRIPTED), **environ},
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        started.append(RunningServer(process))
+        return started[-1]
+
+    yield start
+    for server in started:
+        server.process.terminate()
+        server.process.terminate()  # at once, but with all that it started
+        try:
+            server.ended()
+        finally:
+            server.process.kill()
+        assert server.process.stderr is not None
+        server.process.stderr.close()

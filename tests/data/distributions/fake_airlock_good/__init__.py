@@ -1,0 +1,1 @@
+"""A plugin as an author would publish it."""

@@ -1,0 +1,81 @@
+"""A plugin for tests that need a real process under a server, but no sandbox: `backend: scripted`."""
+
+import asyncio
+import json
+from collections.abc import Iterable
+from typing import Any
+
+import airlock
+
+
+class ScriptedSettings(airlock.BackendSettings):
+    """`unavailable`: why it never comes up. `start`: seconds that it takes to."""
+
+    unavailable: str = ""
+    start: float = 0
+
+
+class ScriptedBackend(airlock.Backend[ScriptedSettings]):
+    """Does what each line says: `say`, `err`, `setting`, `recall`, `remember`, `sleep`, `ask`, `result`, `fail`."""
+
+    type = "scripted"
+    isolation = "none: for tests"
+    Settings = ScriptedSettings
+    _replicas = 0
+    _detail: str | None = None
+
+    async def scale(self, replicas: int) -> None:
+        if replicas and self.settings.unavailable:
+            raise airlock.BackendUnavailable(self.settings.unavailable, "Mend it.")
+        if replicas:
+            self._detail = "installing"
+            await sleep(str(self.settings.start))
+            self._detail = None
+        self._replicas = replicas
+
+    def pool(self) -> airlock.Pool:
+        return airlock.Pool(replicas=self._replicas, idle=self._replicas, detail=self._detail)
+
+    async def execute(self, job: airlock.Job, session: airlock.Session) -> airlock.Outcome:
+        await session.started()
+        result: Any = None
+        updates: dict[str, Any] = {}
+        for line in job.code.splitlines():
+            word, _, rest = line.partition(" ")
+            match word:
+                case "say":
+                    session.write("stdout", f"{rest}\n".encode())
+                case "err":
+                    session.write("stderr", f"{rest}\n".encode())
+                case "setting":
+                    session.write("stdout", f"{job.settings.get(rest)}\n".encode())
+                case "recall":
+                    session.write("stdout", f"{job.memory.get(rest)}\n".encode())
+                case "remember":
+                    key, _, value = rest.partition(" ")
+                    updates[key] = json.loads(value)
+                case "sleep":
+                    await sleep(rest)
+                case "ask":
+                    result = await session.complete(airlock.LLMRequest(prompt=rest))
+                case "result":
+                    result = json.loads(rest)
+                case _:
+                    return airlock.Outcome(result=result, error=rest, error_type="script_error")
+        return airlock.Outcome(result=result, memory_updates=updates)
+
+
+async def sleep(seconds: str) -> None:
+    """Sleep in a process of its own, which is to be gone afterwards."""
+    process = await asyncio.create_subprocess_exec("sleep", seconds)
+    try:
+        await process.wait()
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+
+
+@airlock.hookimpl
+def airlock_register_backends() -> Iterable[type[airlock.Backend[Any]]]:
+    return [ScriptedBackend]

@@ -1,0 +1,331 @@
+"""The gateway with small backends of its own: queue, up and down, failing backends, drain and close."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from types import MappingProxyType
+from typing import Any, ClassVar
+
+import pytest
+
+from airlock import Backend, BackendSettings, BackendUnavailable, Job, Limits, Outcome, Pool, Project, Session
+from airlock.config import Config, ProjectConfig
+from airlock.errors import (
+    InvalidRequest,
+    NotAwaitingLLM,
+    ProjectDown,
+    ProjectNotFound,
+    QueueFull,
+    ScaleFailed,
+    ShuttingDown,
+)
+from airlock.executions import Execution
+from airlock.gateway import Gateway
+from airlock.mediation import AgentMediator, MediatorSettings
+from airlock.models import ExecutionRequest, LLMRequest
+from airlock.plugins import Plugins
+from airlock.schema import ServerConfig
+
+pytestmark = pytest.mark.anyio
+
+
+class ObedientBackend(Backend[BackendSettings]):
+    """Does what the code says: `sleep`, `ask`, `fail`, anything else completes."""
+
+    type = "obedient"
+    broken: ClassVar[str | None] = None
+    replicas = 0
+    running = 0
+    most_running = 0
+
+    async def scale(self, replicas: int) -> None:
+        if replicas and self.broken:
+            raise BackendUnavailable(self.broken, "Mend it.")
+        self.replicas = replicas
+
+    def pool(self) -> Pool:
+        return Pool(replicas=self.replicas, idle=max(0, self.replicas - self.running))
+
+    async def execute(self, job: Job, session: Session) -> Outcome:
+        await session.started()
+        self.running += 1
+        self.most_running = max(self.most_running, self.running)
+        try:
+            if job.code == "sleep":
+                await asyncio.sleep(60)
+            elif job.code == "nap":
+                await asyncio.sleep(0.2)
+            elif job.code == "ask":
+                return Outcome(result=await session.complete(LLMRequest(prompt="?")))
+            elif job.code == "fail":
+                raise RuntimeError("the backend is broken")
+            return Outcome(result=dict(job.settings))
+        finally:
+            self.running -= 1
+
+
+def gateway_with(replicas: int = 1, **limits: Any) -> Gateway:
+    project = ProjectConfig(
+        project=Project(name="p", limits=Limits(**limits)),
+        replicas=replicas,
+        settings={"REPORT": "of the project"},
+        backend=ObedientBackend,
+        backend_settings=BackendSettings(),
+        mediator=AgentMediator,
+        mediator_settings=MediatorSettings(),
+    )
+    return Gateway(Config(server=ServerConfig(), projects=MappingProxyType({"p": project})), Plugins())
+
+
+@pytest.fixture
+async def gateways() -> AsyncIterator[list[Gateway]]:
+    made: list[Gateway] = []
+    yield made
+    for gateway in made:
+        await gateway.close()
+
+
+Gateways = list[Gateway]
+
+
+async def started(gateways: Gateways, replicas: int = 1, **limits: Any) -> Gateway:
+    gateway = gateway_with(replicas, **limits)
+    gateways.append(gateway)
+    gateway.start()
+    await until(lambda: gateway_status(gateway) != "starting")
+    return gateway
+
+
+def gateway_status(gateway: Gateway) -> str | None:
+    return gateway._listed["p"].info().detail
+
+
+async def until(condition: Any) -> None:
+    async with asyncio.timeout(20):
+        while not condition():
+            await asyncio.sleep(0.005)
+
+
+async def submit(gateway: Gateway, code: str, **more: Any) -> str:
+    return (await gateway.submit(ExecutionRequest(project="p", code=code, **more))).id
+
+
+async def until_status(gateway: Gateway, execution_id: str, *statuses: str) -> Execution:
+    async with asyncio.timeout(20):
+        while (execution := await gateway.get(execution_id)).status.value not in statuses:
+            await asyncio.sleep(0.005)
+    return execution
+
+
+TERMINAL = ("completed", "error", "timeout")
+
+
+async def test_settings_of_the_project_win_over_those_of_the_request(gateways: Gateways) -> None:
+    gateway = await started(gateways)
+    execution = await submit(gateway, "x", settings={"REPORT": "mine", "OTHER": "kept"})
+    done = await until_status(gateway, execution, *TERMINAL)
+    assert done.result == {"REPORT": "of the project", "OTHER": "kept"}
+
+
+async def test_no_more_run_at_once_than_there_are_replicas(gateways: Gateways) -> None:
+    gateway = await started(gateways, replicas=2)
+    ids = [await submit(gateway, "nap") for _ in range(6)]
+    for execution in ids:
+        assert (await until_status(gateway, execution, *TERMINAL)).status.value == "completed"
+    backend = gateway._listed["p"].backend
+    assert isinstance(backend, ObedientBackend)
+    assert backend.most_running == 2
+
+
+async def test_full_queue_is_refused_and_loses_nothing_accepted(gateways: Gateways) -> None:
+    gateway = await started(gateways, queue=2)
+    ids = [await submit(gateway, "nap")]
+    await until_status(gateway, ids[0], "running")
+    ids += [await submit(gateway, "x"), await submit(gateway, "x")]
+    with pytest.raises(QueueFull, match=r"limits\.queue"):
+        await submit(gateway, "x")
+    for execution in ids:
+        assert (await until_status(gateway, execution, *TERMINAL)).status.value == "completed"
+
+
+async def test_queue_of_zero_takes_what_can_run_now(gateways: Gateways) -> None:
+    gateway = await started(gateways, queue=0)
+    execution = await submit(gateway, "nap")
+    with pytest.raises(QueueFull):
+        await submit(gateway, "x")
+    await until_status(gateway, execution, *TERMINAL)
+    await submit(gateway, "x")
+
+
+async def test_paused_execution_frees_the_project(gateways: Gateways) -> None:
+    gateway = await started(gateways, replicas=1)
+    asking = await submit(gateway, "ask")
+    await until_status(gateway, asking, "awaiting_llm")
+    other = await submit(gateway, "x")
+    assert (await until_status(gateway, other, *TERMINAL)).status.value == "completed"
+    [info] = await gateway.projects()
+    assert (info.paused, info.running, info.queued) == (1, 0, 0)
+    await gateway.respond(asking, "yes")
+    assert (await until_status(gateway, asking, *TERMINAL)).result == "yes"
+
+
+async def test_answer_to_what_is_running_or_over_is_refused(gateways: Gateways) -> None:
+    gateway = await started(gateways)
+    execution = await submit(gateway, "nap")
+    await until_status(gateway, execution, "running")
+    with pytest.raises(NotAwaitingLLM, match="running"):
+        await gateway.respond(execution, "x")
+    await until_status(gateway, execution, *TERMINAL)
+    with pytest.raises(NotAwaitingLLM, match="completed"):
+        await gateway.respond(execution, "x")
+
+
+async def test_failure_of_a_backend_is_internal_and_logged(
+    gateways: Gateways, caplog: pytest.LogCaptureFixture
+) -> None:
+    gateway = await started(gateways)
+    done = await until_status(gateway, await submit(gateway, "fail"), *TERMINAL)
+    assert (done.status.value, done.error_type) == ("error", "internal")
+    assert "the backend is broken" not in (done.error or "")
+    assert "the backend is broken" in caplog.text
+
+
+async def test_project_without_a_lifespan_is_down(gateways: Gateways) -> None:
+    gateway = gateway_with()
+    gateways.append(gateway)
+    [info] = await gateway.projects()
+    assert (info.status, info.detail) == ("down", "server not started")
+    with pytest.raises(ProjectDown, match="server not started"):
+        await submit(gateway, "x")
+
+
+async def test_unknown_project_is_named_with_those_that_exist(gateways: Gateways) -> None:
+    gateway = await started(gateways)
+    with pytest.raises(ProjectNotFound, match=r"'q'.*: p"):
+        await gateway.up("q", 1)
+
+
+async def test_down_ends_what_waits_at_once_and_what_runs_after_its_grace(gateways: Gateways) -> None:
+    gateway = await started(gateways, shutdown_grace=0.1)
+    running, waiting = await submit(gateway, "sleep"), await submit(gateway, "x")
+    await until_status(gateway, running, "running")
+    status = await gateway.down("p")
+    assert (status.status, status.replicas) == ("down", 0)
+    for execution in (waiting, running):
+        done = await until_status(gateway, execution, *TERMINAL)
+        assert (done.status.value, done.error_type) == ("error", "project_down")
+    with pytest.raises(ProjectDown):
+        await submit(gateway, "x")
+    assert (await gateway.up("p", 2)).replicas == 2
+    await until_status(gateway, await submit(gateway, "x"), "completed")
+
+
+async def test_paused_execution_may_finish_within_the_grace_of_down(gateways: Gateways) -> None:
+    gateway = await started(gateways, shutdown_grace=20)
+    asking = await submit(gateway, "ask")
+    await until_status(gateway, asking, "awaiting_llm")
+    await gateway.down("p")
+    await gateway.respond(asking, "still here")
+    assert (await until_status(gateway, asking, *TERMINAL)).result == "still here"
+
+
+async def test_more_replicas_than_allowed_are_refused_and_change_nothing(gateways: Gateways) -> None:
+    gateway = await started(gateways, max_replicas=3)
+    with pytest.raises(InvalidRequest, match=r"limits\.max_replicas"):
+        await gateway.up("p", 4)
+    [info] = await gateway.projects()
+    assert info.replicas == 1
+
+
+async def test_backend_that_cannot_come_up_says_why_and_can_be_tried_again(
+    gateways: Gateways, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ObedientBackend, "broken", "No such thing.")
+    gateway = await started(gateways)
+    [info] = await gateway.projects()
+    assert (info.status, info.detail) == ("down", "No such thing. Mend it.")
+    with pytest.raises(ProjectDown, match="Mend it"):
+        await submit(gateway, "x")
+    with pytest.raises(ScaleFailed, match="Mend it"):
+        await gateway.up("p", 1)
+    monkeypatch.setattr(ObedientBackend, "broken", None)
+    assert (await gateway.up("p", 1)).status == "up"
+    await until_status(gateway, await submit(gateway, "x"), "completed")
+
+
+async def test_execution_accepted_while_starting_ends_when_the_start_fails(
+    gateways: Gateways, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ObedientBackend, "broken", "No such thing.")
+    gateway = gateway_with()
+    gateways.append(gateway)
+    gateway.start()
+    execution = await submit(gateway, "x")
+    done = await until_status(gateway, execution, *TERMINAL)
+    assert (done.error_type, done.started_at) == ("project_down", None)
+    assert "Mend it" in (done.error or "")
+
+
+async def test_drain_refuses_new_ones_and_lets_running_ones_finish(gateways: Gateways) -> None:
+    gateway = await started(gateways)
+    execution = await submit(gateway, "nap")
+    asking = await submit(gateway, "ask")
+    await until_status(gateway, execution, "running")
+    draining = asyncio.create_task(gateway.drain())
+    await asyncio.sleep(0)
+    with pytest.raises(ShuttingDown):
+        await submit(gateway, "x")
+    await draining
+    assert (await gateway.get(execution)).status.value == "completed"
+    assert (await gateway.get(asking)).status.value in ("pending", "running", "awaiting_llm")
+
+
+async def test_close_ends_the_rest_as_interrupted() -> None:
+    gateway = await started([], shutdown_grace=0)
+    ids = [await submit(gateway, "sleep"), await submit(gateway, "x")]
+    await until_status(gateway, ids[0], "running")
+    await gateway.drain()
+    await gateway.close()
+    for execution in ids:
+        done = await gateway.get(execution)
+        assert (done.status.value, done.error_type) == ("error", "interrupted")
+
+
+@pytest.mark.parametrize("key", ["nodot", ".key", "category."])
+async def test_memory_key_that_no_script_can_read_is_refused(gateways: Gateways, key: str) -> None:
+    gateway = await started(gateways)
+    with pytest.raises(InvalidRequest, match=r"category\.key"):
+        await submit(gateway, "x", memory={key: 1})
+
+
+async def test_observers_see_the_whole_life(gateways: Gateways) -> None:
+    seen: list[str] = []
+
+    class Observer:
+        from airlock import hookimpl
+
+        @hookimpl
+        def airlock_pool_changed(self, project: str, pool: Pool) -> None:
+            seen.append(f"pool {project} {pool.replicas}")
+
+        @hookimpl
+        def airlock_llm_requested(self, request: LLMRequest) -> None:
+            seen.append(f"asked {request.prompt}")
+
+        @hookimpl
+        def airlock_llm_answered(self, response: str) -> None:
+            seen.append(f"answered {response}")
+
+        @hookimpl
+        def airlock_execution_finished(self, project: str, result: Any) -> None:
+            seen.append(f"finished {result.status.value}")
+            raise RuntimeError("an observer hurts nobody")
+
+    gateway = gateway_with()
+    gateways.append(gateway)
+    gateway.plugins.register(Observer())
+    gateway.start()
+    asking = await submit(gateway, "ask")
+    await until_status(gateway, asking, "awaiting_llm")
+    await gateway.respond(asking, "42")
+    await until_status(gateway, asking, "completed")
+    assert seen == ["pool p 1", "asked ?", "answered 42", "finished completed"]

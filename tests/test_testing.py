@@ -1,0 +1,488 @@
+"""`airlock.testing`: the contracts let good plugins pass, and tell what is wrong with bad ones."""
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from airlock.errors import LLMError
+from airlock.mediation import AgentMediator, MediatorSettings
+from airlock.models import LLMRequest
+from airlock.testing import MediatorContract, RecordingSession, never_answers
+
+pytest_plugins = ["pytester"]
+
+ECHO = """
+import asyncio, os, pytest
+import airlock
+from airlock.testing import BackendContract
+
+class Echo(airlock.Backend[airlock.BackendSettings]):
+    type = "echo"
+    runs_code = False
+    replicas = 0
+
+    async def scale(self, replicas):
+        self.replicas = replicas
+
+    def pool(self):
+        return airlock.Pool(replicas=self.replicas, idle=self.replicas)
+
+    async def execute(self, job, session):
+        await session.started()
+        session.write("stdout", job.code.encode())
+        if job.code == "endless":
+            await asyncio.sleep(3600)
+        return airlock.Outcome(result=job.code)
+
+class Suite(BackendContract):
+    endless_code = "endless"
+    patience = 5
+
+    def make_backend(self, project):
+        return Fake(project, Fake.Settings())
+"""
+
+PLAIN = """
+import asyncio, airlock
+from airlock.testing import BackendContract
+from plain_process import PlainBackend
+
+class Suite(BackendContract):
+    capabilities = frozenset({"streams_output", "subprocesses"})
+    patience = 3
+
+    def make_backend(self, project):
+        return Fake(project, airlock.BackendSettings())
+"""
+
+ALL_JOBS = {
+    "test_job_starts_once_and_before_anything_else",
+    "test_jobs_one_after_the_other",
+    "test_jobs_at_once_as_many_as_replicas",
+    "test_job_after_a_cancelled_one_works",
+    "test_scale_brings_it_up_again_after_0",
+    "test_pool_is_a_pool_while_a_job_runs",
+}
+CANCELLED_JOBS = {
+    "test_cancelled_job_ends_as_promised",
+    "test_job_after_a_cancelled_one_works",
+    "test_job_cancelled_before_it_starts_ends_as_promised",
+}
+
+
+@pytest.fixture(autouse=True)
+def _plain_process_can_be_imported(pytester: pytest.Pytester) -> None:
+    (pytester.path / "plain_process.py").write_text((Path(__file__).parent / "plain_process.py").read_text())
+
+
+def failures(pytester: pytest.Pytester, suite: str, *arguments: str) -> set[str]:
+    pytester.makepyfile(suite)
+    reports = pytester.inline_run("-W", "error", "--strict-markers", "-p", "no:cacheprovider", *arguments)
+    passed, _, failed = reports.listoutcomes()
+    assert passed, "nothing ran"
+    return {report.nodeid.partition("::")[2].partition("::")[2].partition("[")[0] for report in failed}
+
+
+def with_fake(base: str, fake: str) -> str:
+    return f"{base}\n{fake}\n\nclass TestFake(Suite):\n    pass\n"
+
+
+# --- what is good passes -----------------------------------------------------------------------------------------
+
+
+def test_backend_that_runs_no_code_passes(pytester: pytest.Pytester) -> None:
+    assert failures(pytester, with_fake(ECHO, "Fake = Echo")) == set()
+
+
+def test_backend_that_runs_code_passes(pytester: pytest.Pytester) -> None:
+    assert failures(pytester, with_fake(PLAIN, "Fake = PlainBackend")) == set()
+
+
+def test_author_file_of_six_lines_is_enough(pytester: pytest.Pytester) -> None:
+    example = Path(__file__).parents[1] / "examples" / "plugin" / "src" / "airlock_template.py"
+    (pytester.path / "airlock_template.py").write_text(example.read_text())
+    suite = """
+        import airlock
+        from airlock.testing import BackendContract
+        from airlock_template import TemplateBackend, TemplateSettings
+
+        class TestTemplateBackend(BackendContract):
+            def make_backend(self, project: airlock.Project) -> TemplateBackend:
+                return TemplateBackend(project, TemplateSettings())
+    """
+    assert failures(pytester, suite) == set()
+
+
+class TestAgentMediator(MediatorContract):
+    capabilities = frozenset({"asks_agent"})
+
+    def make_mediator(self, project: Any) -> AgentMediator:
+        return AgentMediator(project, MediatorSettings())
+
+
+# --- what is bad is caught ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("fake", "caught_by"),
+    [
+        pytest.param(
+            """
+class Fake(Echo):
+    async def execute(self, job, session):
+        try:
+            return await super().execute(job, session)
+        except asyncio.CancelledError:
+            await asyncio.sleep(60)
+            raise
+""",
+            CANCELLED_JOBS,
+            id="hangs in its kill",
+        ),
+        pytest.param(
+            """
+class Fake(Echo):
+    async def execute(self, job, session):
+        try:
+            return await super().execute(job, session)
+        except asyncio.CancelledError:
+            return airlock.Outcome(error="cancelled", error_type="script_error")
+""",
+            CANCELLED_JOBS,
+            id="swallows cancellation",
+        ),
+        pytest.param(
+            """
+class Fake(Echo):
+    async def execute(self, job, session):
+        return airlock.Outcome(result=job.code)
+""",
+            ALL_JOBS | CANCELLED_JOBS,
+            id="never starts",
+        ),
+        pytest.param(
+            """
+class Fake(Echo):
+    async def execute(self, job, session):
+        await session.started()
+        return await super().execute(job, session)
+""",
+            ALL_JOBS | CANCELLED_JOBS,
+            id="starts twice",
+        ),
+        pytest.param(
+            """
+class Fake(Echo):
+    async def execute(self, job, session):
+        session.write("stdout", b"early")
+        return await super().execute(job, session)
+""",
+            ALL_JOBS | CANCELLED_JOBS,
+            id="writes before it starts",
+        ),
+        pytest.param(
+            """
+class Fake(Echo):
+    async def execute(self, job, session):
+        async def write():
+            session.write("stdout", b"early")
+        await asyncio.gather(write(), return_exceptions=True)
+        return await super().execute(job, session)
+""",
+            ALL_JOBS | {"test_cancelled_job_ends_as_promised"},
+            id="writes before it starts in another task",
+        ),
+        pytest.param(
+            """
+class Fake(Echo):
+    async def execute(self, job, session):
+        await super().execute(job, session)
+        return airlock.Outcome(result=float("nan"))
+""",
+            ALL_JOBS,
+            id="result is not JSON",
+        ),
+        pytest.param(
+            """
+class Fake(Echo):
+    async def execute(self, job, session):
+        await super().execute(job, session)
+        return airlock.Outcome(error="no cause is given")
+""",
+            ALL_JOBS,
+            id="error without error_type",
+        ),
+        pytest.param(
+            """
+class Fake(Echo):
+    async def execute(self, job, session):
+        await super().execute(job, session)
+        raise ValueError("a failure of the script")
+""",
+            ALL_JOBS,
+            id="raises",
+        ),
+        pytest.param(
+            """
+class Fake(Echo):
+    is_used = False
+    async def execute(self, job, session):
+        if self.is_used:
+            raise RuntimeError("one job is all it can do")
+        self.is_used = True
+        return await super().execute(job, session)
+""",
+            {
+                "test_jobs_one_after_the_other",
+                "test_jobs_at_once_as_many_as_replicas",
+                "test_job_after_a_cancelled_one_works",
+            },
+            id="breaks with its first job",
+        ),
+        pytest.param(
+            """
+class Fake(Echo):
+    async def scale(self, replicas):
+        asyncio.get_running_loop().call_later(0.05, setattr, self, "replicas", replicas)
+""",
+            {
+                "test_scale_returns_when_all_workers_stand_ready",
+                "test_scale_to_what_it_is_changes_nothing",
+                "test_scale_up_and_down_again",
+                "test_scale_brings_it_up_again_after_0",
+            },
+            id="is not ready when scale returns",
+        ),
+        pytest.param(
+            """
+class Fake(Echo):
+    def __init__(self, project, settings):
+        super().__init__(project, settings)
+        open(os.devnull).close()
+""",
+            {"test_construction_does_no_io_and_needs_no_event_loop"},
+            id="does I/O when it is made",
+        ),
+        pytest.param(
+            """
+class LooseSettings(airlock.BackendSettings):
+    model_config = {"extra": "ignore"}
+
+class Fake(Echo):
+    Settings = LooseSettings
+    type = "Two words"
+    enforces = frozenset({"timeout"})
+""",
+            {
+                "test_settings_refuse_an_unknown_key",
+                "test_type_is_a_word",
+                "test_enforces_names_limits_that_a_backend_can_hold",
+            },
+            id="declares nonsense",
+        ),
+    ],
+)
+def test_bad_backend_is_caught(pytester: pytest.Pytester, fake: str, caught_by: set[str]) -> None:
+    assert failures(pytester, with_fake(ECHO, fake)) == caught_by
+
+
+@pytest.mark.parametrize(
+    ("fake", "caught_by"),
+    [
+        pytest.param(
+            """
+class Fake(PlainBackend):
+    history = ""
+    async def execute(self, job, session):
+        self.history += job.code + "\\n"
+        return await super().execute(airlock.Job(id=job.id, code=self.history, timeout=job.timeout), session)
+""",
+            "test_state_does_not_reach_the_next_script",
+            id="leaks state",
+        ),
+        pytest.param(
+            """
+class Fake(PlainBackend):
+    async def execute(self, job, session):
+        import os
+        code = f"import os; os.environ.update({dict(os.environ)!r})\\n" + job.code
+        return await super().execute(airlock.Job(id=job.id, code=code, timeout=job.timeout), session)
+""",
+            "test_environment_of_the_host_cannot_be_seen",
+            id="shows the host's environment",
+        ),
+        pytest.param(
+            """
+class Fake(PlainBackend):
+    async def execute(self, job, session):
+        class Late:
+            started, complete = session.started, session.complete
+            held = []
+            def write(self, *what):
+                self.held.append(what)
+        late = Late()
+        outcome = await super().execute(job, late)
+        for what in late.held:
+            session.write(*what)
+        return outcome
+""",
+            "test_output_can_be_seen_while_the_script_runs",
+            id="shows output at the end",
+        ),
+        pytest.param(
+            """
+class Fake(PlainBackend):
+    async def execute(self, job, session):
+        class OneAtATime:
+            started, write = session.started, session.write
+            lock = asyncio.Lock()
+            async def complete(self, request):
+                async with self.lock:
+                    return await session.complete(request)
+        return await super().execute(job, OneAtATime())
+""",
+            "test_questions_of_threads_are_open_at_once_and_get_their_own_answers",
+            id="asks one question at a time",
+        ),
+        pytest.param(
+            """
+class Fake(PlainBackend):
+    enforces = frozenset({"processes"})
+""",
+            "test_fork_over_limits_processes_fails_and_the_children_end",
+            id="claims a limit that it does not hold",
+        ),
+        pytest.param(
+            """
+class Fake(PlainBackend):
+    pass
+Suite.capabilities = Suite.capabilities | {"private_tmp"}
+""",
+            "test_files_do_not_reach_the_next_script",
+            id="shares its /tmp",
+        ),
+        pytest.param(
+            """
+class Fake(PlainBackend):
+    pass
+Suite.capabilities = Suite.capabilities | {"no_network"}
+""",
+            "test_server_on_this_machine_cannot_be_reached",
+            id="has a network",
+        ),
+    ],
+)
+def test_bad_backend_that_runs_code_is_caught(pytester: pytest.Pytester, fake: str, caught_by: str) -> None:
+    alone = f"{caught_by} or test_result_is_what"
+    assert failures(pytester, with_fake(PLAIN, fake), "-k", alone) == {caught_by}
+
+
+@pytest.mark.parametrize(
+    ("mediator", "caught_by"),
+    [
+        ("return 42", {"test_answer_is_text", "test_requests_at_once_are_all_answered", "test_agent_that_refuses"}),
+        ("request.prompt = ''; return ''", {"test_request_is_left_as_it_is"}),
+        ("raise RuntimeError", {"test_answer_is_text", "test_requests_at_once", "test_agent_that_refuses"}),
+    ],
+)
+def test_bad_mediator_is_caught(pytester: pytest.Pytester, mediator: str, caught_by: set[str]) -> None:
+    suite = f"""
+        import airlock
+        from airlock.testing import MediatorContract
+
+        class Fake(airlock.Mediator[airlock.MediatorSettings]):
+            type = "fake"
+
+            async def complete(self, request, ask_agent):
+                {mediator}
+
+        class TestFake(MediatorContract):
+            def make_mediator(self, project):
+                return Fake(project, airlock.MediatorSettings())
+    """
+    failed = failures(pytester, suite)
+    assert all(any(name.startswith(start) for name in failed) for start in caught_by)
+
+
+# --- what is left out is said ------------------------------------------------------------------------------------
+
+
+def test_skipped_tests_name_what_is_not_promised(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(with_fake(PLAIN, "Fake = PlainBackend"))
+    result = pytester.runpytest("-ra", "-k", "network or limits_scratch")
+    result.stdout.fnmatch_lines_random(
+        [
+            "SKIPPED * capability 'no_network' is not claimed: a script reaches neither *",
+            "SKIPPED * limits.scratch is not in PlainBackend.enforces",
+        ]
+    )
+
+
+@pytest.mark.parametrize(
+    "override",
+    [
+        "def test_type_is_a_word(self): pass",
+        "test_type_is_a_word = None",
+        "@pytest.mark.xfail\n    def test_type_is_a_word(self): pass",
+        "@pytest.mark.skip(reason='no')\n    def test_type_is_a_word(self): pass",
+    ],
+)
+def test_overridden_test_is_refused(pytester: pytest.Pytester, override: str) -> None:
+    pytester.makepyfile(f"{ECHO}\nFake = Echo\n\nclass TestFake(Suite):\n    {override}\n")
+    result = pytester.runpytest()
+    result.assert_outcomes(errors=1)
+    result.stdout.fnmatch_lines(["*TestFake.test_type_is_a_word replaces a test of the contract*xfail(reason=*"])
+
+
+def test_override_as_xfail_with_a_reason_is_taken(pytester: pytest.Pytester) -> None:
+    fake = "class Fake(Echo):\n    type = 'Two words'\n"
+    override = """
+    @pytest.mark.xfail(reason="the name was there first")
+    def test_type_is_a_word(self):
+        super().test_type_is_a_word()
+"""
+    pytester.makepyfile(f"{ECHO}\n{fake}\nclass TestFake(Suite):\n{override}")
+    result = pytester.runpytest("-k", "Fake and (word or enforces)")
+    result.assert_outcomes(passed=1, xfailed=1)
+
+
+def test_unknown_capability_is_refused(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(f"{ECHO}\nclass TestFake(Suite):\n    capabilities = frozenset({{'flies'}})\n")
+    result = pytester.runpytest()
+    result.stdout.fnmatch_lines(["*TestFake.capabilities: flies: unknown; known: no_network, private_tmp,*"])
+
+
+# --- RecordingSession --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.anyio
+async def test_recording_session_gives_answers_in_turn_and_then_none() -> None:
+    session = RecordingSession(["a", LLMError("no"), "b"])
+    await session.started()
+    assert await session.complete(LLMRequest(prompt="1")) == "a"
+    with pytest.raises(LLMError, match="no"):
+        await session.complete(LLMRequest(prompt="2"))
+    assert await session.complete(LLMRequest(prompt="3")) == "b"
+    with pytest.raises(LLMError, match="no answer to '4'"):
+        await session.complete(LLMRequest(prompt="4"))
+    assert [request.prompt for request in session.requests] == ["1", "2", "3", "4"]
+
+
+@pytest.mark.anyio
+async def test_recording_session_waits_until_something_was_recorded() -> None:
+    session = RecordingSession(never_answers)
+    await session.started()
+    asyncio.get_running_loop().call_later(0.01, session.write, "stdout", b"now")
+    async with asyncio.timeout(5):
+        await session.until(lambda session: session.stdout == "now")
+
+
+@pytest.mark.anyio
+async def test_recording_session_refuses_what_is_not_bytes() -> None:
+    session = RecordingSession()
+    await session.started()
+    with pytest.raises(AssertionError, match="takes 'stdout' or 'stderr', and bytes"):
+        session.write("stdout", "text")  # type: ignore[arg-type]
+    assert len(session.faults) == 1
