@@ -1,0 +1,44 @@
+"""The command line: one file per command, or small group of them."""
+
+from importlib.metadata import version
+from typing import Annotated
+
+import typer
+
+from . import configuration, plugins, run, serve
+
+app = typer.Typer(
+    help="Airlock: the gateway through which AI agents run Python safely.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,  # boxes and wrapped lines are no good in a pipe
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"airlock {version('airlock-core')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    _: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version, then end.")
+    ] = False,
+) -> None: ...
+
+
+app.command()(serve.serve)
+app.command()(run.run)
+app.command()(configuration.init)
+app.command()(configuration.check)
+app.command()(plugins.plugins)
+app.command()(configuration.schema)
+
+
+def main() -> None:
+    """Run the command line."""
+    app(prog_name="airlock")

@@ -1,0 +1,119 @@
+"""Who answers the LLM requests of `airlock run`: the person at the terminal, an echo, or a command."""
+
+import asyncio
+import os
+import shlex
+import shutil
+import sys
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Final
+
+from airlock.models import LLMRequest
+
+from .terminal import err, fail, say
+
+Answer = Callable[[LLMRequest], Awaitable[str]]
+
+HELP: Final = "Who answers LLM requests: 'ask' (you), 'echo' (the prompt itself), or a command that reads the prompt."
+
+
+class NoAnswer(Exception):
+    """Raised when an LLM request cannot be answered; the run ends with this exit code."""
+
+    def __init__(self, reason: str, code: int) -> None:
+        super().__init__(reason)
+        self.code = code
+
+
+def answer_by(llm: str | None, *, stdin_is_script: bool) -> Answer:
+    """Choose who answers, or end the command when the choice is not usable."""
+    if llm is None:
+        return Asker() if sys.stdin.isatty() and not stdin_is_script else refuse
+    if llm == "ask":
+        if stdin_is_script:
+            fail("--llm ask: answers are read from stdin, but the script comes from there", code=2)
+        return Asker()
+    if llm == "echo":
+        return echo
+    try:
+        command = shlex.split(llm)
+    except ValueError as error:
+        fail(f"--llm {llm}: {error}", code=2)
+    if not command or shutil.which(command[0]) is None:
+        fail(f"--llm {llm}: must be 'ask', 'echo' or a command; there is no command {' '.join(command[:1])!r}", code=2)
+    return Command(command)
+
+
+async def refuse(request: LLMRequest) -> str:
+    """Say how to choose."""
+    reason = "the script asks an LLM, and nobody is at the terminal to answer; choose with --llm ask, echo or COMMAND"
+    raise NoAnswer(reason, code=2)
+
+
+async def echo(request: LLMRequest) -> str:
+    """Answer with the prompt."""
+    return request.prompt
+
+
+class Asker:
+    """Shows the prompt and reads one line from stdin."""
+
+    def __init__(self) -> None:
+        self._read_ahead = b""
+
+    async def __call__(self, request: LLMRequest) -> str:
+        """Ask, wait for a line."""
+        say(f"the script asks an LLM (model {request.model}):", "bold")
+        say(request.prompt)
+        err.print("answer> ", end="")
+        while b"\n" not in self._read_ahead:
+            await _until_readable()
+            piece = os.read(0, 65536)
+            if not piece:
+                err.print()
+                raise NoAnswer("stdin ended before the LLM request was answered", code=1)
+            self._read_ahead += piece
+        line, _, self._read_ahead = self._read_ahead.partition(b"\n")
+        return line.decode(errors="replace")
+
+
+class Command:
+    """Starts a command for each request: the prompt is its stdin, its stdout the answer. Its stderr is ours."""
+
+    def __init__(self, command: Sequence[str]) -> None:
+        self._command = command
+
+    async def __call__(self, request: LLMRequest) -> str:
+        """Run it to its end; cancelled = killed."""
+        pipe = asyncio.subprocess.PIPE
+        try:
+            process = await asyncio.create_subprocess_exec(*self._command, stdin=pipe, stdout=pipe)
+        except OSError as error:
+            raise NoAnswer(f"the LLM command {self._command[0]} cannot be started: {error.strerror}", code=1) from None
+        try:
+            answer, _ = await process.communicate(request.prompt.encode())
+        finally:
+            if process.returncode is None:
+                process.kill()
+                await process.wait()
+        if process.returncode:
+            raise NoAnswer(f"the LLM command {shlex.join(self._command)} failed ({_exit(process.returncode)})", code=1)
+        return answer.decode(errors="replace").removesuffix("\n")
+
+
+def _exit(code: int) -> str:
+    return f"exit code {code}" if code > 0 else f"signal {-code}"
+
+
+async def _until_readable() -> None:
+    """Wait for stdin without a thread, which could not be ended, and without O_NONBLOCK, which outlives us."""
+    loop = asyncio.get_running_loop()
+    readable = asyncio.Event()
+    try:
+        loop.add_reader(0, readable.set)
+    except PermissionError:  # a regular file: always readable
+        return
+    try:
+        await readable.wait()
+    finally:
+        loop.remove_reader(0)

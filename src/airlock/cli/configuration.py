@@ -1,0 +1,53 @@
+"""`airlock init`, `airlock check` and `airlock schema`: the life of airlock.yaml."""
+
+import json
+from importlib import resources
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from airlock.config import ProjectConfig
+from airlock.plugins import Plugins
+from airlock.schema import json_schema
+
+from . import setup
+from .terminal import columns, fail, out, say, warn
+
+
+def init(
+    path: Annotated[Path, typer.Argument(help="Where to write it.")] = Path("airlock.yaml"),
+    force: Annotated[bool, typer.Option("--force", help="Overwrite a file that is there.")] = False,
+) -> None:
+    """Write a commented airlock.yaml to start from."""
+    text = resources.files("airlock").joinpath("starter.yaml").read_text(encoding="utf-8")
+    try:
+        with path.open("w" if force else "x", encoding="utf-8") as file:
+            file.write(text)
+    except FileExistsError:
+        fail(f"{path} is there already; overwrite it with --force", code=1)
+    except OSError as error:
+        fail(f"{path}: {error.strerror}", code=1)
+    say(f"wrote {path}; edit it, then: airlock check, airlock serve")
+
+
+def check(config: setup.ConfigOption = None) -> None:
+    """Validate the configuration and name every problem."""
+    plugins = Plugins.discover()
+    loaded = setup.load(config, plugins, code=1)
+    out.print(f"{setup.source(loaded)}: ok")
+    rows = [_row(project) for project in loaded.projects.values()]
+    for line in columns(rows):
+        out.print(f"  {line}")
+    for warning in loaded.warnings:
+        warn(warning)
+
+
+def schema() -> None:
+    """Print the JSON Schema of airlock.yaml, with the options of every installed plugin, for editors."""
+    typer.echo(json.dumps(json_schema(Plugins.discover()), indent=2))
+
+
+def _row(config: ProjectConfig) -> list[str]:
+    kind = "runs code" if config.backend.runs_code else "runs no code"
+    return [config.project.name, f"replicas {config.replicas}", f"backend {config.backend.type}", kind]

@@ -1,0 +1,25 @@
+"""`airlock plugins`."""
+
+from airlock.plugin import Plugin
+from airlock.plugins import Plugins
+
+from .terminal import columns, fail, out, printable
+
+
+def plugins() -> None:
+    """Show which plugins are installed, what each one offers, and what is broken and why."""
+    found = Plugins.discover()
+    for line in columns([[str(plugin.source), _offer(plugin)] for plugin in found.sources]):
+        out.print(printable(line))
+    if found.broken:
+        fail(*map(str, found.broken), code=1)
+
+
+def _offer(plugin: Plugin) -> str:
+    kinds = {
+        "backends": plugin.backends,
+        "mediators": plugin.mediators,
+        "projects": plugin.projects,
+        "observes": plugin.observes,
+    }
+    return "; ".join(f"{kind}: {', '.join(names)}" for kind, names in kinds.items() if names) or "nothing"

@@ -1,0 +1,127 @@
+"""`airlock run`: one script, in process, without a server."""
+
+import asyncio
+import json
+import logging
+import signal
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from pydantic import ValidationError
+
+from airlock.config import Config
+from airlock.errors import RequestError
+from airlock.executions import Execution
+from airlock.gateway import Gateway
+from airlock.models import ExecutionRequest, ExecutionStatus
+from airlock.plugins import Plugins
+
+from . import answers, setup
+from .choice import choose_project
+from .following import follow
+from .inputs import STDIN, read_memory, read_script, read_settings, write_memory
+from .terminal import configure_logging, fail, say, warn
+
+
+def run(
+    file: Annotated[str, typer.Argument(metavar="FILE", help="The script; '-' reads it from stdin.")],
+    project: Annotated[str | None, typer.Option(help="Where to run it. Else: the only project that runs code.")] = None,
+    setting: Annotated[
+        list[str] | None,
+        typer.Option(metavar="KEY=VALUE", help="A setting of the script, or KEY=@FILE for a file's text. Repeatable."),
+    ] = None,
+    memory: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="JSON file with the script's memory; updated when it completed.")
+    ] = None,
+    timeout: Annotated[int | None, typer.Option(help="Most run time, in seconds.")] = None,
+    llm: Annotated[str | None, typer.Option(metavar="ask|echo|COMMAND", help=answers.HELP)] = None,
+    config: setup.ConfigOption = None,
+) -> None:
+    """Run one script in its sandbox, without a server.
+
+    Its result goes to stdout as JSON, what it writes and everything else to stderr.
+
+    Exit code: 0 it completed, 1 it failed, 2 it could not be run, 128 + N ended by signal N.
+    """
+    configure_logging(logging.WARNING, keep=_is_news)
+    answer = answers.answer_by(llm, stdin_is_script=file == STDIN)
+    remembered = read_memory(memory) if memory else {}
+    plugins = Plugins.discover()
+    loaded = setup.load(config, plugins, code=2)
+    chosen = choose_project(loaded, plugins, project)
+    request = _request(
+        project=chosen.project.name,
+        code=read_script(file),
+        settings=read_settings(setting or []),
+        memory=remembered,
+        **({} if timeout is None else {"timeout": timeout}),
+    )
+    only = replace(loaded, projects={chosen.project.name: replace(chosen, replicas=1)})
+    execution = _execute(only, plugins, request, answer)
+    _report(execution)
+    typer.echo(json.dumps(execution.result, ensure_ascii=False, indent=2).encode())
+    if memory and execution.memory_updates:
+        write_memory(memory, {**remembered, **execution.memory_updates})
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    """Leave out what becomes of the project: how the run ends says that."""
+    return record.name != "airlock.projects" or record.exc_info is not None
+
+
+def _request(**fields: Any) -> ExecutionRequest:
+    try:
+        return ExecutionRequest(**fields)
+    except ValidationError as error:
+        fail(*(f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}" for problem in error.errors()), code=2)
+
+
+def _execute(config: Config, plugins: Plugins, request: ExecutionRequest, answer: answers.Answer) -> Execution:
+    received: int | None = None
+    is_ending = False
+
+    async def main() -> Execution:
+        nonlocal is_ending
+        task = asyncio.current_task()
+        assert task is not None
+
+        def stop(number: int) -> None:
+            nonlocal received, is_ending
+            if not is_ending:  # once it is under way nothing may interrupt it; it is bounded
+                received, is_ending = number, True
+                task.cancel()
+
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            if signal.getsignal(number) is not signal.SIG_IGN:  # nohup
+                asyncio.get_running_loop().add_signal_handler(number, stop, number)
+        gateway = Gateway(config, plugins)
+        try:
+            gateway.start()
+            return await follow(gateway, (await gateway.submit(request)).id, answer)
+        finally:
+            is_ending = True
+            await gateway.close()
+
+    try:
+        return asyncio.run(main())
+    except asyncio.CancelledError:
+        if received is None:
+            raise
+        fail("interrupted", code=128 + received)
+    except answers.NoAnswer as error:
+        fail(str(error), code=error.code)
+    except RequestError as error:
+        fail(str(error), code=2)
+
+
+def _report(execution: Execution) -> None:
+    """Say how it ended; ends the command unless it completed."""
+    if execution.truncated:
+        warn("the script wrote more than limits.output: the rest was dropped")
+    if execution.error_type == "project_down":
+        fail(str(execution.error), code=2)
+    if execution.status is not ExecutionStatus.completed:
+        fail(f"{execution.error_type}: {execution.error}", code=1)
+    say(f"completed in {execution.execution_time_ms} ms", "green")

@@ -1,0 +1,78 @@
+"""What `airlock serve` does: bind, say what is served, serve."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from airlock.access import AccessPolicy
+from airlock.api import create_app
+from airlock.errors import ConfigError
+from airlock.plugins import Plugins
+from airlock.server import AirlockServer, listen
+
+from . import setup
+from .terminal import columns, fail, refuse, say, warn
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from airlock.config import Config
+    from airlock.gateway import Gateway
+    from airlock.models import ProjectInfo
+
+
+def serve_until_stopped(explicit: Path | None, host: str | None, port: int | None) -> None:
+    """Serve, or end the command with what is in the way."""
+    plugins = Plugins.discover()
+    loaded = setup.load(explicit, plugins, code=1)
+    try:
+        policy = AccessPolicy.of(loaded, os.environ)
+        chosen = host if host is not None else loaded.server.host or policy.default_host
+        policy.check_bind(chosen)
+    except ConfigError as error:
+        refuse(error, code=1)
+    wanted = loaded.server.port if port is None else port
+    try:
+        listening = listen(chosen, wanted)
+    except OSError as error:
+        fail(f"cannot listen on {_authority(chosen, wanted)}: {error.strerror}; choose with --host and --port", code=1)
+
+    async def welcome(gateway: Gateway) -> None:
+        say(f"Airlock serves {setup.source(loaded)}")
+        for line in columns([_row(project, loaded) for project in await gateway.projects()]):
+            say(f"  {line}")
+        for warning in _warnings(loaded, plugins):
+            warn(warning)
+        say("Executions are kept in memory: they are lost at a restart.")
+        say(_who_may(policy))
+        say(f"Listening on http://{_authority(chosen, listening.getsockname()[1])}", "bold")
+
+    AirlockServer(create_app(loaded, plugins), welcome).run(sockets=[listening])
+
+
+def _row(project: ProjectInfo, config: Config) -> list[str]:
+    state = project.status if project.status == "up" or project.detail is None else project.detail
+    return [
+        project.name,
+        state,
+        f"replicas {config.projects[project.name].replicas}",
+        f"backend {project.backend}",
+        f"isolation: {project.isolation}",
+    ]
+
+
+def _warnings(config: Config, plugins: Plugins) -> list[str]:
+    return [*config.warnings, *(f"plugin {broken}" for broken in plugins.broken)]
+
+
+def _who_may(policy: AccessPolicy) -> str:
+    if policy.key is not None:
+        return "Requests need the key in AIRLOCK_API_KEY."
+    if policy.local_only:
+        return "No key is set (AIRLOCK_API_KEY): only programs on this machine are served."
+    return "No key is set (AIRLOCK_API_KEY): whoever reaches this address is served."
+
+
+def _authority(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

@@ -1,0 +1,32 @@
+"""What every command starts from: the configuration and the installed plugins."""
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from airlock import config as configuration
+from airlock.config import Config
+from airlock.errors import ConfigError
+from airlock.plugins import Plugins
+
+from .terminal import refuse
+
+ConfigOption = Annotated[
+    Path | None,
+    typer.Option("--config", help="Use this file. Else: $AIRLOCK_CONFIG, ./airlock.yaml, built-in defaults."),
+]
+
+
+def load(explicit: Path | None, plugins: Plugins, *, code: int) -> Config:
+    """Load the configuration; or print every problem and end the command with this exit code."""
+    try:
+        return configuration.load(configuration.find(explicit, os.environ), plugins, os.environ)
+    except ConfigError as error:
+        refuse(error, code=code)
+
+
+def source(config: Config) -> str:
+    """Say where a configuration comes from."""
+    return str(config.path) if config.path else "built-in defaults"

@@ -1,0 +1,66 @@
+"""How the commands talk: results on stdout, all else on stderr, styled on terminals only, never wrapped."""
+
+from __future__ import annotations
+
+import logging
+import re
+from typing import TYPE_CHECKING, Final, NoReturn
+
+import typer
+from rich.console import Console
+from rich.text import Text
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from airlock.errors import ConfigError
+
+out: Final = Console(soft_wrap=True, markup=False, emoji=False, highlight=False)
+err: Final = Console(stderr=True, soft_wrap=True, markup=False, emoji=False, highlight=False)
+
+LOG_LINE: Final = "%(asctime)s %(levelname)-7s %(message)s"
+_COLOUR_OR_CONTROL: Final = re.compile(r"(\x1b\[[0-9;]*m)|[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
+
+
+def printable(text: str) -> str:
+    """Take out what would drive the terminal instead of being shown on it; colours stay."""
+    return _COLOUR_OR_CONTROL.sub(lambda found: found[1] or "�", text)
+
+
+def say(text: str, style: str = "") -> None:
+    """Print a line for people."""
+    err.print(Text(printable(text), style))
+
+
+def warn(text: str) -> None:
+    """Print a line that deserves attention."""
+    err.print(Text.assemble(("warning: ", "yellow"), printable(text)))
+
+
+def fail(*problems: str, code: int) -> NoReturn:
+    """Print what is wrong, a line for each problem, and end the command with this exit code."""
+    for problem in problems:
+        err.print(Text.assemble(("error: ", "bold red"), printable(problem)))
+    raise typer.Exit(code)
+
+
+def refuse(error: ConfigError, code: int) -> NoReturn:
+    """Print every problem, its place first, as editors read it; and end the command with this exit code."""
+    for problem in error.problems:
+        say(problem, "red")
+    raise typer.Exit(code)
+
+
+def columns(rows: Sequence[Sequence[str]]) -> Iterable[str]:
+    """Align the columns of a table."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        yield "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+
+
+def configure_logging(level: int = logging.INFO, keep: Callable[[logging.LogRecord], bool] = lambda _: True) -> None:
+    """Log to stderr, one line per event. uvicorn only speaks up when something is wrong."""
+    handler = logging.StreamHandler()
+    handler.addFilter(keep)
+    logging.basicConfig(level=level, handlers=[handler], format=LOG_LINE, datefmt="%Y-%m-%d %H:%M:%S")
+    logging.getLogger("uvicorn").setLevel(logging.WARNING)

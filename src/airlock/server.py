@@ -1,0 +1,88 @@
+"""Airlock's own server: uvicorn that lets running executions finish before it closes its sockets.
+
+Plain uvicorn (`uvicorn airlock.api:app`) closes them first, so that no agent can poll what is just finishing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+from typing import TYPE_CHECKING, Final
+
+import uvicorn
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+    from types import FrameType
+
+    from fastapi import FastAPI
+
+    from .gateway import Gateway
+
+log = logging.getLogger(__name__)
+
+CONNECTION_GRACE: Final = 3  # seconds that open requests get once nothing runs any more
+
+
+class AirlockServer(uvicorn.Server):
+    """Serves one app of `api.create_app`.
+
+    The first SIGTERM or Ctrl-C drains: new executions are refused, polls and answers are served, running executions get
+    their `limits.shutdown_grace`. A second one ends that grace. What is left is killed either way, and never left over.
+    """
+
+    def __init__(self, app: FastAPI, on_started: Callable[[Gateway], Awaitable[None]]) -> None:
+        """`on_started` is called once requests are served."""
+        super().__init__(
+            uvicorn.Config(
+                app,
+                lifespan="on",
+                ws="none",
+                log_config=None,
+                access_log=False,  # it costs more than a tenth of the throughput
+                timeout_graceful_shutdown=CONNECTION_GRACE,
+            )
+        )
+        self._gateway_of: Callable[[], Awaitable[Gateway]] = app.state.server.gateway
+        self._on_started = on_started
+        self._gateway: Gateway | None = None
+        self._draining: asyncio.Task[None] | None = None
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Take a signal. Unlike uvicorn's, a clean stop exits with 0: the signal is not raised again afterwards."""
+        if self.should_exit:
+            self.force_exit = True
+            if self._gateway is not None:
+                self._gateway.hurry()
+        self.should_exit = True
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start, then report it."""
+        await super().startup(sockets)
+        self._gateway = await self._gateway_of()
+        await self._on_started(self._gateway)
+
+    async def on_tick(self, counter: int) -> bool:
+        """Go on until there was a signal and the gateway has drained."""
+        if await super().on_tick(counter) and self._draining is None and self._gateway is not None:
+            log.info("shutting down: what runs may finish within limits.shutdown_grace; a second signal ends it")
+            self._draining = asyncio.create_task(self._gateway.drain())
+        return self._draining is not None and self._draining.done()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Close the sockets, then what is behind them."""
+        await super().shutdown(sockets)
+        if self.force_exit:  # uvicorn skips it then, and it is what kills the sandboxes
+            await self.lifespan.shutdown()
+        log.info("stopped")
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Bind before anything is started. A name with several addresses means its first IPv4 one.
+
+    Raises OSError when that is not possible.
+    """
+    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    family, _, _, _, address = min(found, key=lambda entry: entry[0] != socket.AF_INET)
+    return socket.create_server((str(address[0]), port), family=family)
