@@ -1,0 +1,1 @@
+"""Airlock backend that runs Python in a Linux sandbox on this machine."""

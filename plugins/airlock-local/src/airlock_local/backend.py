@@ -1,0 +1,197 @@
+"""The backend: warm standbys in a box of namespaces on this machine."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING, ClassVar, Final, Literal
+
+from pydantic import Field
+
+from airlock import BackendSettings, BackendUnavailable, PooledBackend, Project
+
+from . import cgroups, diagnosis, packages, run_directory, selftest
+from .box import Box
+from .run_directory import RunDirectory
+from .standby import LocalWorker
+
+if TYPE_CHECKING:
+    from airlock import Job, Outcome, Session
+
+    from .cgroups import Groups
+    from .packages import Site
+
+log = logging.getLogger(__name__)
+
+SHORT_LIFE: Final = 1.0  # seconds; a box that dies sooner is not replaced at once: the pool waits and tries again
+CLOSE_TRIES: Final = 50
+
+
+class LocalSettings(BackendSettings):
+    """Options of `backend: {type: local}`."""
+
+    isolation: Literal["full", "reduced"] = Field(
+        "full", description="reduced: run scripts even if the self-test finds a layer of the sandbox missing"
+    )
+
+
+class LocalBackend(PooledBackend[LocalSettings]):
+    """Runs each script in a fresh fork of a warm interpreter, in namespaces of its own, without network.
+
+    The pool has one box; when that dies, what ran in it ends as `worker_lost`, and the next worker that is wanted
+    brings up another one.
+    """
+
+    type = "local"
+    enforces: ClassVar[frozenset[str]] = frozenset({"cpus", "memory", "processes", "files", "file_size", "scratch"})
+    Settings = LocalSettings
+    isolation = "namespaces, seccomp, Landlock"
+
+    def __init__(self, project: Project, settings: LocalSettings) -> None:
+        """Remember what was configured."""
+        super().__init__(project, settings)
+        self._box: Box | None = None
+        self._box_started = 0.0
+        self._changing_box = asyncio.Lock()
+        self._site: Site | None = None
+        self._directory: RunDirectory | None = None
+        self._groups: Groups | None = None
+        self._running = 0
+        self._none_runs = asyncio.Event()
+        self._none_runs.set()
+        self._letting_go: set[asyncio.Task[None]] = set()
+
+    async def scale(self, replicas: int) -> None:
+        """Install packages, build the box and have it tested when they are first needed, then keep workers."""
+        if replicas == 0:
+            await super().scale(0)
+            await self._let_go()
+            return
+        self._replicas = replicas  # from now on nothing is let go
+        try:
+            async with self._changing_box:
+                await self._prepare()
+            await super().scale(replicas)
+        except BaseException:
+            await self.scale(0)
+            raise
+
+    async def start_worker(self) -> LocalWorker:
+        """Start one standby, and its box first if there is none."""
+        async with self._changing_box:
+            if self._box is None or not self._box.is_alive:
+                await self._replace_box()
+            box = self._box
+        assert box is not None
+        return await self._start_in(box)
+
+    async def execute(self, job: Job, session: Session) -> Outcome:
+        """Run a job on a standby. The box outlives `scale(0)` by the executions that still run in it."""
+        self._running += 1
+        self._none_runs.clear()
+        try:
+            return await super().execute(job, session)
+        finally:
+            self._running -= 1
+            if not self._running:
+                self._none_runs.set()
+            if not self._replicas:
+                self._spawn(self._letting_go, self._let_go())
+
+    async def close(self) -> None:
+        """Leave nothing behind: no process, mount, cgroup or file."""
+        self._replicas = 0
+        if self._running and self._box is not None:
+            self._box.kill()  # core gave up waiting for them
+            await self._none_runs.wait()
+        await self.scale(0)
+        await asyncio.gather(*self._letting_go)
+
+    async def _prepare(self) -> None:
+        diagnosis.check_machine()
+        if self.project.packages and self._site is None:
+            self._site = await packages.provide(self.project)
+        if self._directory is None:
+            run_directory.sweep()
+            self._directory = RunDirectory()
+            self._groups = cgroups.find(self._directory.name, self.project.limits)
+
+    async def _let_go(self) -> None:
+        async with self._changing_box:
+            if self._running or self._replicas:
+                return  # the last one that runs comes here again
+            await super().scale(0)
+            if self._box is not None:
+                await self._box.stop()
+                self._box = None
+            if self._groups is not None:
+                await _close(self._groups)
+                self._groups = None
+            if self._directory is not None:
+                self._directory.close()
+                self._directory = None
+            if self._site is not None:
+                self._site.close()
+                self._site = None
+
+    async def _replace_box(self) -> None:
+        loop = asyncio.get_running_loop()
+        if self._box is not None:
+            await self._box.stop()
+            self._box = None
+            if loop.time() - self._box_started < SHORT_LIFE:
+                raise BackendUnavailable("The sandbox's zygote died as soon as it was up.", "The log says more.")
+        assert self._directory is not None
+        box = Box(
+            self.project,
+            self._directory,
+            None if self._site is None else self._site.path,
+            memory_cgroup=self._groups is not None and "memory" in self._groups.controllers,
+        )
+        await box.start()
+        try:
+            await self._test(box, self._directory)
+        except BaseException:
+            await box.stop()
+            raise
+        self._box = box
+        self._box_started = loop.time()
+
+    async def _test(self, box: Box, directory: RunDirectory) -> None:
+        """Fail closed. Raises BackendUnavailable when a layer is missing, unless the operator allowed that."""
+        worker = await self._start_in(box)
+        try:
+            missing = await selftest.failures(box, worker, directory.path)
+        finally:
+            await worker.stop()
+        self.isolation = self._describe(box, missing)
+        if missing and self.settings.isolation == "full":
+            raise BackendUnavailable(
+                f"The sandbox does not hold what it should: {', '.join(missing)}.",
+                "Correct that, or accept less protection with `backend: {type: local, isolation: reduced}`.",
+            )
+        for what in missing:
+            log.warning("project %s runs with `isolation: reduced`, without: %s", self.project.name, what)
+
+    def _describe(self, box: Box, missing: list[str]) -> str:
+        layers = ["namespaces", "seccomp", *(["Landlock"] if box.landlock_version else [])]
+        user = "as the server's own user" if box.uid is None else f"as uid {box.uid}"
+        if self._groups is not None:
+            layers.append(self._groups.describe())
+        held = frozenset() if self._groups is None else self._groups.controllers
+        weak = [] if {"memory", "pids"} <= held else ["no cgroup: memory and process limits are per process only"]
+        if self.project.limits.cpus is not None and "cpu" not in held:
+            weak.append("no cgroup: limits.cpus is not held")
+        reduced = [f"REDUCED, without: {', '.join(missing)}"] if missing else []
+        return "; ".join([", ".join(layers), user, *weak, *reduced])
+
+    async def _start_in(self, box: Box) -> LocalWorker:
+        return await LocalWorker.start(box, self._groups, self.project.limits, self.lost)
+
+
+async def _close(groups: Groups) -> None:
+    for _ in range(CLOSE_TRIES):
+        if groups.close():
+            return
+        await asyncio.sleep(0.02)  # the kernel takes a moment to let go of the last process
+    log.warning("a cgroup could not be removed; the next start of Airlock does that")

@@ -1,0 +1,224 @@
+"""The server's side of one box: it starts the zygote, sends it descriptors, and notices when it dies."""
+
+from __future__ import annotations
+
+import array
+import asyncio
+import base64
+import json
+import logging
+import math
+import os
+import socket
+import subprocess
+from importlib import resources
+from typing import TYPE_CHECKING, Any, Final
+
+from airlock import BackendUnavailable, WorkerLost
+
+from . import diagnosis, seccomp
+from .filesystem import visible
+from .processes import wait_dead
+from .sandbox.layers import LAYERS
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from airlock import Limits, Project
+
+    from .run_directory import RunDirectory
+    from .sandbox.config import BoxConfig
+
+log = logging.getLogger(__name__)
+
+UID: Final = 64_111  # whom scripts run as when the server is root; any number that nobody is
+START_TIMEOUT: Final = 120.0  # seconds; `preload` may import something big from a cold disk
+END_TIMEOUT: Final = 5.0
+EVERY_LAYER: Final = tuple(layer.__name__ for layer in LAYERS)
+PACKAGES: Final = ("airlock.worker", "airlock_local.sandbox")
+ENVIRONMENT: Final = {
+    "PATH": "/usr/local/bin:/usr/bin:/bin",
+    "HOME": "/tmp",  # noqa: S108 - the private one inside
+    "TMPDIR": "/tmp",  # noqa: S108
+    "LANG": "C.UTF-8",
+    # A pool of threads per library and core costs each standby memory, and its limits; what scripts need they start.
+    "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "MKL_NUM_THREADS": "1",
+    "MALLOC_ARENA_MAX": "2",
+}
+
+
+class Box:
+    """Namespaces with a zygote in them."""
+
+    landlock_version = 0
+
+    def __init__(
+        self,
+        project: Project,
+        directory: RunDirectory,
+        packages: Path | None,
+        *,
+        memory_cgroup: bool,
+        layers: Sequence[str] = EVERY_LAYER,
+    ) -> None:
+        self._project = project.name
+        self._directory = directory.path
+        self._view = visible(packages)
+        self.uid = UID if os.geteuid() == 0 else None
+        self.cores = usable_cores(project.limits)
+        self._config: BoxConfig = {
+            "uid": self.uid,
+            "binds": self._view.binds,
+            "masks": self._view.masks,
+            "site": self._view.site,
+            "preload": list(project.preload),
+            "layers": list(layers),
+            "limits": {
+                "memory": project.limits.memory,
+                "processes": project.limits.processes,
+                "files": project.limits.files,
+                "file_size": project.limits.file_size,
+                "scratch": project.limits.scratch,
+                "memory_cgroup": memory_cgroup,
+                "cores": self.cores,
+            },
+            "bpf": base64.b64encode(seccomp.program()).decode(),
+        }
+        self._control: socket.socket | None = None
+        self._process: subprocess.Popen[bytes] | None = None
+        self._pidfd = -1
+        self._stderr = -1
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether the zygote can still be asked for standbys. Looks at the socket: its death may be news."""
+        if self._control is None:
+            return False
+        try:
+            return bool(self._control.recv(1, socket.MSG_PEEK))
+        except BlockingIOError:
+            return True
+        except OSError:
+            return False
+
+    async def start(self) -> None:
+        """Start the zygote; returns when it is warm.
+
+        Raises BackendUnavailable, with the remedy, when this machine refuses or a module of `preload` is not usable.
+        """
+        loop = asyncio.get_running_loop()
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        ours.setblocking(False)
+        self._control = ours
+        try:
+            with theirs:
+                self._spawn(theirs)
+            async with asyncio.timeout(START_TIMEOUT):
+                answer = await loop.sock_recv(ours, 1 << 16)
+        except TimeoutError:
+            await self.stop()
+            raise BackendUnavailable(
+                f"The sandbox did not come up within {START_TIMEOUT:g} s.", "See `preload` for what takes so long."
+            ) from None
+        except OSError as error:
+            await self.stop()
+            raise BackendUnavailable(f"The sandbox's process could not be started: {error}.") from error
+        except BaseException:
+            await self.stop()
+            raise
+        report: dict[str, Any] = (
+            json.loads(answer) if answer else {"failed": "died", "errno": None, "message": self._last_words()}
+        )
+        if "failed" in report:
+            await self.stop()
+            raise _explain(report["failed"], report["errno"], report["message"])
+        self.landlock_version = report["landlock"]
+        loop.add_reader(ours, self._on_death)  # it never says anything again: readable means gone
+
+    def make_standby(self, descriptors: Sequence[int]) -> None:
+        """Ask for a standby with these [frames, stdout, stderr, cgroup...]. Raises WorkerLost when nobody is there."""
+        if self._control is None:
+            raise WorkerLost("the box is gone")
+        rights = (socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", descriptors))
+        try:
+            self._control.sendmsg([b"standby"], [rights])
+        except OSError as error:  # also when it has not taken up what was asked for before: it hangs
+            raise WorkerLost(f"the zygote does not take requests: {error}") from error
+
+    def kill(self) -> None:
+        """Kill the zygote, and so all that is in the box; its executions notice that as they would any other death."""
+        if self._process is not None:
+            self._process.kill()
+
+    async def stop(self) -> None:
+        """Kill all that is in the box, and give everything back. Call it again if it was cancelled."""
+        if self._control is not None:
+            asyncio.get_running_loop().remove_reader(self._control)
+            self._control.close()
+            self._control = None
+        if self._process is not None:
+            self._process.kill()
+            if self._pidfd >= 0 and not await wait_dead(self._pidfd, END_TIMEOUT):
+                log.error("project %s: process %d does not die", self._project, self._process.pid)
+                return
+            self._process.wait()
+            self._process = None
+        if self._pidfd >= 0:
+            os.close(self._pidfd)
+            self._pidfd = -1
+        if self._stderr >= 0:
+            os.close(self._stderr)
+            self._stderr = -1
+
+    def _spawn(self, theirs: socket.socket) -> None:
+        sources = {"airlock": "", "airlock_local": ""}
+        for package in PACKAGES:
+            for file in resources.files(package).iterdir():
+                if file.name.endswith(".py"):
+                    name = f"{package}.{file.name.removesuffix('.py')}".removesuffix(".__init__")
+                    sources[name] = file.read_text()
+        bootstrap = sources[f"{PACKAGES[1]}.bootstrap"]
+        self._stderr = os.memfd_create("stderr")
+        config = os.memfd_create("config")
+        try:
+            with os.fdopen(os.dup(config), "wb") as out:
+                out.write(json.dumps({**self._config, "sources": sources}).encode())
+            os.lseek(config, 0, os.SEEK_SET)
+            # Not in a thread: the kernel would end the box with the thread that started it (PDEATHSIG).
+            self._process = subprocess.Popen(
+                [self._view.executable, "-I", "-S", "-c", bootstrap, str(theirs.fileno()), str(config)],
+                pass_fds=[theirs.fileno(), config],
+                env=ENVIRONMENT,
+                cwd=self._directory,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=self._stderr,
+                start_new_session=True,  # Ctrl-C at the terminal is for the server alone
+            )
+            self._pidfd = os.pidfd_open(self._process.pid)
+        finally:
+            os.close(config)
+
+    def _on_death(self) -> None:
+        if self._control is not None:
+            asyncio.get_running_loop().remove_reader(self._control)
+        log.error("project %s: the zygote died: %s", self._project, self._last_words())
+
+    def _last_words(self) -> str:
+        words = os.pread(self._stderr, 1 << 20, 0).decode(errors="replace").strip()
+        return words[-2000:] or "without a word"
+
+
+def usable_cores(limits: Limits) -> int:
+    """Return how many CPU cores one execution can keep busy at once."""
+    cores = len(os.sched_getaffinity(0))
+    return cores if limits.cpus is None else max(1, min(cores, math.ceil(limits.cpus)))
+
+
+def _explain(kind: str, number: int | None, message: str) -> BackendUnavailable:
+    if kind == "CannotPreload":
+        return BackendUnavailable(f"preload: {message}.", "Correct `preload`, or add what it needs to `packages`.")
+    return diagnosis.explain("box", number, message)

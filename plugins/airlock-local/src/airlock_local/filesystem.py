@@ -1,0 +1,67 @@
+"""What of the host exists inside a box: the interpreter and system libraries, and the project's packages."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import airlock
+
+# Of a prefix, only what programs are run from: /usr/src, /usr/local/etc and the like often hold a server's own files.
+TREES: Final = ("bin", "sbin", "lib", "lib32", "lib64", "libx32", "libexec", "share")
+SITE: Final = "/site"  # a fixed place: the private /tmp would hide packages below /tmp
+
+
+@dataclass(frozen=True)
+class View:
+    """`binds` are (path outside, path inside), `masks` directories inside them that stay empty."""
+
+    executable: str
+    binds: list[tuple[str, str]]
+    masks: list[str]
+    site: str | None
+
+
+def visible(packages: Path | None) -> View:
+    """Return the allow-list for the interpreter that runs this server, without what is installed beside it.
+
+    In a virtual environment that is the interpreter it was made from: environments themselves are never visible.
+    """
+    prefixes = [Path(p) for p in dict.fromkeys(("/usr", "/usr/local", sys.base_prefix, sys.base_exec_prefix))]
+    trees = [prefix / name for prefix in prefixes for name in TREES]
+    # An old system without merged /usr has these beside /usr; where they are links they are made again inside.
+    trees += [tree for name in TREES if (tree := Path("/", name)).is_dir() and not tree.is_symlink()]
+    trees = [tree for tree in trees if tree.is_dir() and not _inside_another(tree, trees)]
+    binds = [(str(tree), str(tree)) for tree in dict.fromkeys(trees)]
+    linker_cache = "/etc/ld.so.cache"
+    if Path(linker_cache).exists():
+        binds.append((linker_cache, linker_cache))
+    if packages is not None:
+        binds.append((str(packages), SITE))
+    executable = getattr(sys, "_base_executable", None) or sys.executable
+    return View(executable, binds, _masks(prefixes, trees), SITE if packages is not None else None)
+
+
+def _inside_another(tree: Path, trees: list[Path]) -> bool:
+    return any(other in tree.parents for other in trees)
+
+
+def _masks(prefixes: list[Path], trees: list[Path]) -> list[str]:
+    """Packages that belong to the server's interpreter, its virtual environment, and the folder it works in."""
+    installed = [
+        found
+        for prefix in prefixes
+        for library in ("lib", "lib64")
+        for kind in ("site-packages", "dist-packages")
+        for found in sorted(Path(prefix, library).glob(f"python*/{kind}"))
+    ]
+    own = [] if sys.prefix == sys.base_prefix else [Path(sys.prefix)]
+    own += [Path.cwd(), Path(__file__).parent, Path(airlock.__file__).parent]
+    standard_library = Path(getattr(sys, "_stdlib_dir", None) or sys.base_prefix)
+    return [
+        str(path)
+        for path in dict.fromkeys([*installed, *own])
+        if any(tree in path.parents for tree in trees) and path not in (standard_library, *standard_library.parents)
+    ]

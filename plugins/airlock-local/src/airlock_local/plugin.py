@@ -1,0 +1,18 @@
+"""What airlock-local registers: the backend that runs Python on this machine."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import airlock
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+@airlock.hookimpl
+def airlock_register_backends() -> Iterable[type[airlock.Backend[Any]]]:
+    """Offer `backend: local`."""
+    from .backend import LocalBackend  # noqa: PLC0415 - a plugin that is not used costs nothing
+
+    return [LocalBackend]

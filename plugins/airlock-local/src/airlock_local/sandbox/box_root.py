@@ -1,0 +1,124 @@
+"""Enters the box: namespaces without network, and a root in which only what is on the allow-list exists."""
+
+from __future__ import annotations
+
+import os
+import signal
+from typing import TYPE_CHECKING
+
+from . import syscalls
+from .syscalls import ATTR_NODEV, ATTR_NOEXEC, ATTR_NOSUID, ATTR_RDONLY
+
+if TYPE_CHECKING:
+    from .config import BoxConfig
+
+# The working directory is the box's own directory in the server's temporary folder. All paths here are relative to it:
+# an ordinary user who was root a moment ago may not be able to name it.
+STAGE, ROOT = "stage", "root"
+DEVICES = ("null", "zero", "full", "random", "urandom")
+
+
+def enter(config: BoxConfig) -> None:
+    """Returns in the zygote, pid 1 of the box. Its parent stays outside as a waiting process."""
+    binds = config["binds"]
+    if config["uid"] is not None:
+        binds = stage(binds)
+        become_nobody(config["uid"])
+    namespaces()
+    fork_first_process()
+    build_root(binds, config["masks"])
+
+
+def stage(binds: list[tuple[str, str]]) -> list[tuple[str, str]]:
+    """While still root, get hold of what only root can reach, such as an interpreter below a 0700 home."""
+    syscalls.unshare(syscalls.NEWNS)
+    syscalls.mount(None, "/", None, syscalls.MS_REC | syscalls.MS_PRIVATE)
+    syscalls.mount("tmpfs", STAGE, "tmpfs", 0, "mode=755,size=64k")
+    staged = []
+    for number, (source, target) in enumerate(binds):
+        place = f"{STAGE}/{number}"
+        bind(source, place)
+        staged.append((place, target))
+    return staged
+
+
+def become_nobody(uid: int) -> None:
+    """Without it: root of the box is root for files: it read /etc/shadow even without capabilities."""
+    os.setgroups([])
+    os.setresgid(uid, uid, uid)
+    os.setresuid(uid, uid, uid)
+    syscalls.prctl(syscalls.PR_SET_DUMPABLE, 1)  # otherwise /proc/self/uid_map belongs to root
+
+
+def namespaces() -> None:
+    """Without it: host processes, the network, host mounts and everything else that has a name is in sight.
+
+    USER and PID in one call: the zygote's `setns` back needs a pid namespace that its user namespace owns.
+    """
+    uid, gid = os.getuid(), os.getgid()
+    syscalls.unshare(
+        syscalls.NEWUSER
+        | syscalls.NEWNS
+        | syscalls.NEWPID
+        | syscalls.NEWNET
+        | syscalls.NEWIPC
+        | syscalls.NEWUTS
+        | syscalls.NEWCGROUP
+    )
+    syscalls.map_ids(uid, gid)
+
+
+def fork_first_process() -> None:
+    """Go on as pid 1 of the box: when it dies, whoever killed it, the kernel kills all that is in the box."""
+    pid = os.fork()
+    syscalls.prctl(syscalls.PR_SET_PDEATHSIG, signal.SIGKILL)  # not earlier: a change of uid clears it
+    if pid:
+        syscalls.close_from(3)
+        _, status = os.waitpid(pid, 0)
+        os._exit(os.waitstatus_to_exitcode(status) & 0xFF)
+
+
+def build_root(binds: list[tuple[str, str]], masks: list[str]) -> None:
+    """Without it: host files. What is not named here does not exist inside, and nothing of it can be written."""
+    os.umask(0o022)
+    syscalls.mount(None, "/", None, syscalls.MS_REC | syscalls.MS_PRIVATE)
+    syscalls.mount("tmpfs", ROOT, "tmpfs", 0, "mode=755,size=1m,nr_inodes=1024")
+    for source, target in binds:
+        bind(source, ROOT + target)
+        syscalls.lock_tree(ROOT + target, ATTR_RDONLY | ATTR_NOSUID | ATTR_NODEV)
+    for path in masks:
+        cover(ROOT + path)
+    for name in DEVICES:
+        bind(f"/dev/{name}", f"{ROOT}/dev/{name}")
+        syscalls.lock_tree(f"{ROOT}/dev/{name}", ATTR_RDONLY | ATTR_NOSUID | ATTR_NOEXEC)
+    for name, target in (("fd", ""), ("stdin", "/0"), ("stdout", "/1"), ("stderr", "/2")):
+        os.symlink(f"/proc/self/fd{target}", f"{ROOT}/dev/{name}")
+    for name in ("bin", "sbin", "lib", "lib32", "lib64", "libx32"):
+        if os.path.islink(f"/{name}"):
+            os.symlink(os.readlink(f"/{name}"), f"{ROOT}/{name}")
+    for name in ("tmp", "proc", "dev/shm"):
+        os.makedirs(f"{ROOT}/{name}", exist_ok=True)
+    # The kernel allows this only where the host's own /proc is in full view.
+    quiet = syscalls.MS_NOSUID | syscalls.MS_NODEV | syscalls.MS_NOEXEC
+    syscalls.mount("proc", f"{ROOT}/proc", "proc", quiet)
+    syscalls.pivot_root(ROOT)
+    read_only = syscalls.MS_REMOUNT | syscalls.MS_BIND | syscalls.MS_RDONLY | syscalls.MS_NOSUID | syscalls.MS_NODEV
+    syscalls.mount(None, "/", None, read_only)
+
+
+def bind(source: str, target: str) -> None:
+    """Show `source` at `target`, with all that is mounted below it."""
+    if os.path.isdir(source):
+        os.makedirs(target, exist_ok=True)
+    else:
+        os.makedirs(os.path.dirname(target), exist_ok=True)
+        os.close(os.open(target, os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, 0o444))
+    syscalls.mount(source, target, None, syscalls.MS_BIND | syscalls.MS_REC)
+
+
+def cover(path: str) -> None:
+    """Hide a directory behind an empty one."""
+    if not os.path.isdir(path):
+        return  # not here, or below a directory that we, and so the scripts, cannot pass
+    syscalls.mount("tmpfs", path, "tmpfs", 0, "mode=755,size=4k,nr_inodes=1")
+    syscalls.lock_tree(path, ATTR_RDONLY | ATTR_NOSUID | ATTR_NODEV | ATTR_NOEXEC)

@@ -1,0 +1,30 @@
+"""What the server tells a box, once. Types only: in the box it is a plain dict."""
+
+from __future__ import annotations
+
+from typing import TypedDict
+
+
+class BoxLimits(TypedDict):
+    """The limits of one execution that are set from inside. Sizes are bytes."""
+
+    memory: int
+    processes: int
+    files: int
+    file_size: int
+    scratch: int
+    memory_cgroup: bool  # whether a cgroup holds `memory` for all processes together
+    cores: int  # how many CPU cores one execution can use at once
+
+
+class BoxConfig(TypedDict):
+    """The configuration of a box."""
+
+    uid: int | None  # whom to become first, if started as root
+    binds: list[tuple[str, str]]  # what is visible inside: (path outside, path inside)
+    masks: list[str]  # directories inside those that are not
+    site: str | None  # where the project's packages lie inside
+    preload: list[str]
+    layers: list[str]  # names of `layers.LAYERS`: all of them, but for tests that prove what each one is good for
+    limits: BoxLimits
+    bpf: str  # seccomp program, base64

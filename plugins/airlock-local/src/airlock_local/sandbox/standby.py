@@ -1,0 +1,90 @@
+"""One execution's two processes: init, and the script's own. Both stand ready before there is a script."""
+
+from __future__ import annotations
+
+import gc
+import json
+import os
+import resource
+import signal
+import socket
+from typing import TYPE_CHECKING, NoReturn
+
+from airlock.worker import codec, script
+
+from . import syscalls
+from .layers import FRAMES
+
+if TYPE_CHECKING:
+    from .layers import Confinement
+
+CHANNEL_LOST = 70  # exit code when the script took the frame socket away
+CPU_SLACK = 2  # seconds
+
+
+def be_init(box: Confinement, stdout: int, stderr: int) -> NoReturn:
+    """Pid 1 of one execution: reaps, says how the script ended, and ends, whereupon the kernel kills all that is left.
+
+    It stays outside the script's cgroup, so that an OOM kill never hits it, and is not dumpable, as it has the
+    script's uid. Its code is Python after a bare fork: it only waits.
+    """
+    try:
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        script_pid = os.fork()  # with Python's hooks: `random` is seeded anew, locks are fresh
+        if script_pid == 0:
+            be_script(box, stdout, stderr)
+        os.dup2(box.frames, FRAMES)
+        syscalls.close_from(FRAMES + 1)
+        while True:
+            pid, status = os.wait()
+            if pid == script_pid:
+                code = os.waitstatus_to_exitcode(status)
+                socket.socket(fileno=FRAMES).sendall(codec.encode(codec.EXIT, {"code": code}))
+                break
+    finally:
+        os._exit(0)
+
+
+def be_script(box: Confinement, stdout: int, stderr: int) -> NoReturn:
+    """Pid 2, since pid 1 would ignore most signals. All but the last third happens ahead of need."""
+    step, frames = "output", box.frames
+    try:
+        os.dup2(stdout, 1)
+        os.dup2(stderr, 2)
+        for layer in box.layers:
+            step = layer.__name__
+            layer(box)
+            if step == "only_own_descriptors":
+                frames = FRAMES
+        step = "warm-up"
+        gc.enable()
+        sock = socket.socket(fileno=frames)
+        channel = codec.Channel(sock)
+        script.run({"code": "print", "settings": {}, "memory": {}}, channel)
+        init = os.pidfd_open(os.getppid())
+        socket.send_fds(sock, [codec.encode(codec.READY, None)], [init])
+        os.close(init)
+    except BaseException as error:  # noqa: BLE001 - nothing of a script ran yet; the server explains it
+        report_failure(frames, step, error)
+        os._exit(1)
+    code = CHANNEL_LOST
+    try:
+        _, job = channel.receive()
+        limit_cpu(job["timeout"], box.limits["cores"])
+        channel.send(codec.END, {"error": script.run(job, channel)})
+        code = 0
+    finally:
+        os._exit(code)  # no atexit, no __del__, no join: nothing of the script's runs after this
+
+
+def limit_cpu(timeout: int, cores: int) -> None:
+    """Bound the CPU time of each process: a backstop behind the clock, which stands still while a script is paused."""
+    seconds = timeout * cores + CPU_SLACK
+    resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds + 1))
+
+
+def report_failure(frames: int, step: str, error: BaseException) -> None:
+    """Tell the server why there is no standby."""
+    body = {"step": step, "errno": getattr(error, "errno", None), "message": str(error) or type(error).__name__}
+    data = json.dumps(body).encode()
+    os.write(frames, codec.HEADER.pack(len(data), codec.READY) + data)

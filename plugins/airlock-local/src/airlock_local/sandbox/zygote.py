@@ -1,0 +1,140 @@
+"""The warm process of a box: imports what scripts need, then forks standbys. Runs no script and knows no secret.
+
+The server sends one message per standby: the descriptors [frames, stdout, stderr, cgroup...]. There is no answer here:
+the standby itself says READY on its frame socket, with a pidfd of its init, and its init says EXIT there.
+"""
+
+from __future__ import annotations
+
+import array
+import gc
+import importlib
+import json
+import os
+import signal
+import site
+import socket
+import sys
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from airlock.worker import codec, script
+
+from . import box_root, standby, syscalls
+from .layers import Confinement
+
+if TYPE_CHECKING:
+    from .config import BoxConfig
+
+MAX_DESCRIPTORS = 8
+PRIMING = (
+    "class A: pass\nprint([x for x in (1, 2.5)], {1: A()})\nset_result({'a': [1, 'x']})",
+    "def f():\n    raise ValueError('x')\nf()",
+)
+
+
+class CannotPreload(Exception):
+    """Raised when a module of `preload` does not import, or leaves threads behind, which no fork copies."""
+
+
+def main(control: socket.socket, config: BoxConfig) -> NoReturn:
+    """Enter the box, warm up, say so, and serve until the server is gone."""
+    try:
+        box_root.enter(config)
+        be_a_plain_interpreter(config["site"])
+        preload(config["preload"])
+        confinement = Confinement(config)
+    except Exception as error:  # noqa: BLE001 - all of them are the server's to explain
+        report(control, {"failed": type(error).__name__, "errno": getattr(error, "errno", None), "message": str(error)})
+        os._exit(1)
+    syscalls.prctl(syscalls.PR_SET_DUMPABLE, 0)  # scripts have our uid
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the kernel reaps our inits
+    for _ in range(2):
+        prime()
+    gc.collect()
+    gc.freeze()
+    gc.disable()
+    report(control, {"landlock": confinement.landlock_version})
+    serve(control, confinement)
+
+
+def report(control: socket.socket, message: dict[str, Any]) -> None:
+    """Tell the server how the start went."""
+    control.send(json.dumps(message).encode()[:60_000])
+
+
+def be_a_plain_interpreter(packages: str | None) -> None:
+    """Give scripts what `python script.py` gives them; `-I -S` left it out so that nothing is read from the host."""
+    if packages is not None:
+        site.addsitedir(packages)
+    site.setquit()
+    site.sethelper()
+    sys.stdin = sys.__stdin__ = open(0, encoding="utf-8", closefd=False)  # type: ignore[misc] # noqa: SIM115
+    sys.stdout = sys.__stdout__ = output(1)  # type: ignore[misc]
+    sys.stderr = sys.__stderr__ = output(2)  # type: ignore[misc]
+
+
+def output(descriptor: int) -> Any:
+    """Line-buffered, so that polls see what a script prints while it runs."""
+    return open(descriptor, "w", buffering=1, encoding="utf-8", errors="backslashreplace", closefd=False)
+
+
+def preload(names: list[str]) -> None:
+    """Import before an execution needs it. Raises CannotPreload."""
+    for name in names:
+        try:
+            importlib.import_module(name)
+        except BaseException as error:
+            raise CannotPreload(f"{name}: {type(error).__name__}: {error}") from error
+        if len(os.listdir("/proc/self/task")) > 1:
+            raise CannotPreload(f"{name}: it starts a thread when it is imported, and threads do not survive a fork")
+
+
+def prime() -> None:
+    """Compile, execute, format a traceback, and make and read frames once: otherwise every child pays for the first
+    time of each by copy-on-write, 1.5 ms for `print(1)`.
+    """
+    ours, theirs = socket.socketpair()
+    channel = codec.Channel(ours)
+    stdout, stderr = sys.stdout, sys.stderr
+    with ours, theirs, open(os.devnull, "w", encoding="utf-8") as null:
+        sys.stdout = sys.stderr = null
+        for code in PRIMING:
+            theirs.sendall(codec.encode(codec.JOB, {"code": code, "settings": {}, "memory": {}, "timeout": 1}))
+            _, job = channel.receive()
+            channel.send(codec.END, {"error": script.run(job, channel)})
+            theirs.recv(1 << 16)
+    sys.stdout, sys.stderr = stdout, stderr
+
+
+def serve(control: socket.socket, confinement: Confinement) -> NoReturn:
+    """Make a standby of each message."""
+    home = os.open("/proc/self/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
+    while True:
+        message, ancillary, _, _ = control.recvmsg(16, socket.CMSG_SPACE(MAX_DESCRIPTORS * 4))
+        if not message:
+            os._exit(0)  # the server is gone: so are we, and with us every script
+        descriptors = array.array("i")
+        for _, _, data in ancillary:
+            descriptors.frombytes(data[: len(data) // 4 * 4])
+        confinement.frames, stdout, stderr, *cgroups = descriptors
+        confinement.cgroups = tuple(cgroups)
+        try:
+            make_standby(confinement, stdout, stderr, home)
+        except OSError as error:
+            standby.report_failure(confinement.frames, "fork", error)
+        for descriptor in descriptors:
+            os.close(descriptor)
+
+
+def make_standby(confinement: Confinement, stdout: int, stderr: int, home: int) -> None:
+    """Fork a standby's init into a pid namespace of its own.
+
+    Without the namespace: a script sees and signals its neighbours, and what it leaves running outlives it.
+    """
+    syscalls.unshare(syscalls.NEWPID)  # for the next child, not for us
+    try:
+        if syscalls.fork() == 0:
+            standby.be_init(confinement, stdout, stderr)
+    finally:
+        syscalls.setns(home, syscalls.NEWPID)  # otherwise the next unshare fails

@@ -1,0 +1,72 @@
+"""The system calls that scripts may not make, compiled once in the server (libseccomp) and loaded in every standby."""
+
+from __future__ import annotations
+
+import errno
+import os
+from typing import Any, Final
+
+from airlock import BackendUnavailable
+
+# A deny list: an allow list breaks the scientific stack with each new libc. What a script needs none of:
+DENIED: Final = (  # noqa: SIM905 - readable as it is
+    # other processes' memory and descriptors
+    "ptrace process_vm_readv process_vm_writev kcmp pidfd_getfd process_madvise process_mrelease "
+    # mounts and namespaces
+    "mount umount2 pivot_root chroot move_mount open_tree open_tree_attr fsopen fsconfig fsmount fspick mount_setattr "
+    "listmount statmount unshare setns "
+    # wide and often broken parts of the kernel
+    "bpf perf_event_open io_uring_setup io_uring_enter io_uring_register userfaultfd add_key request_key keyctl "
+    "memfd_secret fanotify_init lookup_dcookie nfsservctl uselib ustat sysfs _sysctl quotactl quotactl_fd "
+    # files by handle, past every path check
+    "open_by_handle_at name_to_handle_at "
+    # the machine
+    "kexec_load kexec_file_load init_module finit_module delete_module syslog swapon swapoff reboot acct vhangup "
+    "settimeofday clock_settime clock_adjtime adjtimex iopl ioperm modify_ldt personality sethostname setdomainname "
+    "mbind move_pages migrate_pages set_mempolicy set_mempolicy_home_node "
+    # this layer and the one before it
+    "seccomp landlock_create_ruleset landlock_add_rule landlock_restrict_self"
+).split()
+
+NAMESPACE_FLAGS: Final = (0x20000, 0x2000000, 0x4000000, 0x8000000, 0x10000000, 0x20000000, 0x40000000)
+UNIX, INET, INET6 = 1, 2, 10
+SOCK_RAW, TYPE_MASK = 3, 0xF
+TIOCSTI, TIOCLINUX = 0x5412, 0x541C  # typing into a terminal
+MAX_FAMILY = INET6
+
+
+def program() -> bytes:
+    """Compile the filter. Raises BackendUnavailable when libseccomp is not there."""
+    try:
+        import pyseccomp as sc  # noqa: PLC0415 - loads the shared library
+    except (ImportError, OSError, RuntimeError) as error:
+        raise BackendUnavailable(
+            f"libseccomp cannot be loaded ({error}).",
+            "Install it: `apt-get install libseccomp2` (Debian, Ubuntu), `dnf install libseccomp` (Fedora, RHEL).",
+        ) from error
+    made = sc.SyscallFilter(sc.ALLOW)  # calls of a foreign ABI (int 0x80, x32) are killed
+    for name in DENIED:
+        _deny(sc, made, name)
+    # The flags of clone3 lie in memory, where a filter cannot look; libc then falls back to clone.
+    made.add_rule(sc.ERRNO(errno.ENOSYS), "clone3")
+    for flag in NAMESPACE_FLAGS:
+        made.add_rule(sc.ERRNO(errno.EPERM), "clone", sc.Arg(0, sc.MASKED_EQ, flag, flag))
+    # AF_VSOCK is in no namespace and reaches the hypervisor; packet, netlink, alg, bluetooth, ... are attack surface.
+    for call in ("socket", "socketpair"):
+        made.add_rule(sc.ERRNO(errno.EAFNOSUPPORT), call, sc.Arg(0, sc.GT, MAX_FAMILY))
+    for family in set(range(MAX_FAMILY)) - {UNIX, INET}:
+        made.add_rule(sc.ERRNO(errno.EAFNOSUPPORT), "socket", sc.Arg(0, sc.EQ, family))
+    made.add_rule(sc.ERRNO(errno.EPERM), "socket", sc.Arg(1, sc.MASKED_EQ, TYPE_MASK, SOCK_RAW))
+    for request in (TIOCSTI, TIOCLINUX):
+        made.add_rule(sc.ERRNO(errno.EPERM), "ioctl", sc.Arg(1, sc.MASKED_EQ, 0xFFFFFFFF, request))
+    with os.fdopen(os.memfd_create("seccomp"), "r+b") as file:
+        made.export_bpf(file)
+        file.seek(0)
+        return file.read()
+
+
+def _deny(sc: Any, made: Any, name: str) -> None:
+    try:
+        made.add_rule(sc.ERRNO(errno.EPERM), name)
+    except (OSError, ValueError, RuntimeError):
+        return  # the call is newer than this libseccomp, or not of this architecture

@@ -1,0 +1,214 @@
+"""A standby, and then the execution in it, seen from the server."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import os
+import signal
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Final
+
+from airlock import Outcome, Worker, WorkerLost
+from airlock.frames import Conversation, FrameReader
+from airlock.limits import format_size
+from airlock.worker import codec
+
+from . import diagnosis, processes
+from .sandbox.standby import CPU_SLACK
+from .transport import FrameSocket, OutputPipe
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from airlock import Job, Limits, Session
+
+    from .box import Box
+    from .cgroups import Group, Groups
+
+log = logging.getLogger(__name__)
+
+START_TIMEOUT: Final = 10.0  # seconds
+KILL_TIMEOUT: Final = 1.0  # seconds that an execution waits for its death before it is reported anyway
+STOP_TIMEOUT: Final = 10.0
+PUMP_DELAY: Final = 0.001  # seconds; most scripts end before that, and need nobody to watch their output
+NO_MEMORY: Final = "OSError: [Errno 12]"  # what mmap says at RLIMIT_AS, where there is no cgroup
+MAX_READY: Final = 1 << 16
+
+
+class LocalWorker(Worker):
+    """Init and script process of one execution, and what the server holds of them. Made by `start`."""
+
+    def __init__(
+        self,
+        box: Box,
+        limits: Limits,
+        frames: FrameSocket,
+        outputs: tuple[OutputPipe, OutputPipe],
+        group: Group | None,
+        on_idle_death: Callable[[LocalWorker], None],
+    ) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._box = box
+        self._limits = limits
+        self._frames = frames
+        self._outputs = outputs
+        self._group = group
+        self._on_idle_death = on_idle_death
+        self._init = -1  # pidfd
+        self._ready: asyncio.Future[None] = self._loop.create_future()
+        self._conversation: Conversation | None = None
+        self._is_lost = False
+
+    @classmethod
+    async def start(
+        cls, box: Box, groups: Groups | None, limits: Limits, on_idle_death: Callable[[LocalWorker], None]
+    ) -> LocalWorker:
+        """Have the zygote fork a standby; returns when it stands ready.
+
+        Raises WorkerLost when the box dies meanwhile, BackendUnavailable when a layer of the sandbox is refused.
+        """
+        try:
+            with ExitStack() as undo:
+                frames = FrameSocket()
+                undo.callback(frames.close)
+                stdout = OutputPipe("stdout", box.uid)
+                undo.callback(stdout.close)
+                stderr = OutputPipe("stderr", box.uid)
+                undo.callback(stderr.close)
+                group = None if groups is None else groups.take()
+                undo.pop_all()
+        except OSError as error:
+            raise diagnosis.explain("server", error.errno, str(error)) from error
+        worker = cls(box, limits, frames, (stdout, stderr), group, on_idle_death)
+        try:
+            await worker._hand_over()
+        except BaseException:
+            await worker.stop()
+            raise
+        return worker
+
+    async def run(self, job: Job, session: Session) -> Outcome:
+        """Run the job. Returns at once when the script's main code is over; anything else waits for its death."""
+        if self._died() or not self._box.is_alive:
+            raise WorkerLost("the standby died before its job came")
+        conversation = Conversation(job, session, self._limits, self._frames.send)
+        await session.started()
+        self._conversation = conversation
+        began = self._loop.time()
+        watch = self._loop.call_later(PUMP_DELAY, self._watch_output, session)
+        try:
+            if self._died():
+                conversation.exited(None)
+            else:
+                conversation.start()
+            outcome = await conversation.ended
+            if not conversation.said_end:
+                await self._kill()
+        except asyncio.CancelledError:
+            await self._kill()
+            raise
+        finally:
+            watch.cancel()
+            self._frames.unwatch()
+            for output in self._outputs:
+                output.finish(session.write)
+            await conversation.close()
+        return self._true_cause(outcome, conversation.exit_code, job, self._loop.time() - began)
+
+    async def stop(self) -> None:
+        """Kill what is left, and give everything back."""
+        self._frames.close()
+        dead = True
+        if self._init >= 0:
+            processes.kill(self._init)
+            dead = await processes.wait_dead(self._init, STOP_TIMEOUT)
+            os.close(self._init)
+            self._init = -1
+        if not dead:
+            log.error("a sandbox does not die within %g s", STOP_TIMEOUT)
+        for output in self._outputs:
+            output.close()
+        if self._group is not None:
+            self._group.give_back(empty=dead)
+            self._group = None
+
+    async def _hand_over(self) -> None:
+        joins = [] if self._group is None else self._group.joins
+        try:
+            self._box.make_standby([self._frames.theirs.fileno(), *(output.theirs for output in self._outputs), *joins])
+        finally:
+            self._frames.theirs.close()
+            for output in self._outputs:
+                output.close_theirs()
+        self._frames.watch(self._on_ready)
+        try:
+            async with asyncio.timeout(START_TIMEOUT):
+                await self._ready
+        except TimeoutError:
+            self._box.kill()  # its zygote hangs: nothing else gets it out of there
+            raise WorkerLost(f"no standby within {START_TIMEOUT:g} s") from None
+        self._frames.unwatch()
+        self._frames.watch(self._on_frames)
+
+    def _on_ready(self) -> None:
+        data, self._init = self._frames.receive_descriptor()
+        if self._ready.done():
+            return
+        frames = list(FrameReader(MAX_READY).feed(data))  # no script ran yet: this is our own code's word
+        if not frames or frames[0][0] != codec.READY:
+            self._ready.set_exception(WorkerLost("the standby died at its start"))
+        elif (failure := json.loads(frames[0][1])) is not None:
+            self._ready.set_exception(diagnosis.explain(failure["step"], failure["errno"], failure["message"]))
+        else:
+            self._ready.set_result(None)
+
+    def _on_frames(self) -> None:
+        data = self._frames.receive()
+        conversation = self._conversation
+        if data is None:
+            return
+        if conversation is None:  # a standby has nothing to say
+            self._is_lost = True
+            self._frames.unwatch()
+            self._on_idle_death(self)
+        elif data:
+            conversation.feed(data)
+        else:
+            self._frames.unwatch()
+            if conversation.is_amid_frame and self._box.is_alive:
+                conversation.end("protocol", "protocol violation: the script's process ended in the middle of a frame")
+            conversation.exited(None)
+
+    def _died(self) -> bool:
+        """Look whether it died while idle, which may be news: a standby without a job has nothing to say."""
+        return self._is_lost or self._frames.receive() is not None
+
+    def _watch_output(self, session: Session) -> None:
+        for output in self._outputs:
+            output.watch(session.write)
+
+    async def _kill(self) -> None:
+        """The one way to end an execution before it ends itself."""
+        processes.kill(self._init)
+        if not await processes.wait_dead(self._init, KILL_TIMEOUT):
+            log.warning("a sandbox takes longer than %g s to die", KILL_TIMEOUT)
+
+    def _true_cause(self, outcome: Outcome, exit_code: int | None, job: Job, took: float) -> Outcome:
+        """Name the limit behind a death that looks like any other."""
+        if outcome.error is None or outcome.error_type not in ("script_error", "worker_lost", "protocol"):
+            return outcome
+        refused = self._group is None and (outcome.error or "").startswith(NO_MEMORY)
+        if refused or (self._group is not None and self._group.oom_killed()):
+            limit = format_size(self._limits.memory)
+            return Outcome(
+                error=f"the script used more than its memory (limits.memory is {limit})", error_type="memory_limit"
+            )
+        cpu_time = job.timeout * self._box.cores + CPU_SLACK
+        if exit_code == -signal.SIGXCPU or (exit_code == -signal.SIGKILL and took * self._box.cores >= cpu_time):
+            return Outcome(
+                error=f"the script used more CPU time than its timeout of {job.timeout} s allows (limits.timeout)",
+                error_type="cpu_limit",
+            )
+        return outcome

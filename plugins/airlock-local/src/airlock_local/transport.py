@@ -1,0 +1,138 @@
+"""One execution's descriptors on the server's side: the frame socket and the two output pipes."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import fcntl
+import os
+import socket
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from airlock import Stream
+
+PIPE_SIZE: Final = 256 << 10  # bytes; an output up to this needs nobody to read while the script runs
+READ_SIZE: Final = 64 << 10
+READS_PER_TURN: Final = 4  # a flood gets this much of the event loop, then others have their turn
+REST_SIZE: Final = 4 << 20  # bytes read after the end; a script may have made its pipe as large as 1 MiB
+
+
+class FrameSocket:
+    """Sends without ever blocking: what the socket does not take now is kept and sent later."""
+
+    def __init__(self) -> None:
+        self.ours, self.theirs = socket.socketpair()
+        self.ours.setblocking(False)
+        self._unsent = bytearray()
+        self._loop = asyncio.get_running_loop()
+
+    def watch(self, on_readable: Callable[[], None]) -> None:
+        """Call this whenever something arrived, or the other end is gone."""
+        self._loop.add_reader(self.ours, on_readable)
+
+    def unwatch(self) -> None:
+        """Read and write no more."""
+        self._loop.remove_reader(self.ours)
+        self._loop.remove_writer(self.ours)
+
+    def receive(self) -> bytes | None:
+        """Return what is there; b"" when the other end is gone, None when nothing is."""
+        try:
+            return self.ours.recv(4 * READ_SIZE)
+        except BlockingIOError:
+            return None
+        except OSError:
+            return b""
+
+    def receive_descriptor(self) -> tuple[bytes, int]:
+        """Return the first message, and the descriptor that came with it, or -1."""
+        try:
+            data, descriptors, _, _ = socket.recv_fds(self.ours, READ_SIZE, 1)
+        except OSError:
+            return b"", -1
+        return data, descriptors[0] if descriptors else -1
+
+    def send(self, data: bytes) -> None:
+        """Send, now or later."""
+        self._unsent += data
+        self._flush()
+
+    def close(self) -> None:
+        """Close both ends that are still ours."""
+        self.unwatch()
+        self.ours.close()
+        self.theirs.close()
+
+    def _flush(self) -> None:
+        try:
+            sent = self.ours.send(self._unsent)
+        except BlockingIOError:
+            sent = 0
+        except OSError:
+            sent = len(self._unsent)  # the other end is gone, which the reader finds out
+        del self._unsent[:sent]
+        if self._unsent:
+            self._loop.add_writer(self.ours, self._flush)
+        else:
+            self._loop.remove_writer(self.ours)
+
+
+class OutputPipe:
+    """stdout or stderr of a script. Always read to the end: a script never has to wait for a reader."""
+
+    def __init__(self, stream: Stream, owner: int | None) -> None:
+        self._stream = stream
+        self._loop = asyncio.get_running_loop()
+        self._read, self.theirs = os.pipe2(os.O_CLOEXEC)
+        os.set_blocking(self._read, False)
+        if owner is not None:
+            os.fchown(self._read, owner, owner)  # otherwise a script may not open its own /dev/stdout
+        try:
+            fcntl.fcntl(self._read, fcntl.F_SETPIPE_SZ, PIPE_SIZE)
+        except PermissionError:
+            return  # scripts of an ordinary user share his allowance of pipe memory, and one of them used it up
+
+    def close_theirs(self) -> None:
+        """Close the end that was handed over."""
+        if self.theirs >= 0:
+            os.close(self.theirs)
+            self.theirs = -1
+
+    def watch(self, write: Callable[[Stream, bytes], None]) -> None:
+        """Hand over what comes, as it comes."""
+        self._loop.add_reader(self._read, self._pump, write)
+
+    def _pump(self, write: Callable[[Stream, bytes], None]) -> None:
+        for _ in range(READS_PER_TURN):
+            data = self._next()
+            if data:
+                write(self._stream, data)
+            elif data is not None:
+                self._loop.remove_reader(self._read)
+            if not data or len(data) < READ_SIZE:
+                return
+
+    def finish(self, write: Callable[[Stream, bytes], None]) -> None:
+        """Hand over what is still there, within reason: something may go on writing."""
+        self._loop.remove_reader(self._read)
+        left = REST_SIZE
+        while left > 0 and (data := self._next()):
+            write(self._stream, data)
+            left -= len(data)
+
+    def close(self) -> None:
+        """Close what is still ours."""
+        self._loop.remove_reader(self._read)
+        self.close_theirs()
+        os.close(self._read)
+
+    def _next(self) -> bytes | None:
+        try:
+            return os.read(self._read, READ_SIZE)
+        except OSError as error:
+            if error.errno != errno.EAGAIN:
+                raise
+            return None

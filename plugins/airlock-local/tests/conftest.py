@@ -1,0 +1,160 @@
+"""Fixtures: a real backend, and a session that remembers what it was told."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from airlock import Job, Limits, LLMRequest, Outcome, Project, Stream
+from airlock_local.backend import LocalBackend, LocalSettings
+
+Answer = Callable[[LLMRequest], Awaitable[str]]
+HANG = 30.0  # seconds after which a test that should take milliseconds has failed
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    """Async tests run on asyncio: Airlock is written for it."""
+    return "asyncio"
+
+
+async def echo(request: LLMRequest) -> str:
+    return f"{request.model} says {request.prompt}"
+
+
+@dataclass
+class Recorder:
+    """A session."""
+
+    answer: Answer = echo
+    starts: int = 0
+    written: list[tuple[Stream, bytes]] = field(default_factory=list)
+    on_write: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def started(self) -> None:
+        self.starts += 1
+
+    def write(self, stream: Stream, data: bytes) -> None:
+        self.written.append((stream, data))
+        self.on_write.set()
+
+    async def complete(self, request: LLMRequest) -> str:
+        return await self.answer(request)
+
+    def text(self, stream: Stream) -> str:
+        return b"".join(data for name, data in self.written if name == stream).decode(errors="replace")
+
+
+@dataclass
+class Ran:
+    """How an execution went."""
+
+    outcome: Outcome
+    session: Recorder
+    seconds: float
+
+    @property
+    def result(self) -> Any:
+        assert self.outcome.error is None, (self.outcome, self.stderr)
+        return self.outcome.result
+
+    @property
+    def error(self) -> str | None:
+        return self.outcome.error
+
+    @property
+    def error_type(self) -> str | None:
+        return self.outcome.error_type
+
+    @property
+    def stdout(self) -> str:
+        return self.session.text("stdout")
+
+    @property
+    def stderr(self) -> str:
+        return self.session.text("stderr")
+
+
+@dataclass
+class Local:
+    """A backend that is up, and a short way to run things on it."""
+
+    backend: LocalBackend
+
+    async def run(
+        self, code: str, *, session: Recorder | None = None, answer: Answer = echo, timeout: int = 60, **job: Any
+    ) -> Ran:
+        session = session or Recorder(answer)
+        began = asyncio.get_running_loop().time()
+        async with asyncio.timeout(HANG):
+            outcome = await self.backend.execute(Job(id="test", code=code, timeout=timeout, **job), session)
+        return Ran(outcome, session, asyncio.get_running_loop().time() - began)
+
+    async def result(self, code: str, **job: Any) -> Any:
+        return (await self.run(code, **job)).result
+
+    async def settle(self) -> None:
+        """Wait until the pool is as it was before the last execution."""
+        async with asyncio.timeout(HANG):
+            while self.backend._starting or self.backend._stopping or self.backend.pool().idle < self.backend._replicas:
+                await asyncio.sleep(0.005)
+
+    def start(self, code: str, answer: Answer = echo, **job: Any) -> tuple[asyncio.Task[Ran], Recorder]:
+        """Run in the background."""
+        session = Recorder(answer)
+        return asyncio.create_task(self.run(code, session=session, **job)), session
+
+
+@pytest.fixture
+async def make_local() -> AsyncIterator[Callable[..., Awaitable[Local]]]:
+    """Bring up a backend: `await make_local(replicas=2, preload=("json",), memory="64MiB")`."""
+    made: list[LocalBackend] = []
+
+    async def make(
+        *, replicas: int = 1, packages: tuple[str, ...] = (), preload: tuple[str, ...] = (), **limits: Any
+    ) -> Local:
+        project = Project(name="test", packages=packages, preload=preload, limits=Limits(**limits))
+        backend = LocalBackend(project, LocalSettings())
+        made.append(backend)
+        async with asyncio.timeout(HANG * 4):
+            await backend.scale(replicas)
+        return Local(backend)
+
+    yield make
+    for backend in made:
+        async with asyncio.timeout(HANG):
+            await backend.close()
+
+
+@pytest.fixture
+async def local(make_local: Callable[..., Awaitable[Local]]) -> Local:
+    """A backend with default limits and one standby."""
+    return await make_local()
+
+
+@pytest.fixture
+def sandboxed() -> Callable[[], int]:
+    """Count the processes that live in another pid namespace than ours, below this test's own process."""
+
+    def count() -> int:
+        parents: dict[int, int] = {}
+        for entry in Path("/proc").iterdir():
+            if entry.name.isdecimal():
+                try:
+                    stat = (entry / "stat").read_text()
+                except (FileNotFoundError, ProcessLookupError):
+                    continue
+                parents[int(entry.name)] = int(stat.rpartition(")")[2].split()[1])
+        own, found = {os.getpid()}, -1
+        while found != len(own):
+            found = len(own)
+            own |= {pid for pid, parent in parents.items() if parent in own}
+        return len(own) - 1
+
+    return count

@@ -1,0 +1,239 @@
+"""What dies is replaced, and nothing stays behind."""
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from airlock import BackendUnavailable, Job, Limits, Project, WorkerLost
+from airlock_local import run_directory
+from airlock_local.backend import LocalBackend, LocalSettings
+
+pytestmark = pytest.mark.anyio
+
+SOON = 10.0
+
+
+def zygote_of(local: Any) -> int:
+    """The only child of the box's waiting process."""
+    box = local.backend._box._process.pid
+    return int(Path(f"/proc/{box}/task/{box}/children").read_text().split()[0])
+
+
+async def begun(session: Any) -> None:
+    async with asyncio.timeout(SOON):
+        await session.on_write.wait()
+
+
+async def test_a_killed_zygote_fails_what_ran_in_it_and_nothing_else(make_local: Any) -> None:
+    local = await make_local(replicas=2)
+    running, session = local.start("import time\nprint(1)\ntime.sleep(60)")
+    await begun(session)
+    os.kill(zygote_of(local), signal.SIGKILL)
+    assert (await running).error_type == "worker_lost"
+    async with asyncio.timeout(SOON):
+        assert await local.result("set_result('recovered')") == "recovered"
+
+
+async def test_executions_that_wait_are_served_by_the_next_box(local: Any) -> None:
+    os.kill(zygote_of(local), signal.SIGSTOP)  # so that the one standby there is has no successor
+    running, session = local.start("import time\nprint(1)\ntime.sleep(60)")
+    await begun(session)
+    waiting = [local.start(f"set_result({n})")[0] for n in range(4)]
+    await asyncio.sleep(0.05)
+    os.kill(zygote_of(local), signal.SIGKILL)
+    async with asyncio.timeout(SOON):
+        assert [(await task).result for task in waiting] == [0, 1, 2, 3]
+    assert (await running).error_type == "worker_lost"
+
+
+async def test_idle_standbys_that_died_are_replaced_before_they_are_needed(make_local: Any) -> None:
+    local = await make_local(replicas=2)
+    os.kill(zygote_of(local), signal.SIGKILL)
+    await asyncio.sleep(0.05)
+    async with asyncio.timeout(SOON):
+        while local.backend.pool().idle < 2 or not local.backend._box.is_alive:
+            await asyncio.sleep(0.01)
+    assert await local.result("set_result(1)") == 1
+
+
+async def test_a_stopped_zygote_is_replaced(local: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("airlock_local.standby.START_TIMEOUT", 0.3)
+    os.kill(zygote_of(local), signal.SIGSTOP)
+    assert await local.result("set_result('the standby was there')") == "the standby was there"
+    async with asyncio.timeout(SOON):
+        assert await local.result("set_result('recovered')") == "recovered"
+
+
+async def test_a_killed_init_is_a_lost_worker(local: Any) -> None:
+    running, session = local.start("import time\nprint(1)\ntime.sleep(60)")
+    await begun(session)
+    zygote = zygote_of(local)
+    for init in Path(f"/proc/{zygote}/task/{zygote}/children").read_text().split():
+        os.kill(int(init), signal.SIGKILL)
+    assert (await running).error_type == "worker_lost"
+    await asyncio.sleep(0.1)  # the idle one dies as well
+    assert await local.result("set_result('next')") == "next"
+
+
+async def test_close_leaves_nothing(sandboxed: Any) -> None:
+    processes, descriptors = sandboxed(), _descriptors()
+    before = _traces()
+    backend = LocalBackend(Project(name="test", limits=Limits(cpus=1)), LocalSettings())
+    await backend.scale(2)
+    assert _traces() != before
+    for code in (
+        "print(1)",
+        "1 / 0",
+        "import os; os._exit(1)",
+        "while True: pass",
+        "x = [0] * 10 ** 9",
+        "import os; os.fork()",
+    ):
+        task = asyncio.create_task(backend.execute(Job(id="x", code=code, timeout=60), _Nobody()))
+        await asyncio.wait({task}, timeout=0.5)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+    await backend.close()
+    assert (sandboxed(), _descriptors(), _traces()) == (processes, descriptors, before)
+
+
+async def test_a_close_while_something_runs_ends_it(sandboxed: Any) -> None:
+    processes = sandboxed()
+    backend = LocalBackend(Project(name="test"), LocalSettings())
+    await backend.scale(1)
+    running = asyncio.create_task(backend.execute(Job(id="x", code="while True: pass", timeout=60), _Nobody()))
+    await asyncio.sleep(0.1)
+    await backend.close()
+    assert (await running).error_type == "worker_lost"
+    assert sandboxed() == processes
+
+
+SERVER = """
+import asyncio, sys
+from airlock import Job, Project
+from airlock_local.backend import LocalBackend, LocalSettings
+class Session:
+    async def started(self): pass
+    def write(self, stream, data): print(data.decode(), end="", flush=True)
+    async def complete(self, request): return ""
+async def main():
+    backend = LocalBackend(Project(name="x"), LocalSettings())
+    await backend.scale(2)
+    print(backend._directory.path, flush=True)
+    await backend.execute(Job(id="x", code="import time; print('begun'); time.sleep(600)", timeout=600), Session())
+asyncio.run(main())
+"""
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Any:
+    """Another server, with an execution in it."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", SERVER], stdout=subprocess.PIPE, text=True, env={**os.environ, "TMPDIR": str(tmp_path)}
+    )
+    with process:
+        assert process.stdout is not None
+        directory = Path(process.stdout.readline().strip())
+        assert process.stdout.readline() == "begun\n"
+        yield process, directory
+        process.kill()
+
+
+def test_a_killed_server_takes_all_sandboxes_with_it(server: Any) -> None:
+    process, _ = server
+    tree = _below(process.pid)
+    assert len(tree) > 5
+    process.kill()
+    process.wait()
+    for _ in range(200):
+        left = [pid for pid in tree if Path(f"/proc/{pid}").exists() and not _is_zombie(pid)]
+        if not left:
+            break
+        signal.sigtimedwait([], 0.02)
+    assert left == []
+
+
+def test_what_a_killed_server_left_is_swept_and_what_a_living_one_uses_is_not(
+    server: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    process, directory = server
+    monkeypatch.setattr(tempfile, "tempdir", str(directory.parent))
+    places = [Path(place) for place in json.loads((directory / "lock").read_text())]
+    groups = [place for place in places if place.exists()]
+    run_directory.sweep()
+    assert directory.exists()
+    assert all(group.exists() for group in groups)
+    process.kill()
+    process.wait()
+    for _ in range(200):
+        run_directory.sweep()
+        if not directory.exists() and not any(group.exists() for group in groups):
+            break
+        signal.sigtimedwait([], 0.02)
+    assert not directory.exists()
+    assert not any(group.exists() for group in groups)
+
+
+def test_a_directory_that_only_looks_like_ours_is_not_swept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    precious = tmp_path / "precious"
+    precious.mkdir()
+    (tmp_path / "airlock-local-link").symlink_to(precious)
+    (tmp_path / "airlock-local-new").mkdir()
+    run_directory.sweep()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["airlock-local-link", "airlock-local-new", "precious"]
+
+
+async def test_a_zygote_that_dies_at_once_again_and_again_is_not_restarted_in_a_loop(local: Any) -> None:
+    os.kill(zygote_of(local), signal.SIGKILL)
+
+    async def start_until_it_is_noticed() -> None:
+        while True:
+            with contextlib.suppress(WorkerLost):
+                await (await local.backend.start_worker()).stop()
+
+    with pytest.raises(BackendUnavailable, match="died as soon as it was up"):
+        await start_until_it_is_noticed()
+
+
+class _Nobody:
+    async def started(self) -> None:
+        pass
+
+    def write(self, stream: str, data: bytes) -> None:
+        pass
+
+    async def complete(self, request: object) -> str:
+        return ""
+
+
+def _descriptors() -> list[str]:
+    return sorted(fd for fd in os.listdir("/proc/self/fd") if os.path.lexists(f"/proc/self/fd/{fd}"))
+
+
+def _traces() -> list[str]:
+    found = [str(path) for path in Path(tempfile.gettempdir()).glob("airlock-local-*")]
+    found += [str(path) for path in Path("/sys/fs/cgroup").rglob("airlock-local-*")]
+    found += [line for line in Path("/proc/self/mounts").read_text().splitlines() if "airlock" in line]
+    return sorted(found)
+
+
+def _below(pid: int) -> list[int]:
+    children = [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    return [*children, *(found for child in children for found in _below(child))]
+
+
+def _is_zombie(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] in "ZX"
+    except (FileNotFoundError, ProcessLookupError):
+        return True
