@@ -1,0 +1,70 @@
+"""What the docs say must be what the code does: every name is there, and the code in them runs."""
+
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+from fastapi.testclient import TestClient
+
+from airlock import hookspecs
+from airlock.api import app
+from airlock.limits import Limits
+from airlock.models import ExecutionResult, ExecutionStatus
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text()
+CONFIGURATION = (ROOT / "docs" / "configuration.md").read_text()
+PLUGINS = (ROOT / "docs" / "plugins.md").read_text()
+REST = (ROOT / "docs" / "rest.md").read_text()
+
+
+@pytest.mark.parametrize("name", [name for name in vars(hookspecs) if name.startswith("airlock_")])
+def test_every_hook_is_documented_with_its_arguments(name: str) -> None:
+    hook = getattr(hookspecs, name)
+    arguments = ", ".join(hook.__code__.co_varnames[: hook.__code__.co_argcount])
+    assert f"`{name}({arguments})`" in PLUGINS
+
+
+@pytest.mark.parametrize("name", Limits.model_fields)
+def test_every_limit_is_documented(name: str) -> None:
+    assert f"| `{name}` |" in CONFIGURATION
+
+
+@pytest.mark.parametrize("name", ExecutionResult.model_fields)
+def test_every_field_of_an_execution_is_documented(name: str) -> None:
+    assert f"`{name}`" in REST
+
+
+@pytest.mark.parametrize("status", ExecutionStatus)
+def test_every_status_is_documented(status: ExecutionStatus) -> None:
+    assert status.value in REST
+
+
+def test_every_operation_is_documented() -> None:
+    paths = TestClient(app).get("/openapi.json").json()["paths"]
+    for path, operations in paths.items():
+        short = path.replace("{execution_id}", "{id}")
+        for method in operations:
+            assert f"`{method.upper()} {short}`" in REST
+
+
+def test_error_types_in_the_code_are_documented() -> None:
+    source = "\n".join(p.read_text() for p in (ROOT / "src" / "airlock").rglob("*.py"))
+    source += "\n".join(p.read_text() for p in (ROOT / "plugins").rglob("src/**/*.py"))
+    used = set(re.findall(r'error_type="(\w+)"|ExecutionStatus\.\w+, "(\w+)"|end\("(\w+)"', source))
+    for name in {name for names in used for name in names if name}:
+        assert f"`{name}`" in REST, name
+
+
+def test_readme_shows_the_example_plugin_as_it_is() -> None:
+    module = (ROOT / "examples" / "plugin" / "src" / "airlock_template.py").read_text()
+    assert module.strip() in README
+    project = tomllib.loads((ROOT / "examples" / "plugin" / "pyproject.toml").read_text())
+    assert project["project"]["entry-points"]["airlock"] == {"template": "airlock_template"}
+
+
+@pytest.mark.parametrize("page", [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))], ids=lambda p: p.name)
+def test_links_between_pages_lead_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\((?!https?:|#)([^)#]+)", page.read_text()):
+        assert (page.parent / target).exists(), target
