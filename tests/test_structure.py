@@ -34,14 +34,15 @@ def imported(path: Path) -> set[str]:
     package = path.parent.relative_to(CORE).parts
     found = set()
     for node in ast.walk(tree):
-        if isinstance(node, ast.ImportFrom) and id(node) not in checking and node.level:
-            base = package[: len(package) - node.level + 1]
-            if base:
-                found.add(base[0])
-            elif node.module:
-                found.add(node.module.partition(".")[0])
-            else:
-                found |= {alias.name for alias in node.names}
+        if id(node) in checking:
+            continue
+        if isinstance(node, ast.Import):
+            found |= {name.split(".")[1] for alias in node.names if (name := alias.name).startswith("airlock.")}
+        elif isinstance(node, ast.ImportFrom):
+            base = ("airlock", *package[: len(package) - node.level + 1]) if node.level else ()
+            full = [*base, *(node.module or "").split(".")] if node.module else list(base)
+            if full[:1] == ["airlock"]:
+                found |= {full[1]} if len(full) > 1 else {alias.name for alias in node.names if alias.name.islower()}
     return found
 
 
