@@ -299,3 +299,38 @@ def test_the_shipped_configuration_serves_the_seed(monkeypatch: pytest.MonkeyPat
 def test_openapi_is_served(client: TestClient) -> None:
     paths = client.get("/openapi.json").json()["paths"]
     assert {"/execute", "/executions/{execution_id}", "/executions/{execution_id}/respond", "/projects"} <= set(paths)
+
+
+def test_wait_on_post_answers_with_the_execution(served: TestClient) -> None:
+    response = served.post("/execute?wait=10", json={"project": "p", "code": "x"})
+    assert response.status_code == 200
+    assert response.json()["result"] == {"echo": "x"}
+    assert response.headers["location"] == f"/executions/{response.json()['execution_id']}"
+
+
+def test_wait_answers_when_an_answer_is_awaited(served: TestClient) -> None:
+    paused = served.post("/execute?wait=10", json={"project": "p", "code": code_that_asks("?")})
+    assert (paused.status_code, paused.json()["status"]) == (200, "awaiting_llm")
+    url = f"/executions/{paused.json()['execution_id']}"
+    again = served.get(url, params={"wait": 10}).json()
+    assert again == {**paused.json(), "execution_time_ms": again["execution_time_ms"]}
+
+
+def test_wait_since_the_known_version_ends_at_the_time_limit(served: TestClient) -> None:
+    paused = served.post("/execute?wait=10", json={"project": "p", "code": code_that_asks("?")}).json()
+    url = f"/executions/{paused['execution_id']}"
+    unchanged = served.get(url, params={"wait": 0.2, "since": paused["version"]})
+    assert (unchanged.status_code, unchanged.json()["version"]) == (200, paused["version"])
+    served.post(f"{url}/respond", json={"response": "!"})
+    changed = served.get(url, params={"wait": 10, "since": paused["version"]}).json()
+    assert changed["version"] > paused["version"]
+    assert changed["status"] == "completed"
+
+
+@pytest.mark.parametrize(
+    "query", ["wait=-1", "wait=31", "wait=nan", "wait=inf", "wait=x", "wait=1&since=-1", "wait=1&since=x"]
+)
+def test_bad_wait_is_422(client: TestClient, query: str) -> None:
+    response = client.get(f"/executions/x?{query}")
+    assert response.status_code == 422
+    assert response.json()["errors"][0]["location"].startswith("query.")

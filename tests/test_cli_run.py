@@ -270,7 +270,7 @@ def test_a_command_that_does_not_read_its_stdin_answers_all_the_same() -> None:
 def test_a_failing_command_ends_the_run_with_1() -> None:
     result = run("ask x", "--llm", "false")
     assert (result.exit_code, result.stdout) == (1, "")
-    assert result.stderr == "error: the LLM command false failed (exit code 1)\n"
+    assert result.stderr == "awaiting_llm (model default):\nx\nerror: the LLM command false failed (exit code 1)\n"
 
 
 @pytest.mark.parametrize("llm", ["", "no-such-command-anywhere", "'unbalanced"])

@@ -329,3 +329,44 @@ async def test_observers_see_the_whole_life(gateways: Gateways) -> None:
     await gateway.respond(asking, "42")
     await until_status(gateway, asking, "completed")
     assert seen == ["pool p 1", "asked ?", "answered 42", "finished completed"]
+
+
+async def test_wait_ends_with_the_execution_or_with_the_patience(gateways: Gateways) -> None:
+    gateway = await started(gateways)
+    execution = await submit(gateway, "nap")
+    assert (await gateway.wait(execution, 0.01)).status.value in ("pending", "running")
+    assert (await gateway.wait(execution, 20)).status.value == "completed"
+
+
+async def test_wait_since_a_version_ends_with_the_next_change(gateways: Gateways) -> None:
+    gateway = await started(gateways)
+    execution = await submit(gateway, "ask")
+    seen: list[str] = []
+    version = 0
+    while not seen or seen[-1] != "awaiting_llm":
+        now = await gateway.wait(execution, 20, version)
+        seen.append(now.status.value)
+        version = now.version
+    assert seen in (["running", "awaiting_llm"], ["awaiting_llm"])
+
+
+async def test_shutdown_releases_those_who_wait(gateways: Gateways) -> None:
+    gateway = await started(gateways)
+    execution = await submit(gateway, "ask")
+    paused = await until_status(gateway, execution, "awaiting_llm")
+    waiting = asyncio.create_task(gateway.wait(execution, 30, paused.version))
+    await asyncio.sleep(0.01)
+    await gateway.drain()
+    async with asyncio.timeout(5):
+        assert (await waiting).status.value == "awaiting_llm"
+
+
+async def test_many_names_served_by_the_default_backend_are_not_all_remembered() -> None:
+    gateway = gateway_with()
+    unlisted = gateway.config.projects["p"]
+    gateway = Gateway(Config(server=ServerConfig(), unlisted=unlisted), Plugins())
+    for number in range(400):
+        await gateway.up(f"p{number}", 1)
+    assert len(gateway._unlisted) == 256
+    assert "p399" in gateway._unlisted
+    await gateway.close()

@@ -6,7 +6,7 @@ import os
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
-from fastapi import APIRouter, Depends, FastAPI, HTTPException, Path, Response
+from fastapi import APIRouter, Depends, FastAPI, HTTPException, Path, Query, Response
 from fastapi.routing import APIRoute
 from starlette.requests import Request
 
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
     from .config import Config
 
+MAX_WAIT: Final = 30  # seconds; less than the idle timeouts of common proxies
 MAX_BODY: Final = 16 << 20  # bytes of one request
 
 
@@ -130,6 +131,8 @@ async def _gateway(request: Request) -> Gateway:
 GatewayOf = Annotated[Gateway, Depends(_gateway)]
 ExecutionId = Annotated[str, Path(max_length=64)]
 NameOf = Annotated[ProjectName, Path()]
+Wait = Annotated[float, Query(ge=0, le=MAX_WAIT, description="seconds to wait for news at most")]
+Since = Annotated[int | None, Query(ge=0, description="with `wait`: the version that is known already")]
 
 
 router = APIRouter(route_class=StrictRoute)
@@ -141,18 +144,34 @@ async def health() -> HealthResponse:
     return HealthResponse()
 
 
-@router.post("/execute", status_code=202)
-async def execute(request: ExecutionRequest, response: Response, gateway: GatewayOf) -> ExecutionCreated:
-    """Accept a script. Poll the execution at `Location` until its status is terminal."""
+@router.post("/execute", status_code=202, responses={200: {"model": ExecutionResult}})
+async def execute(
+    request: ExecutionRequest, response: Response, gateway: GatewayOf, wait: Wait = 0
+) -> ExecutionCreated | ExecutionResult:
+    """Accept a script. Poll the execution at `Location` until its status is terminal.
+
+    With `wait` the answer is the execution: 200 when it is over or awaits an LLM answer, 202 when it still goes on.
+    """
     execution = await gateway.submit(request)
     response.headers["Location"] = f"/executions/{execution.id}"
-    return ExecutionCreated(execution_id=execution.id)
+    if not wait:
+        return ExecutionCreated(execution_id=execution.id)
+    execution = await gateway.wait(execution.id, wait)
+    if execution.is_settled:
+        response.status_code = 200
+    return execution.to_result()
 
 
 @router.get("/executions/{execution_id}")
-async def get_execution(execution_id: ExecutionId, gateway: GatewayOf) -> ExecutionResult:
-    """Return an execution as it is now, with its output so far."""
-    return (await gateway.get(execution_id)).to_result()
+async def get_execution(
+    execution_id: ExecutionId, gateway: GatewayOf, wait: Wait = 0, since: Since = None
+) -> ExecutionResult:
+    """Return an execution as it is now, with its output so far.
+
+    With `wait`, answer when it is over or awaits an LLM answer (with `since`, when its `version` differs), and in any
+    case after that many seconds.
+    """
+    return (await gateway.wait(execution_id, wait, since)).to_result()
 
 
 @router.post("/executions/{execution_id}/respond")

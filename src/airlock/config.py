@@ -180,7 +180,8 @@ class _Resolver:
         # A missing backend is told by _choose, with what is available.
         section = self._validate(ProjectSection, {**data, "backend": data.get("backend") or "?"}, location)
         backend = self._choose("backend", data.get("backend"), (*location, "backend"))
-        mediator = self._choose("mediator", data.get("llm") or DEFAULT_MEDIATOR, (*location, "llm"))
+        llm = DEFAULT_MEDIATOR if data.get("llm") is None else data["llm"]
+        mediator = self._choose("mediator", llm, (*location, "llm"))
         if backend is not None:
             self._check_limits(data.get("limits"), backend.cls, (*location, "limits"))
         if section is not None and section.replicas > section.limits.max_replicas:

@@ -57,6 +57,11 @@ class Execution:
     memory_updates: Mapping[str, Any] = field(default_factory=dict)
     execution_time_ms: int | None = None
 
+    @property
+    def is_settled(self) -> bool:
+        """Whether it is over, or goes on only after an answer: what an agent waits for."""
+        return self.status.is_terminal or bool(self.llm_requests)
+
     def changed(self, changes: Mapping[str, Any]) -> Execution:
         """Return the record after these changes.
 
@@ -81,4 +86,5 @@ class Execution:
             llm_request=self.llm_requests[0].request if self.llm_requests else None,
             memory_updates=dict(self.memory_updates),
             execution_time_ms=self.execution_time_ms,
+            version=self.version,
         )

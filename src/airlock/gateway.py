@@ -62,6 +62,8 @@ class Gateway:
         while self._has_running(time.monotonic() - self._draining_since):
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._hurried.wait(), DRAIN_STEP)
+        for live in self._live.values():
+            live.release_waiters()
 
     def _has_running(self, elapsed: float) -> bool:
         return not self._hurried.is_set() and any(
@@ -135,6 +137,17 @@ class Gateway:
             raise ExecutionNotFound(f"no execution has the id {execution_id[:100]!r}, or it was forgotten since")
         return execution
 
+    async def wait(self, execution_id: str, seconds: float, since: int | None = None) -> Execution:
+        """Return an execution once it is over or awaits an answer; with `since`, once its version differs.
+
+        Returns it as it is after `seconds` at the latest, or when the server shuts down. Raises ExecutionNotFound.
+        """
+        if (live := self._live.get(execution_id)) is not None and seconds:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(seconds):
+                    await live.until(lambda e: e.is_settled if since is None else e.version != since)
+        return await self.get(execution_id)
+
     async def respond(self, execution_id: str, response: str) -> Execution:
         """Answer the LLM request that an execution shows; returns it as it is then.
 
@@ -188,9 +201,8 @@ class Gateway:
         return live
 
     def _forget_unlisted(self) -> None:
-        for name in [name for name, live in self._unlisted.items() if live.is_idle][
-            : len(self._unlisted) - MAX_UNLISTED
-        ]:
+        idle = [name for name, live in self._unlisted.items() if live.is_idle]
+        for name in idle[: max(0, len(self._unlisted) - MAX_UNLISTED)]:
             del self._unlisted[name]
 
 

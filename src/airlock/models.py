@@ -79,6 +79,7 @@ class ExecutionResult(BaseModel):
     """An execution as a poll shows it. `error_type` names the cause, `error` says it in one line.
 
     `truncated`: output beyond `limits.output` was dropped. `execution_time_ms` is run time, without queue and pauses.
+    `version` counts changes of the status and of open LLM requests, not of output.
     """
 
     execution_id: str
@@ -92,6 +93,7 @@ class ExecutionResult(BaseModel):
     execution_time_ms: int | None = None
     error_type: str | None = None
     truncated: bool = False
+    version: int = 0
 
 
 ProjectStatus = Literal["up", "down"]

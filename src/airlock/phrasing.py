@@ -27,9 +27,9 @@ _MUST_BE: Final = {
     "tuple_type": "a list, like [a, b]",
     "set_type": "a list, like [a, b]",
     "frozen_set_type": "a list, like [a, b]",
-    "dict_type": "a mapping, like {key: value}",
-    "model_type": "a mapping, like {key: value}",
-    "model_attributes_type": "a mapping, like {key: value}",
+    "dict_type": "a mapping, like {{key: value}}",
+    "model_type": "a mapping, like {{key: value}}",
+    "model_attributes_type": "a mapping, like {{key: value}}",
     "literal_error": "{expected}",
     "enum": "{expected}",
     "greater_than": "more than {gt}",
@@ -39,8 +39,8 @@ _MUST_BE: Final = {
     "string_too_short": "at least {min_length} characters long",
     "string_too_long": "at most {max_length} characters long",
     "string_pattern_mismatch": "text that matches {pattern}",
-    "too_short": "{min_length} items or more",
-    "too_long": "{max_length} items or fewer",
+    "too_short": "a list of {min_length} or more",
+    "too_long": "a list of {max_length} or fewer",
 }
 
 

@@ -80,7 +80,8 @@ class LiveExecution:
         self._queue_alarm = loop.call_later(self._limits.queue_timeout, self._on_queue_timeout)
         self._ending: asyncio.Future[Ending] = loop.create_future()
         self._changing = asyncio.Lock()
-        self._settled = asyncio.Event()
+        self._changed = asyncio.Event()
+        self._may_be_awaited = True
         self._llm_calls = 0
         self._answers: dict[int, asyncio.Future[str]] = {}
 
@@ -102,7 +103,17 @@ class LiveExecution:
 
     async def settled(self) -> None:
         """Wait until it is terminal or awaits an answer."""
-        await self._settled.wait()
+        await self.until(lambda execution: execution.is_settled)
+
+    async def until(self, holds: Callable[[Execution], bool]) -> None:
+        """Wait until this holds, or until waiting is over."""
+        while self._may_be_awaited and not holds(self.execution):
+            await self._changed.wait()
+
+    def release_waiters(self) -> None:
+        """Let nobody wait any more: the server is about to close its connections."""
+        self._may_be_awaited = False
+        self._announce()
 
     def end(self, status: ExecutionStatus, error_type: str, error: str) -> None:
         """End it early: kill what runs, keep what it wrote. The first cause wins."""
@@ -285,10 +296,11 @@ class LiveExecution:
             changes["status"] = ExecutionStatus.awaiting_llm if awaiting else ExecutionStatus.running
         execution = self.execution
         self.execution = await self._store.transition(execution.id, execution.version, changes)
-        if self.execution.status.is_terminal or self.execution.llm_requests:
-            self._settled.set()
-        else:
-            self._settled.clear()
+        self._announce()
+
+    def _announce(self) -> None:
+        changed, self._changed = self._changed, asyncio.Event()
+        changed.set()
 
     def _progress(self) -> dict[str, Any]:
         outputs = self._output

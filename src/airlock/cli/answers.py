@@ -44,6 +44,12 @@ def answer_by(llm: str | None, *, stdin_is_script: bool) -> Answer:
     return Command(command)
 
 
+def show(request: LLMRequest) -> None:
+    """Show what is asked, whoever answers."""
+    say(f"awaiting_llm (model {request.model}):", "bold")
+    say(request.prompt)
+
+
 async def refuse(request: LLMRequest) -> str:
     """Say how to choose."""
     reason = "the script asks an LLM, and nobody is at the terminal to answer; choose with --llm ask, echo or COMMAND"
@@ -52,6 +58,7 @@ async def refuse(request: LLMRequest) -> str:
 
 async def echo(request: LLMRequest) -> str:
     """Answer with the prompt."""
+    show(request)
     return request.prompt
 
 
@@ -63,8 +70,7 @@ class Asker:
 
     async def __call__(self, request: LLMRequest) -> str:
         """Ask, wait for a line."""
-        say(f"the script asks an LLM (model {request.model}):", "bold")
-        say(request.prompt)
+        show(request)
         err.print("answer> ", end="")
         while b"\n" not in self._read_ahead:
             await _until_readable()
@@ -85,6 +91,7 @@ class Command:
 
     async def __call__(self, request: LLMRequest) -> str:
         """Run it to its end; cancelled = killed."""
+        show(request)
         pipe = asyncio.subprocess.PIPE
         try:
             process = await asyncio.create_subprocess_exec(*self._command, stdin=pipe, stdout=pipe)
