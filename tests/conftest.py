@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 
 @pytest.fixture
@@ -100,3 +101,9 @@ def serve(tmp_path: Path) -> Iterator[Callable[..., RunningServer]]:
             server.process.kill()
         assert server.process.stderr is not None
         server.process.stderr.close()
+
+
+# `make soak` looks much longer for what breaks a property than `make test` does.
+settings.register_profile("soak", max_examples=20_000, deadline=None)
+if os.environ.get("AIRLOCK_TEST_SOAK"):
+    settings.load_profile("soak")
