@@ -1,17 +1,18 @@
-"""Fixtures: a real backend, and a session that remembers what it was told."""
+"""Fixtures: a real backend, and short ways to run things on it."""
 
 from __future__ import annotations
 
 import asyncio
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from airlock import Job, Limits, LLMRequest, Outcome, Project, Stream
+from airlock import Job, Limits, LLMRequest, Outcome, Project
+from airlock.testing import RecordingSession
 from airlock_local.backend import LocalBackend, LocalSettings
 
 Answer = Callable[[LLMRequest], Awaitable[str]]
@@ -29,34 +30,11 @@ async def echo(request: LLMRequest) -> str:
 
 
 @dataclass
-class Recorder:
-    """A session."""
-
-    answer: Answer = echo
-    starts: int = 0
-    written: list[tuple[Stream, bytes]] = field(default_factory=list)
-    on_write: asyncio.Event = field(default_factory=asyncio.Event)
-
-    async def started(self) -> None:
-        self.starts += 1
-
-    def write(self, stream: Stream, data: bytes) -> None:
-        self.written.append((stream, data))
-        self.on_write.set()
-
-    async def complete(self, request: LLMRequest) -> str:
-        return await self.answer(request)
-
-    def text(self, stream: Stream) -> str:
-        return b"".join(data for name, data in self.written if name == stream).decode(errors="replace")
-
-
-@dataclass
 class Ran:
     """How an execution went."""
 
     outcome: Outcome
-    session: Recorder
+    session: RecordingSession
     seconds: float
 
     @property
@@ -74,11 +52,11 @@ class Ran:
 
     @property
     def stdout(self) -> str:
-        return self.session.text("stdout")
+        return self.session.stdout
 
     @property
     def stderr(self) -> str:
-        return self.session.text("stderr")
+        return self.session.stderr
 
 
 @dataclass
@@ -88,9 +66,15 @@ class Local:
     backend: LocalBackend
 
     async def run(
-        self, code: str, *, session: Recorder | None = None, answer: Answer = echo, timeout: int = 60, **job: Any
+        self,
+        code: str,
+        *,
+        session: RecordingSession | None = None,
+        answer: Answer = echo,
+        timeout: int = 60,
+        **job: Any,
     ) -> Ran:
-        session = session or Recorder(answer)
+        session = session or RecordingSession(answer)
         began = asyncio.get_running_loop().time()
         async with asyncio.timeout(HANG):
             outcome = await self.backend.execute(Job(id="test", code=code, timeout=timeout, **job), session)
@@ -105,9 +89,9 @@ class Local:
             while self.backend._starting or self.backend._stopping or self.backend.pool().idle < self.backend._replicas:
                 await asyncio.sleep(0.005)
 
-    def start(self, code: str, answer: Answer = echo, **job: Any) -> tuple[asyncio.Task[Ran], Recorder]:
+    def start(self, code: str, answer: Answer = echo, **job: Any) -> tuple[asyncio.Task[Ran], RecordingSession]:
         """Run in the background."""
-        session = Recorder(answer)
+        session = RecordingSession(answer)
         return asyncio.create_task(self.run(code, session=session, **job)), session
 
 

@@ -69,6 +69,16 @@ set_result([[n for n in names if importlib.util.find_spec(n)], found])
     assert await local.result(code) == [[], []]
 
 
+async def test_the_folder_that_the_server_works_in_is_empty_even_within_usr(
+    make_local: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir("/usr/share/doc")
+    local = await make_local()
+    assert await local.result(
+        "import os; set_result([os.listdir('/usr/share/doc'), 'os.py' in os.listdir(os.path.dirname(os.__file__))])"
+    ) == [[], True]
+
+
 @pytest.mark.parametrize(
     "folder", ["/", "/usr", "/usr/lib", "/usr/bin", "/dev", "/etc", "/proc", os.path.dirname(os.__file__)]
 )
@@ -178,7 +188,7 @@ async def test_system_v_ipc_is_not_shared(make_local: Any) -> None:
     local = await make_local(replicas=2)
     task, session = local.start(f"{TRY}\nimport time\nprint(libc.shmget(4711, 4096, 0o1666))\ntime.sleep(30)")
     async with asyncio.timeout(5):
-        await session.on_write.wait()
+        await session.until(lambda session: session.stdout)
     assert await local.result(f"{TRY}\nset_result(libc.shmget(4711, 4096, 0o666))") == -1
     task.cancel()
 
@@ -228,7 +238,7 @@ async def test_abstract_sockets_of_neighbours_are_not_reached(make_local: Any) -
         "time.sleep(30)"
     )
     async with asyncio.timeout(5):
-        await session.on_write.wait()
+        await session.until(lambda session: session.stdout)
     answer = await attempt(local, "socket.socket(socket.AF_UNIX).connect('\\0neighbour')")
     assert answer in ("EPERM", "ECONNREFUSED")
     task.cancel()
@@ -335,7 +345,7 @@ set_result(subprocess.run(['ls', '/proc/self/fd'], capture_output=True, text=Tru
 async def test_root_is_nobody_outside_the_sandbox(local: Any) -> None:
     task, session = local.start("import os, time\nprint(1)\ntime.sleep(30)")
     async with asyncio.timeout(5):
-        await session.on_write.wait()
+        await session.until(lambda session: session.stdout)
     uids = {
         line.split()[1]
         for pid in _descendants(os.getpid())

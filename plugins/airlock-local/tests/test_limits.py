@@ -109,7 +109,7 @@ async def test_neighbours_processes_do_not_count(make_local: Any) -> None:
     code = "import os, time\nfor _ in range(4):\n    if os.fork() == 0: time.sleep(60)\nprint('full')\ntime.sleep(60)"
     task, session = local.start(code)
     async with asyncio.timeout(10):
-        await session.on_write.wait()
+        await session.until(lambda session: session.stdout)
     assert (await local.run("import subprocess\nsubprocess.run(['true'])")).error is None
     task.cancel()
 

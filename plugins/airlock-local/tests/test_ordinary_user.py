@@ -19,7 +19,8 @@ pytestmark = pytest.mark.skipif(
 
 
 @pytest.mark.parametrize(
-    "name", ["straight_path", "ends", "limits", "confinement", "hostile_frames", "recovery", "preload", "refusals"]
+    "name",
+    ["contract", "straight_path", "ends", "limits", "confinement", "hostile_frames", "recovery", "preload", "refusals"],
 )
 def test_it_holds_for_an_ordinary_user(name: str, tmp_path: Path) -> None:
     home = tmp_path / "home"

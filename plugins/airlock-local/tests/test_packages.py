@@ -32,6 +32,12 @@ async def test_a_package_can_be_imported_inside_and_preloaded(make_local: Any) -
     assert await local.result(code) == [True, "/site/six.py"]
 
 
+async def test_an_interpreter_that_a_script_starts_has_the_packages_too(make_local: Any) -> None:
+    local = await make_local(packages=("six",))
+    code = "import subprocess, sys; subprocess.run([sys.executable, '-c', 'import six; print(six.__file__)'])"
+    assert (await local.run(code)).stdout == "/site/six.py\n"
+
+
 async def test_packages_are_read_only_inside(make_local: Any) -> None:
     local = await make_local(packages=("six",))
     code = "try: open('/site/six.py', 'a')\nexcept OSError as error: set_result(error.strerror)"

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from airlock import BackendUnavailable, Job, Limits, Project, WorkerLost
+from airlock.testing import RecordingSession
 from airlock_local import run_directory
 from airlock_local.backend import LocalBackend, LocalSettings
 
@@ -30,7 +31,7 @@ def zygote_of(local: Any) -> int:
 
 async def begun(session: Any) -> None:
     async with asyncio.timeout(SOON):
-        await session.on_write.wait()
+        await session.until(lambda session: session.stdout)
 
 
 async def test_a_killed_zygote_fails_what_ran_in_it_and_nothing_else(make_local: Any) -> None:
@@ -98,7 +99,7 @@ async def test_close_leaves_nothing(sandboxed: Any) -> None:
         "x = [0] * 10 ** 9",
         "import os; os.fork()",
     ):
-        task = asyncio.create_task(backend.execute(Job(id="x", code=code, timeout=60), _Nobody()))
+        task = asyncio.create_task(backend.execute(Job(id="x", code=code, timeout=60), RecordingSession()))
         await asyncio.wait({task}, timeout=0.5)
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
@@ -110,7 +111,7 @@ async def test_a_close_while_something_runs_ends_it(sandboxed: Any) -> None:
     processes = sandboxed()
     backend = LocalBackend(Project(name="test"), LocalSettings())
     await backend.scale(1)
-    running = asyncio.create_task(backend.execute(Job(id="x", code="while True: pass", timeout=60), _Nobody()))
+    running = asyncio.create_task(backend.execute(Job(id="x", code="while True: pass", timeout=60), RecordingSession()))
     await asyncio.sleep(0.1)
     await backend.close()
     assert (await running).error_type == "worker_lost"
@@ -135,8 +136,9 @@ asyncio.run(main())
 
 
 @pytest.fixture
-def server(tmp_path: Path) -> Any:
-    """Another server, with an execution in it."""
+def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Another server, with an execution in it, and a temporary folder that this test shares with it."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     process = subprocess.Popen(
         [sys.executable, "-c", SERVER], stdout=subprocess.PIPE, text=True, env={**os.environ, "TMPDIR": str(tmp_path)}
     )
@@ -146,6 +148,8 @@ def server(tmp_path: Path) -> Any:
         assert process.stdout.readline() == "begun\n"
         yield process, directory
         process.kill()
+        process.wait()
+    sweep_until_gone(directory, [])
 
 
 def test_a_killed_server_takes_all_sandboxes_with_it(server: Any) -> None:
@@ -162,11 +166,18 @@ def test_a_killed_server_takes_all_sandboxes_with_it(server: Any) -> None:
     assert left == []
 
 
-def test_what_a_killed_server_left_is_swept_and_what_a_living_one_uses_is_not(
-    server: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def sweep_until_gone(directory: Path, groups: list[Path]) -> None:
+    """Its processes may take a moment to die."""
+    for _ in range(200):
+        run_directory.sweep()
+        if not directory.exists() and not any(group.exists() for group in groups):
+            return
+        signal.sigtimedwait([], 0.02)
+    pytest.fail(f"still there: {directory} or {groups}")
+
+
+def test_what_a_killed_server_left_is_swept_and_what_a_living_one_uses_is_not(server: Any) -> None:
     process, directory = server
-    monkeypatch.setattr(tempfile, "tempdir", str(directory.parent))
     places = [Path(place) for place in json.loads((directory / "lock").read_text())]
     groups = [place for place in places if place.exists()]
     run_directory.sweep()
@@ -174,13 +185,7 @@ def test_what_a_killed_server_left_is_swept_and_what_a_living_one_uses_is_not(
     assert all(group.exists() for group in groups)
     process.kill()
     process.wait()
-    for _ in range(200):
-        run_directory.sweep()
-        if not directory.exists() and not any(group.exists() for group in groups):
-            break
-        signal.sigtimedwait([], 0.02)
-    assert not directory.exists()
-    assert not any(group.exists() for group in groups)
+    sweep_until_gone(directory, groups)
 
 
 def test_a_directory_that_only_looks_like_ours_is_not_swept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -203,17 +208,6 @@ async def test_a_zygote_that_dies_at_once_again_and_again_is_not_restarted_in_a_
 
     with pytest.raises(BackendUnavailable, match="died as soon as it was up"):
         await start_until_it_is_noticed()
-
-
-class _Nobody:
-    async def started(self) -> None:
-        pass
-
-    def write(self, stream: str, data: bytes) -> None:
-        pass
-
-    async def complete(self, request: object) -> str:
-        return ""
 
 
 def _descriptors() -> list[str]:

@@ -115,8 +115,8 @@ subprocess.run([sys.executable, "-c", "print('f')"])
 async def test_output_is_there_while_the_script_runs(local: Any) -> None:
     task, session = local.start("import time\nprint('early')\ntime.sleep(60)")
     async with asyncio.timeout(5):
-        await session.on_write.wait()
-    assert session.text("stdout") == "early\n"
+        await session.until(lambda session: session.stdout)
+    assert session.stdout == "early\n"
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
@@ -158,6 +158,11 @@ async def test_print_through_a_warm_standby_takes_milliseconds(local: Any) -> No
     assert sorted(took)[len(took) // 2] < 0.02  # ten times what it takes on a quiet machine
 
 
+async def test_multiprocessing_works(local: Any) -> None:
+    code = "from multiprocessing import Pool\nwith Pool(2) as pool: set_result(pool.map(abs, range(-3, 0)))"
+    assert await local.result(code) == [3, 2, 1]
+
+
 async def test_scaling_changes_the_number_of_idle_standbys(local: Any) -> None:
     await local.backend.scale(3)
     assert local.backend.pool().idle == 3
@@ -166,10 +171,16 @@ async def test_scaling_changes_the_number_of_idle_standbys(local: Any) -> None:
     assert await local.result("set_result(1)") == 1
 
 
+async def test_many_standbys_come_up_at_once(make_local: Any) -> None:
+    local = await make_local(replicas=60)
+    assert local.backend.pool().idle == 60
+    assert await local.result("set_result(1)") == 1
+
+
 async def test_down_lets_running_executions_finish_and_up_works_again(local: Any) -> None:
     task, session = local.start("import time\nprint(1)\ntime.sleep(0.5)\nset_result('finished')")
     async with asyncio.timeout(5):
-        await session.on_write.wait()
+        await session.until(lambda session: session.stdout)
     await local.backend.scale(0)
     assert local.backend.pool().replicas == 0
     assert (await task).result == "finished"

@@ -13,7 +13,7 @@ VARIABLE: Final = "AIRLOCK_TEST_REQUIRE"
 def missing(what: str, reason: str) -> NoReturn:
     """Skip the test, as `what` (a word like `docker`) is missing; fail it where $AIRLOCK_TEST_REQUIRE names that.
 
-    The variable holds words separated by commas. CI sets it, so that nothing is left out there without anybody noticing.
+    The variable holds words separated by commas. CI sets it, so that nothing is left out there unnoticed.
     """
     required = {word.strip() for word in os.environ.get(VARIABLE, "").split(",")}
     if what in required:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar, Final, Literal
 
 from pydantic import Field
 
-from airlock import BackendSettings, BackendUnavailable, PooledBackend, Project
+from airlock import BackendSettings, BackendUnavailable, PooledBackend, Project, WorkerLost
 
 from . import cgroups, diagnosis, packages, run_directory, selftest
 from .box import Box
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 SHORT_LIFE: Final = 1.0  # seconds; a box that dies sooner is not replaced at once: the pool waits and tries again
+STARTS_AT_ONCE: Final = 16  # more would fill the zygote's socket, and the user's allowance of descriptors in flight
 CLOSE_TRIES: Final = 50
 
 
@@ -56,6 +57,7 @@ class LocalBackend(PooledBackend[LocalSettings]):
         self._site: Site | None = None
         self._directory: RunDirectory | None = None
         self._groups: Groups | None = None
+        self._starts = asyncio.Semaphore(STARTS_AT_ONCE)
         self._running = 0
         self._none_runs = asyncio.Event()
         self._none_runs.set()
@@ -72,8 +74,12 @@ class LocalBackend(PooledBackend[LocalSettings]):
             async with self._changing_box:
                 await self._prepare()
             await super().scale(replicas)
-        except BaseException:
+        except BaseException as error:
             await self.scale(0)
+            if isinstance(error, WorkerLost):
+                raise BackendUnavailable(f"The sandbox died at its start: {error}.", "The log says more.") from error
+            if isinstance(error, OSError):
+                raise diagnosis.explain("server", error.errno, str(error)) from error
             raise
 
     async def start_worker(self) -> LocalWorker:
@@ -83,7 +89,8 @@ class LocalBackend(PooledBackend[LocalSettings]):
                 await self._replace_box()
             box = self._box
         assert box is not None
-        return await self._start_in(box)
+        async with self._starts:
+            return await self._start_in(box)
 
     async def execute(self, job: Job, session: Session) -> Outcome:
         """Run a job on a standby. The box outlives `scale(0)` by the executions that still run in it."""

@@ -191,7 +191,8 @@ class Box:
             self._process = subprocess.Popen(
                 [self._view.executable, "-I", "-S", "-c", bootstrap, str(theirs.fileno()), str(config)],
                 pass_fds=[theirs.fileno(), config],
-                env=ENVIRONMENT,
+                # The zygote itself reads no environment (-I); this is for an interpreter that a script starts.
+                env=ENVIRONMENT if self._view.site is None else {**ENVIRONMENT, "PYTHONPATH": self._view.site},
                 cwd=self._directory,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,

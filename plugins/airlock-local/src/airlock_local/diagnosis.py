@@ -38,7 +38,7 @@ def check_machine() -> None:
     if numbers < OLDEST_KERNEL:
         raise BackendUnavailable(
             f"The kernel is {release}; its sandbox features came with Linux {'.'.join(map(str, OLDEST_KERNEL))}.",
-            "Upgrade the kernel: Debian 12, Ubuntu 22.04 and RHEL 9 have what is needed.",
+            "Upgrade the kernel: those of Debian 12 and Ubuntu 22.04 have what is needed.",
         )
 
 
@@ -50,7 +50,8 @@ def explain(where: str, number: int | None, message: str) -> BackendUnavailable:
         return BackendUnavailable(
             f"The container that Airlock runs in does not let it make sandboxes ({where}: {message}).",
             "Start the container with `--security-opt seccomp=unconfined --security-opt apparmor=unconfined "
-            "--security-opt systempaths=unconfined`, or run Airlock outside a container.",
+            "--security-opt systempaths=unconfined` and as a user other than root (or with `--cap-add SYS_ADMIN`), "
+            "or run Airlock outside a container.",
         )
     if number in (errno.ENOSPC, errno.EAGAIN, errno.EMFILE, errno.ENFILE, errno.ENOMEM):
         return BackendUnavailable(

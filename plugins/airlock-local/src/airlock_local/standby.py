@@ -120,14 +120,14 @@ class LocalWorker(Worker):
     async def stop(self) -> None:
         """Kill what is left, and give everything back."""
         self._frames.close()
-        dead = True
+        dead = False
         if self._init >= 0:
             processes.kill(self._init)
             dead = await processes.wait_dead(self._init, STOP_TIMEOUT)
             os.close(self._init)
             self._init = -1
-        if not dead:
-            log.error("a sandbox does not die within %g s", STOP_TIMEOUT)
+            if not dead:
+                log.error("a sandbox does not die within %g s", STOP_TIMEOUT)
         for output in self._outputs:
             output.close()
         if self._group is not None:

@@ -26,17 +26,18 @@ class FrameSocket:
     def __init__(self) -> None:
         self.ours, self.theirs = socket.socketpair()
         self.ours.setblocking(False)
+        self._number = self.ours.fileno()  # the event loop is quicker with numbers than with sockets
         self._unsent = bytearray()
         self._loop = asyncio.get_running_loop()
 
     def watch(self, on_readable: Callable[[], None]) -> None:
         """Call this whenever something arrived, or the other end is gone."""
-        self._loop.add_reader(self.ours, on_readable)
+        self._loop.add_reader(self._number, on_readable)
 
     def unwatch(self) -> None:
         """Read and write no more."""
-        self._loop.remove_reader(self.ours)
-        self._loop.remove_writer(self.ours)
+        self._loop.remove_reader(self._number)
+        self._loop.remove_writer(self._number)
 
     def receive(self) -> bytes | None:
         """Return what is there; b"" when the other end is gone, None when nothing is."""
@@ -62,7 +63,8 @@ class FrameSocket:
 
     def close(self) -> None:
         """Close both ends that are still ours."""
-        self.unwatch()
+        if self.ours.fileno() >= 0:
+            self.unwatch()
         self.ours.close()
         self.theirs.close()
 
@@ -75,9 +77,9 @@ class FrameSocket:
             sent = len(self._unsent)  # the other end is gone, which the reader finds out
         del self._unsent[:sent]
         if self._unsent:
-            self._loop.add_writer(self.ours, self._flush)
+            self._loop.add_writer(self._number, self._flush)
         else:
-            self._loop.remove_writer(self.ours)
+            self._loop.remove_writer(self._number)
 
 
 class OutputPipe:
