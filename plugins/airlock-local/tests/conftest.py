@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from airlock import Job, Limits, LLMRequest, Outcome, Project
-from airlock.testing import RecordingSession
+from airlock import BackendUnavailable, Job, Limits, LLMRequest, Outcome, Project
+from airlock.testing import RecordingSession, missing
 from airlock_local.backend import LocalBackend, LocalSettings
 
 Answer = Callable[[LLMRequest], Awaitable[str]]
@@ -23,6 +23,23 @@ HANG = 30.0  # seconds after which a test that should take milliseconds has fail
 def anyio_backend() -> str:
     """Async tests run on asyncio: Airlock is written for it."""
     return "asyncio"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def sandbox() -> None:
+    """Where the machine refuses sandboxes, one clear line says so instead of a failure for each test."""
+
+    async def try_one() -> None:
+        backend = LocalBackend(Project(name="probe"), LocalSettings())
+        try:
+            await backend.scale(1)
+        finally:
+            await backend.close()
+
+    try:
+        asyncio.run(try_one())
+    except BackendUnavailable as error:
+        missing("sandbox", str(error))
 
 
 async def echo(request: LLMRequest) -> str:

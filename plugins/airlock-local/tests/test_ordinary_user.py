@@ -8,14 +8,18 @@ from pathlib import Path
 
 import pytest
 
+from airlock.testing import missing
+
 HERE = Path(__file__).parent
 REPOSITORY = HERE.parents[2]
 UID = 65_533
 NEWNS, BIND, REC, PRIVATE = 0x20000, 4096, 16384, 1 << 18
 
-pytestmark = pytest.mark.skipif(
-    os.geteuid() != 0, reason="only root can become another user; the other tests run as this one already"
-)
+
+@pytest.fixture(autouse=True)
+def root() -> None:
+    if os.geteuid() != 0:
+        missing("root", "only root can become another user; the other tests run as this one already")
 
 
 @pytest.mark.parametrize(
