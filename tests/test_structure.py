@@ -13,7 +13,7 @@ LAYERS = [
     {"models", "errors", "strict_json"},
     {"limits", "worker"},
     {"backend", "hookspecs"},
-    {"pools", "frames", "mediation", "executions", "output", "clock", "slots", "turn", "store"},
+    {"pools", "frames", "mediation", "executions", "output", "clock", "slots", "turn", "store", "record", "questions"},
     {"plugin", "plugins", "yaml_source", "testing"},
     {"config", "schema", "phrasing", "session", "projects"},
     {"gateway"},

@@ -63,7 +63,7 @@ class Gateway:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._hurried.wait(), DRAIN_STEP)
         for live in self._live.values():
-            live.release_waiters()
+            live.record.release_waiters()
 
     def _has_running(self, elapsed: float) -> bool:
         return not self._hurried.is_set() and any(
@@ -145,7 +145,7 @@ class Gateway:
         if (live := self._live.get(execution_id)) is not None and seconds:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(seconds):
-                    await live.until(lambda e: e.is_settled if since is None else e.version != since)
+                    await live.record.until(lambda e: e.is_settled if since is None else e.version != since)
         return await self.get(execution_id)
 
     async def respond(self, execution_id: str, response: str) -> Execution:

@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
 from . import strict_json
 from .backend import Job
 from .clock import RunClock
-from .errors import LLMError, NotAwaitingLLM
-from .executions import OpenRequest
+from .errors import LLMError
 from .frames import one_line
 from .limits import format_size
 from .models import ExecutionStatus
 from .output import Output
+from .questions import Questions
+from .record import LiveRecord
 from .turn import Turn
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ class Ending(NamedTuple):
 class LiveExecution:
     """Carries one execution from pending to its end. It is the `Session` that the backend talks to.
 
-    Nobody else writes the record: every change goes to the store, then to `execution`, then to those who wait.
+    Only it and its questions write the record.
     """
 
     def __init__(
@@ -64,11 +65,9 @@ class LiveExecution:
         may_pause: Callable[[], bool],
     ) -> None:
         """`may_pause` says whether one more paused execution may give its slot back."""
-        self.execution = execution
+        self.record = LiveRecord(execution, store)
         self._limits = backend.project.limits
         self._backend = backend
-        self._mediator = mediator
-        self._store = store
         self._plugins = plugins
         self._output: dict[Stream, Output] = {
             "stdout": Output(self._limits.output),
@@ -79,13 +78,14 @@ class LiveExecution:
         self._turn = Turn(slots, self._clock, may_pause)
         self._queue_alarm = loop.call_later(self._limits.queue_timeout, self._on_queue_timeout)
         self._ending: asyncio.Future[Ending] = loop.create_future()
-        self._changing = asyncio.Lock()
-        self._changed = asyncio.Event()
-        self._may_be_awaited = True
-        self._llm_calls = 0
-        self._answers: dict[int, asyncio.Future[str]] = {}
+        self._questions = Questions(self.record, self._limits, mediator, self.end, self._progress)
 
     # --- for the gateway -----------------------------------------------------------------------------------------
+
+    @property
+    def execution(self) -> Execution:
+        """The record as it is stored."""
+        return self.record.execution
 
     @property
     def runs_code(self) -> bool:
@@ -103,36 +103,19 @@ class LiveExecution:
 
     async def settled(self) -> None:
         """Wait until it is terminal or awaits an answer."""
-        await self.until(lambda execution: execution.is_settled)
-
-    async def until(self, holds: Callable[[Execution], bool]) -> None:
-        """Wait until this holds, or until waiting is over."""
-        while self._may_be_awaited and not holds(self.execution):
-            await self._changed.wait()
-
-    def release_waiters(self) -> None:
-        """Let nobody wait any more: the server is about to close its connections."""
-        self._may_be_awaited = False
-        self._announce()
+        await self.record.until(lambda execution: execution.is_settled)
 
     def end(self, status: ExecutionStatus, error_type: str, error: str) -> None:
         """End it early: kill what runs, keep what it wrote. The first cause wins."""
         if not self._ending.done():
-            self._ending.set_result(Ending(status, error_type, error))
+            self._settle(Ending(status, error_type, error))
 
     async def answer(self, response: str) -> None:
         """Answer the LLM request that is shown.
 
         Raises NotAwaitingLLM when there is none.
         """
-        async with self._changing:
-            if not self.execution.llm_requests:
-                raise NotAwaitingLLM(f"its status is {self.execution.status.value}")
-            first, *others = self.execution.llm_requests
-            await self._change(llm_requests=tuple(others))
-        answer = self._answers.pop(first.id, None)
-        if answer is not None and not answer.done():
-            answer.set_result(response)
+        await self._questions.answer(response)
 
     async def drive(self) -> None:
         """Run it from pending to its end."""
@@ -147,11 +130,11 @@ class LiveExecution:
 
     async def started(self) -> None:
         """See `Session.started`."""
-        async with self._changing:
+        async with self.record.changing:
             if self.execution.status is not ExecutionStatus.pending:
                 raise RuntimeError("Session.started() is to be called exactly once")
             self._queue_alarm.cancel()
-            await self._change(status=ExecutionStatus.running, started_at=time.time())
+            await self.record.change(status=ExecutionStatus.running, started_at=time.time())
         self._clock.start()
 
     def write(self, stream: Stream, data: bytes) -> None:
@@ -161,14 +144,12 @@ class LiveExecution:
 
     async def complete(self, request: LLMRequest) -> str:
         """See `Session.complete`."""
-        self._check_not_over()
-        self._check_llm_limits(request)
-        self._llm_calls += 1
+        number = self._questions.count(request)
         project, execution_id = self.execution.project, self.execution.id
         self._plugins.llm_requested(project, execution_id, request)
         self._turn.pause()
         try:
-            answer = await self._mediated(self._llm_calls, request)
+            answer = await self._questions.put(number, request)
             await self._turn.resume()
         except asyncio.CancelledError:
             self._turn.abandon()
@@ -177,53 +158,6 @@ class LiveExecution:
             raise answer
         self._plugins.llm_answered(project, execution_id, request, answer)
         return answer
-
-    # --- LLM requests -------------------------------------------------------------------------------------------------
-
-    def _check_not_over(self) -> None:
-        if self._ending.done():
-            raise LLMError("the execution is over")
-
-    def _check_llm_limits(self, request: LLMRequest) -> None:
-        limits, size = self._limits, len(request.prompt.encode())
-        if self._llm_calls >= limits.llm_calls:
-            error = f"the script made more LLM requests than limits.llm_calls allows ({limits.llm_calls})"
-        elif size > limits.prompt:
-            error = f"a prompt of {size} bytes is over limits.prompt ({format_size(limits.prompt)})"
-        else:
-            return
-        self.end(ExecutionStatus.error, "llm_limit", error)
-        raise LLMError(error)
-
-    async def _mediated(self, number: int, request: LLMRequest) -> str | LLMError:
-        alarm = asyncio.get_running_loop().call_later(self._limits.llm_timeout, self._on_llm_timeout)
-        try:
-            return await self._mediator.complete(request, lambda asked: self._ask_agent(number, asked))
-        except LLMError as error:
-            return error
-        except Exception:  # the boundary to a plugin: the script is told, the log has the traceback
-            log.exception("execution %s: the mediator %r failed", self.execution.id, self._mediator.type)
-            return LLMError("the mediator failed")
-        finally:
-            alarm.cancel()
-
-    async def _ask_agent(self, number: int, request: LLMRequest) -> str:
-        answer: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-        self._answers[number] = answer
-        try:
-            async with self._changing:
-                self._check_not_over()
-                opened = OpenRequest(id=number, request=request)
-                await self._change(llm_requests=(*self.execution.llm_requests, opened), **self._progress())
-            return await answer
-        finally:
-            if self._answers.pop(number, None) is not None:  # the mediator gave up on the agent
-                await self._withdraw(number)
-
-    async def _withdraw(self, number: int) -> None:
-        async with self._changing:
-            if not self.execution.status.is_terminal:
-                await self._change(llm_requests=tuple(r for r in self.execution.llm_requests if r.id != number))
 
     # --- running and ending --------------------------------------------------------------------------------------
 
@@ -276,31 +210,21 @@ class LiveExecution:
 
     async def _finish(self, ending: Ending) -> None:
         if not self._ending.done():
-            self._ending.set_result(ending)
+            self._settle(ending)
         self._queue_alarm.cancel()
-        for answer in self._answers.values():
-            answer.cancel()
+        self._questions.drop()
         for output in self._output.values():
             output.finish()
-        async with self._changing:
+        async with self.record.changing:
             if self.execution.status is ExecutionStatus.pending and ending.status is not ExecutionStatus.error:
                 log.error("execution %s: the backend returned without Session.started()", self.execution.id)
                 ending = Ending(ExecutionStatus.error, "internal", "the backend never started it")
-            await self._change(**ending._asdict(), llm_requests=(), finished_at=time.time(), **self._progress())
+            await self.record.change(**ending._asdict(), llm_requests=(), finished_at=time.time(), **self._progress())
         self._plugins.execution_finished(self.execution.project, self.execution.to_result())
 
-    async def _change(self, **changes: Any) -> None:
-        """Store a change and show it. To be called with `_changing` held; the status follows from open requests."""
-        if "llm_requests" in changes and "status" not in changes:
-            awaiting = bool(changes["llm_requests"])
-            changes["status"] = ExecutionStatus.awaiting_llm if awaiting else ExecutionStatus.running
-        execution = self.execution
-        self.execution = await self._store.transition(execution.id, execution.version, changes)
-        self._announce()
-
-    def _announce(self) -> None:
-        changed, self._changed = self._changed, asyncio.Event()
-        changed.set()
+    def _settle(self, ending: Ending) -> None:
+        self._ending.set_result(ending)
+        self._questions.close()
 
     def _progress(self) -> dict[str, Any]:
         outputs = self._output
@@ -320,10 +244,6 @@ class LiveExecution:
         self.end(
             ExecutionStatus.error, "queue_timeout", f"no worker was free within limits.queue_timeout ({seconds:g} s)"
         )
-
-    def _on_llm_timeout(self) -> None:
-        seconds = self._limits.llm_timeout
-        self.end(ExecutionStatus.timeout, "llm_timeout", f"nobody answered within limits.llm_timeout ({seconds:g} s)")
 
     def _log_failure(self, running: asyncio.Future[Outcome]) -> None:
         if not running.cancelled() and (error := running.exception()) is not None:

@@ -1,0 +1,119 @@
+"""The LLM requests of one live execution: limits, the mediator, and what the agent is asked and answers."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING, Any
+
+from .errors import LLMError, NotAwaitingLLM
+from .executions import OpenRequest
+from .limits import format_size
+from .models import ExecutionStatus
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from .limits import Limits
+    from .mediation import Mediator
+    from .models import LLMRequest
+    from .record import LiveRecord
+
+    End = Callable[[ExecutionStatus, str, str], None]
+
+log = logging.getLogger(__name__)
+
+
+class Questions:
+    """Asks the mediator, which answers by itself or asks the agent; several requests may be open at once."""
+
+    def __init__(
+        self,
+        record: LiveRecord,
+        limits: Limits,
+        mediator: Mediator[Any],
+        end: End,
+        progress: Callable[[], dict[str, Any]],
+    ) -> None:
+        """`end` ends the execution early; `progress` is what else is stored when it pauses."""
+        self._record = record
+        self._limits = limits
+        self._mediator = mediator
+        self._end = end
+        self._progress = progress
+        self._asked = 0
+        self._answers: dict[int, asyncio.Future[str]] = {}
+        self._is_closed = False
+
+    def count(self, request: LLMRequest) -> int:
+        """Return the number of a new request. Raises LLMError when it is one too many, too long, or too late."""
+        if self._is_closed:
+            raise LLMError("the execution is over")
+        limits, size = self._limits, len(request.prompt.encode())
+        if self._asked >= limits.llm_calls:
+            error = f"the script made more LLM requests than limits.llm_calls allows ({limits.llm_calls})"
+        elif size > limits.prompt:
+            error = f"a prompt of {size} bytes is over limits.prompt ({format_size(limits.prompt)})"
+        else:
+            self._asked += 1
+            return self._asked
+        self._end(ExecutionStatus.error, "llm_limit", error)
+        raise LLMError(error)
+
+    async def put(self, number: int, request: LLMRequest) -> str | LLMError:
+        """Return the mediator's answer."""
+        alarm = asyncio.get_running_loop().call_later(self._limits.llm_timeout, self._on_timeout)
+        try:
+            return await self._mediator.complete(request, lambda asked: self._ask_agent(number, asked))
+        except LLMError as error:
+            return error
+        except Exception:  # the boundary to a plugin: the script is told, the log has the traceback
+            log.exception("execution %s: the mediator %r failed", self._record.execution.id, self._mediator.type)
+            return LLMError("the mediator failed")
+        finally:
+            alarm.cancel()
+
+    async def answer(self, response: str) -> None:
+        """Hand over the agent's answer to the request that is shown. Raises NotAwaitingLLM when none is."""
+        async with self._record.changing:
+            execution = self._record.execution
+            if not execution.llm_requests:
+                raise NotAwaitingLLM(f"its status is {execution.status.value}")
+            first, *others = execution.llm_requests
+            await self._record.change(llm_requests=tuple(others))
+        answer = self._answers.pop(first.id, None)
+        if answer is not None and not answer.done():
+            answer.set_result(response)
+
+    def close(self) -> None:
+        """Take no more requests; nobody waits for those that are open."""
+        self._is_closed = True
+
+    def drop(self) -> None:
+        """Give up those that are open: the script is gone."""
+        for answer in self._answers.values():
+            answer.cancel()
+
+    async def _ask_agent(self, number: int, request: LLMRequest) -> str:
+        answer: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self._answers[number] = answer
+        try:
+            async with self._record.changing:
+                if self._is_closed:
+                    raise LLMError("the execution is over")
+                asked = (*self._record.execution.llm_requests, OpenRequest(id=number, request=request))
+                await self._record.change(llm_requests=asked, **self._progress())
+            return await answer
+        finally:
+            if self._answers.pop(number, None) is not None:  # the mediator gave up on the agent
+                await self._withdraw(number)
+
+    async def _withdraw(self, number: int) -> None:
+        async with self._record.changing:
+            execution = self._record.execution
+            if not execution.status.is_terminal:
+                await self._record.change(llm_requests=tuple(r for r in execution.llm_requests if r.id != number))
+
+    def _on_timeout(self) -> None:
+        error = f"nobody answered within limits.llm_timeout ({self._limits.llm_timeout:g} s)"
+        self._end(ExecutionStatus.timeout, "llm_timeout", error)
