@@ -1,0 +1,129 @@
+"""The ways to run a script that are compared: each is an async function from code to nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import sys
+import tempfile
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from http_client import Connection
+
+Run = Callable[[str], Awaitable[None]]
+
+CONFIG = """
+server: {{port: 0}}
+projects:
+  bench:
+    replicas: {replicas}
+    packages: {packages}
+    preload: {packages}
+    backend: local
+"""
+
+
+@asynccontextmanager
+async def server(replicas: int, packages: list[str]) -> AsyncIterator[int]:
+    """Serve one project on a free port; yields the port."""
+    with tempfile.TemporaryDirectory() as folder:
+        config = Path(folder, "airlock.yaml")
+        config.write_text(CONFIG.format(replicas=replicas, packages=packages))
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "airlock", "--config", str(config), stderr=asyncio.subprocess.PIPE
+        )
+        assert process.stderr is not None
+        try:
+            port = 0
+            is_up = False
+            while not (port and is_up):
+                line = (await process.stderr.readline()).decode()
+                if not line:
+                    raise RuntimeError("the server did not start")
+                if "Listening on" in line:
+                    port = int(line.rsplit(":", 1)[1])
+                is_up = is_up or " is up: " in line
+            yield port
+        finally:
+            process.terminate()
+            await process.communicate()
+
+
+@asynccontextmanager
+async def http_wait(port: int, connections: int) -> AsyncIterator[Run]:
+    """`POST /execute?wait=30`."""
+    async with _pool(port, connections) as borrow:
+
+        async def run(code: str) -> None:
+            connection = await borrow.get()
+            try:
+                answer = await connection.request("POST", "/execute?wait=30", {"project": "bench", "code": code})
+            finally:
+                borrow.put_nowait(connection)
+            assert answer["status"] == "completed", answer
+
+        yield run
+
+
+@asynccontextmanager
+async def http_polling(port: int, connections: int) -> AsyncIterator[Run]:
+    """`POST /execute`, then `GET` once per millisecond."""
+    async with _pool(port, connections) as borrow:
+
+        async def run(code: str) -> None:
+            connection = await borrow.get()
+            try:
+                body = {"project": "bench", "code": code}
+                execution = (await connection.request("POST", "/execute", body))["execution_id"]
+                answer = await connection.request("GET", f"/executions/{execution}")
+                while answer["status"] in ("pending", "running"):
+                    await asyncio.sleep(0.001)
+                    answer = await connection.request("GET", f"/executions/{execution}")
+            finally:
+                borrow.put_nowait(connection)
+            assert answer["status"] == "completed", answer
+
+        yield run
+
+
+@asynccontextmanager
+async def _pool(port: int, connections: int) -> AsyncIterator[asyncio.Queue[Connection]]:
+    free: asyncio.Queue[Connection] = asyncio.Queue()
+    opened = [await Connection.open(port) for _ in range(connections)]
+    for connection in opened:
+        free.put_nowait(connection)
+    try:
+        yield free
+    finally:
+        for connection in opened:
+            connection.close()
+
+
+async def bare_subprocess(code: str) -> None:
+    """A fresh interpreter without any isolation: `python3 -I -S -c`."""
+    await _run("/usr/bin/python3", "-I", "-S", "-c", code)
+
+
+async def bubblewrap(code: str) -> None:
+    """The same interpreter in bubblewrap's namespaces; no limits, no system call filter."""
+    await _run(
+        "bwrap",
+        *("--unshare-all", "--die-with-parent", "--new-session", "--cap-drop", "ALL"),
+        *("--ro-bind", "/usr", "/usr", "--symlink", "usr/lib", "/lib", "--symlink", "usr/lib64", "/lib64"),
+        *("--proc", "/proc", "--dev", "/dev", "--tmpfs", "/tmp", "--clearenv"),
+        *("/usr/bin/python3", "-I", "-S", "-c", code),
+    )
+
+
+def has_bubblewrap() -> bool:
+    return shutil.which("bwrap") is not None
+
+
+async def _run(*command: str) -> None:
+    process = await asyncio.create_subprocess_exec(
+        *command, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
+    )
+    _, stderr = await process.communicate()
+    assert process.returncode == 0, stderr
