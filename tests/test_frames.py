@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.anyio
 
-ERROR_TYPES = {None, "script_error", "memory_limit", "result_limit", "protocol", "worker_lost"}
+ERROR_TYPES = {None, "script_error", "memory_limit", "result_limit", "llm_limit", "protocol", "worker_lost"}
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
@@ -155,6 +155,21 @@ async def test_the_job_is_handed_over_without_its_id() -> None:
     assert sent == [
         (codec.JOB, {"code": "code", "settings": {"a": "b"}, "memory": {"m.k": 1}, "timeout": 5}),
     ]
+
+
+@pytest.mark.parametrize(
+    ("kind", "error_type", "says"),
+    [
+        (codec.RESULT, "result_limit", "result has 100000000 bytes as JSON; limits.result is 1MiB"),
+        (codec.MEMORY, "result_limit", "memory_updates has 100000000 bytes as JSON; limits.result is 1MiB"),
+        (codec.LLM, "llm_limit", "a prompt of about 100000000 bytes is over limits.prompt (256KiB)"),
+        (codec.END, "protocol", "protocol violation: the sandbox sent a frame of 100000000 bytes; 1576960 is the most"),
+        (0, "protocol", "protocol violation: the sandbox sent a frame of 100000000 bytes; 1576960 is the most"),
+    ],
+)
+async def test_a_frame_too_large_to_take_names_the_limit_behind_it(kind: int, error_type: str, says: str) -> None:
+    outcome = await outcome_of(codec.HEADER.pack(100_000_000, kind))
+    assert outcome == Outcome(error=says, error_type=error_type)
 
 
 async def test_the_last_result_and_the_last_value_of_a_key_count() -> None:

@@ -24,6 +24,15 @@ MAX_ERROR: Final = 2_000  # characters
 _SLACK: Final = 4_096  # a frame is a little larger than the value in it
 
 
+class FrameTooLarge(ProtocolViolation):
+    """Raised when a frame announces more bytes than any frame may have."""
+
+    def __init__(self, kind: int, size: int, most: int) -> None:
+        super().__init__(f"the sandbox sent a frame of {size} bytes; {most} is the most")
+        self.kind = kind
+        self.size = size
+
+
 class FrameReader:
     """Cuts a stream of bytes into frames. Holds at most one frame's bytes; knows no meaning."""
 
@@ -51,7 +60,7 @@ class FrameReader:
             while len(self._buffer) - start >= codec.HEADER.size:
                 size, kind = codec.HEADER.unpack_from(self._buffer, start)
                 if size > self._max_frame:
-                    raise ProtocolViolation(f"the sandbox sent a frame of {size} bytes; {self._max_frame} is the most")
+                    raise FrameTooLarge(kind, size, self._max_frame)
                 end = start + codec.HEADER.size + size
                 if len(self._buffer) < end:
                     return
@@ -120,6 +129,8 @@ class Conversation:
                 self._frame(kind, body)
                 if self.ended.done():
                     return
+        except FrameTooLarge as frame:
+            self._end_too_large(frame)
         except ProtocolViolation as violation:
             self.end("protocol", f"protocol violation: {violation}")
 
@@ -156,7 +167,7 @@ class Conversation:
     def _frame(self, kind: int, body: bytes) -> None:
         if kind == codec.RESULT:
             if len(body) > self._limits.result:
-                self._over("result_limit", "result", len(body), self._limits.result)
+                self._over("result", len(body))
             self._result = body  # only the last one counts, so only that one is parsed
         elif kind == codec.MEMORY:
             self._on_memory(body)
@@ -177,7 +188,7 @@ class Conversation:
             case _:
                 raise ProtocolViolation("malformed memory frame")
         if self._memory_size > self._limits.result:
-            self._over("result_limit", "memory_updates", self._memory_size, self._limits.result)
+            self._over("memory_updates", self._memory_size)
 
     def _on_llm(self, body: bytes) -> None:
         match _parse(body, "llm"):
@@ -224,8 +235,20 @@ class Conversation:
             case _:
                 raise ProtocolViolation("malformed exit frame")
 
-    def _over(self, error_type: str, what: str, size: int, limit: int) -> None:
-        self.end(error_type, f"{what} has {size} bytes as JSON; limits.result is {format_size(limit)}")
+    def _end_too_large(self, frame: FrameTooLarge) -> None:
+        """Name the limit: an honest script may well have a result that is too large, and should hear so."""
+        if frame.kind in (codec.RESULT, codec.MEMORY):
+            self._over("result" if frame.kind == codec.RESULT else "memory_updates", frame.size)
+        elif frame.kind == codec.LLM:
+            limit = format_size(self._limits.prompt)
+            self.end("llm_limit", f"a prompt of about {frame.size} bytes is over limits.prompt ({limit})")
+        else:
+            self.end("protocol", f"protocol violation: {frame}")
+
+    def _over(self, what: str, size: int) -> None:
+        self.end(
+            "result_limit", f"{what} has {size} bytes as JSON; limits.result is {format_size(self._limits.result)}"
+        )
 
 
 def one_line(text: str) -> str:

@@ -22,7 +22,7 @@ def send(data):
     "bytes_",
     [
         "os.urandom(100_000).replace(b'\\0', b'\\xff')",
-        "frame('R', b'1', size=1 << 31)",
+        "frame('E', b'1', size=1 << 31)",
         "frame('Z', 1)",
         "frame('S', None)",
         "frame('J', {'code': 'x'})",
