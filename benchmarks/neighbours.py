@@ -1,0 +1,115 @@
+"""What a neighbour notices of a bomb: its latency beside each one, against its latency alone.
+
+    .venv/bin/python benchmarks/neighbours.py [--rounds 5]
+
+Prints a Markdown table: medians over the rounds of the neighbour's p95, its ratio to the p95 alone in the same round,
+and the slowest answer of /health.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import statistics
+import time
+from collections import defaultdict
+
+import ways
+from http_client import Connection
+from run import paced
+
+BOMBS = {
+    "spin": """
+while True: pass
+""",
+    "fork": """
+import os
+while True:
+    try: os.fork()
+    except OSError: pass
+""",
+    "threads": """
+import threading, time
+while True:
+    try: threading.Thread(target=time.sleep, args=(60,)).start()
+    except RuntimeError: pass
+""",
+    "memory": """
+while True:
+    x = bytearray(400 << 20)
+    for i in range(0, len(x), 4096): x[i] = 1
+""",
+    "scratch": """
+while True:
+    try: open('/tmp/x', 'wb').write(b'x' * (32 << 20))
+    except OSError: pass
+""",
+    "output": """
+import sys
+while True: sys.stdout.write('x' * 100_000)
+""",
+    "results": """
+while True: set_result('x' * 100_000)
+""",
+    "files": """
+import os
+while True:
+    for n in range(1000): open(f'/tmp/{n}', 'w').close()
+    for n in range(1000): os.unlink(f'/tmp/{n}')
+""",
+}
+AT_ONCE = 2
+SECONDS = 6
+
+
+async def slowest_health(connection: Connection, until: asyncio.Event) -> float:
+    slowest = 0.0
+    while not until.is_set():
+        began = time.perf_counter()
+        await connection.request("GET", "/health")
+        slowest = max(slowest, time.perf_counter() - began)
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(until.wait(), 0.02)
+    return slowest
+
+
+def p95(samples: list[float]) -> float:
+    return sorted(samples)[int(len(samples) * 0.95)] * 1e3
+
+
+async def main(rounds: int) -> None:
+    found: dict[str, list[tuple[float, float, float]]] = defaultdict(list)
+    async with contextlib.AsyncExitStack() as stack:
+        port = await stack.enter_async_context(ways.server(4, []))
+        neighbour = await stack.enter_async_context(ways.http_wait(port, 1))
+        health = await Connection.open(port)
+        control = await Connection.open(port)
+        await paced(neighbour, "print(1)", 20, 0.01)
+        for _ in range(rounds):
+            alone = p95(await paced(neighbour, "print(1)", 200, 0.01))
+            for name, code in BOMBS.items():
+                bombs = [
+                    (await control.request("POST", "/execute", {"project": "bench", "code": code, "timeout": SECONDS}))[
+                        "execution_id"
+                    ]
+                    for _ in range(AT_ONCE)
+                ]
+                await asyncio.sleep(0.3)
+                over = asyncio.Event()
+                watching = asyncio.create_task(slowest_health(health, over))
+                beside = p95(await paced(neighbour, "print(1)", 200, 0.01))
+                over.set()
+                found[name].append((beside, beside / alone, await watching * 1e3))
+                for bomb in bombs:
+                    await control.request("GET", f"/executions/{bomb}?wait=30")
+    print("| bomb, twice | neighbour's p95, ms | times its p95 alone | slowest /health, ms |\n|---|---|---|---|")
+    for name, values in found.items():
+        medians = [statistics.median(column) for column in zip(*values, strict=True)]
+        print(f"| {name} | " + " | ".join(f"{value:.3g}" for value in medians) + " |")
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=5)
+    asyncio.run(main(parser.parse_args().rounds))
