@@ -4,28 +4,35 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from typing import Any
+
+IDLE = 4.0  # seconds; the server closes a connection that nobody used for 5
 
 
 class Connection:
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._reader = reader
-        self._writer = writer
-
-    @classmethod
-    async def open(cls, port: int) -> Connection:
-        return cls(*await asyncio.open_connection("127.0.0.1", port, limit=1 << 22))
+    def __init__(self, port: int) -> None:
+        self._port = port
+        self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
+        self._used = 0.0
 
     async def request(self, method: str, path: str, body: Any = None) -> Any:
+        if self._streams is None or time.monotonic() - self._used > IDLE:
+            self.close()
+            self._streams = await asyncio.open_connection("127.0.0.1", self._port, limit=1 << 22)
+        reader, writer = self._streams
         content = b"" if body is None else json.dumps(body).encode()
         head = f"{method} {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: {len(content)}\r\n"
-        self._writer.write((head + "Content-Type: application/json\r\n\r\n").encode() + content)
-        status_and_headers = (await self._reader.readuntil(b"\r\n\r\n")).decode("latin-1").lower()
+        writer.write((head + "Content-Type: application/json\r\n\r\n").encode() + content)
+        status_and_headers = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").lower()
         length = int(status_and_headers.split("content-length: ")[1].split("\r\n")[0])
-        answer = json.loads(await self._reader.readexactly(length))
+        answer = json.loads(await reader.readexactly(length))
+        self._used = time.monotonic()
         if " 20" not in status_and_headers.split("\r\n")[0]:
             raise RuntimeError(f"{method} {path}: {answer}")
         return answer
 
     def close(self) -> None:
-        self._writer.close()
+        if self._streams is not None:
+            self._streams[1].close()
+            self._streams = None

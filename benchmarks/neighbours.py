@@ -83,8 +83,8 @@ async def main(rounds: int) -> None:
     async with contextlib.AsyncExitStack() as stack:
         port = await stack.enter_async_context(ways.server(4, []))
         neighbour = await stack.enter_async_context(ways.http_wait(port, 1))
-        health = await Connection.open(port)
-        control = await Connection.open(port)
+        health = Connection(port)
+        control = Connection(port)
         await paced(neighbour, "print(1)", 20, 0.01)
         for _ in range(rounds):
             alone = p95(await paced(neighbour, "print(1)", 200, 0.01))

@@ -91,7 +91,7 @@ async def http_polling(port: int, connections: int) -> AsyncIterator[Run]:
 @asynccontextmanager
 async def _pool(port: int, connections: int) -> AsyncIterator[asyncio.Queue[Connection]]:
     free: asyncio.Queue[Connection] = asyncio.Queue()
-    opened = [await Connection.open(port) for _ in range(connections)]
+    opened = [Connection(port) for _ in range(connections)]
     for connection in opened:
         free.put_nowait(connection)
     try:
