@@ -66,3 +66,9 @@ class Limits(BaseModel):
     queue_timeout: float = Field(600, gt=0, description="seconds that an execution may wait for a worker")
     llm_timeout: float = Field(600, gt=0, description="seconds that one LLM request may stay unanswered")
     shutdown_grace: float = Field(10, ge=0, description="seconds that running executions get at shutdown or down")
+
+    def reached(self, key: str) -> str:
+        """Return the line for stderr that names the limit behind an OSError that a script got."""
+        value = getattr(self, key)
+        shown = format_size(value) if key in ("file_size", "scratch") else value
+        return f"airlock: limits.{key} ({shown}) was reached"

@@ -7,12 +7,13 @@ import os
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
 from airlock import BackendUnavailable, Job, Limits, LLMRequest, Outcome, Project
 from airlock.testing import RecordingSession, missing
+from airlock_local import box
 from airlock_local.backend import LocalBackend, LocalSettings
 
 Answer = Callable[[LLMRequest], Awaitable[str]]
@@ -118,10 +119,15 @@ async def make_local() -> AsyncIterator[Callable[..., Awaitable[Local]]]:
     made: list[LocalBackend] = []
 
     async def make(
-        *, replicas: int = 1, packages: tuple[str, ...] = (), preload: tuple[str, ...] = (), **limits: Any
+        *,
+        replicas: int = 1,
+        packages: tuple[str, ...] = (),
+        preload: tuple[str, ...] = (),
+        isolation: Literal["full", "reduced"] = "full",
+        **limits: Any,
     ) -> Local:
         project = Project(name="test", packages=packages, preload=preload, limits=Limits(**limits))
-        backend = LocalBackend(project, LocalSettings())
+        backend = LocalBackend(project, LocalSettings(isolation=isolation))
         made.append(backend)
         async with asyncio.timeout(HANG * 4):
             await backend.scale(replicas)
@@ -137,6 +143,23 @@ async def make_local() -> AsyncIterator[Callable[..., Awaitable[Local]]]:
 async def local(make_local: Callable[..., Awaitable[Local]]) -> Local:
     """A backend with default limits and one standby."""
     return await make_local()
+
+
+@pytest.fixture
+def leave_out(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Leave layers out of all boxes. Nothing but a test can do this: no setting of the product does."""
+
+    def change(*layers: str) -> None:
+        left = [name for name in box.EVERY_LAYER if name not in layers]
+        assert len(left) == len(box.EVERY_LAYER) - len(layers)
+        real = box.Box.__init__
+
+        def init(self: box.Box, *arguments: Any, **options: Any) -> None:
+            real(self, *arguments, **options, layers=left)
+
+        monkeypatch.setattr(box.Box, "__init__", init)
+
+    return change
 
 
 @pytest.fixture

@@ -249,6 +249,47 @@ async def test_abstract_sockets_of_neighbours_are_not_reached(make_local: Any) -
     task.cancel()
 
 
+async def test_names_of_neighbours_sockets_are_neither_seen_nor_taken(make_local: Any) -> None:
+    local = await make_local(replicas=2)
+    task, session = local.start(
+        "import socket, time\ns = socket.socket(socket.AF_UNIX); s.bind('\\0neighbour'); print(1)\ntime.sleep(30)"
+    )
+    async with asyncio.timeout(5):
+        await session.until(lambda session: session.stdout)
+    assert "neighbour" not in await attempt(local, "open('/proc/net/unix').read()")
+    assert await attempt(local, "socket.socket(socket.AF_UNIX).bind('\\0neighbour')") == "None"
+    task.cancel()
+
+
+async def test_counters_and_ports_of_the_network_tell_nothing_of_other_executions(make_local: Any) -> None:
+    local = await make_local(replicas=2)
+    files = "[open('/proc/net/' + name).read() for name in ('dev', 'netstat', 'snmp', 'snmp6', 'udp')]"
+    use = f"""
+import socket, time
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+s.bind(("0.0.0.0", 4711))
+before = {files}
+for _ in range(100):
+    try:
+        s.sendto(b"x", ("10.0.0.1", 9))
+    except OSError:
+        pass
+print(before != {files})
+time.sleep(30)
+"""
+    look = f"set_result({files})"
+    fresh = await local.result(look)
+    task, session = local.start(use)
+    async with asyncio.timeout(5):
+        await session.until(lambda session: session.stdout)
+    assert session.stdout == "True\n"
+    assert await local.result(look) == fresh
+    task.cancel()
+    await asyncio.wait({task})
+    await local.settle()
+    assert [await local.result(look) for _ in range(3)] == [fresh] * 3
+
+
 @pytest.mark.parametrize(
     "family", ["AF_VSOCK", "AF_PACKET", "AF_NETLINK", "AF_ALG", "AF_BLUETOOTH", "AF_CAN", "AF_TIPC"]
 )

@@ -24,7 +24,21 @@ def root() -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["contract", "straight_path", "ends", "limits", "confinement", "hostile_frames", "recovery", "preload", "refusals"],
+    [
+        "contract",
+        "straight_path",
+        "ends",
+        "limits",
+        "confinement",
+        "hostile_frames",
+        "recovery",
+        "preload",
+        "refusals",
+        "selftest",
+        "mutations",
+        "pauses",
+        "reached",
+    ],
 )
 def test_it_holds_for_an_ordinary_user(name: str, tmp_path: Path) -> None:
     home = tmp_path / "home"

@@ -5,13 +5,14 @@ import errno
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from airlock import BackendUnavailable, Project
-from airlock_local import box, diagnosis
+from airlock_local import diagnosis
 from airlock_local.backend import LocalBackend, LocalSettings
 
 pytestmark = pytest.mark.anyio
@@ -95,31 +96,10 @@ async def test_without_libseccomp_the_project_is_down_with_the_command(monkeypat
     await backend.close()
 
 
-@pytest.mark.parametrize(
-    ("layer", "found"),
-    [
-        ("own_scratch", "a private /tmp"),
-        ("own_proc", "its own pid namespace"),
-        ("no_capabilities", "no capabilities"),
-        ("only_own_descriptors", "no descriptors of others"),
-        ("system_call_filter", "seccomp"),
-    ],
-)
-async def test_the_self_test_finds_a_missing_layer_and_the_project_stays_down(
-    monkeypatch: pytest.MonkeyPatch, layer: str, found: str
-) -> None:
-    _leave_out(monkeypatch, layer)
-    backend = LocalBackend(Project(name="test"), LocalSettings())
-    with pytest.raises(BackendUnavailable, match=found) as caught:
-        await backend.scale(1)
-    assert "isolation: reduced" in caught.value.remedy
-    await backend.close()
-
-
 async def test_with_reduced_isolation_it_runs_and_says_what_is_missing(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    leave_out: Callable[..., None], caplog: pytest.LogCaptureFixture
 ) -> None:
-    _leave_out(monkeypatch, "system_call_filter")
+    leave_out("system_call_filter")
     backend = LocalBackend(Project(name="test"), LocalSettings(isolation="reduced"))
     await backend.scale(1)
     assert "REDUCED, without: seccomp" in backend.isolation
@@ -153,15 +133,3 @@ asyncio.run(main())
     )
     assert "user.max_user_namespaces is 0" in done.stdout, done
     assert "sudo sysctl -w user.max_user_namespaces=10000" in done.stdout
-
-
-def _leave_out(monkeypatch: pytest.MonkeyPatch, layer: str) -> None:
-    """Nothing but a test can do this: no setting of the product leaves a layer out."""
-    layers = [name for name in box.EVERY_LAYER if name != layer]
-    assert len(layers) == len(box.EVERY_LAYER) - 1
-    real = box.Box.__init__
-
-    def init(self: box.Box, *arguments: Any, **options: Any) -> None:
-        real(self, *arguments, **options, layers=layers)
-
-    monkeypatch.setattr(box.Box, "__init__", init)

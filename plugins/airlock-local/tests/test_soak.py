@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from airlock_local import cgroups
+from airlock_local import hierarchies
 
 pytestmark = pytest.mark.anyio
 
@@ -84,7 +84,7 @@ async def many(local: Any, count: int, seed: int) -> None:
 async def test_mixed_executions_leave_nothing_over(make_local: Any, sandboxed: Any) -> None:
     before = descriptors(), sandboxed()
     local = await make_local(replicas=AT_ONCE, memory="64MiB")
-    places = [place for place in cgroups.places(local.backend._directory.name) if place.is_dir()]
+    places = [place for place in hierarchies.places(local.backend._directory.name) if place.is_dir()]
     folder = Path(tempfile.gettempdir(), local.backend._directory.name)
     assert folder.is_dir()
     await many(local, EXECUTIONS // 5, seed=1)

@@ -17,16 +17,18 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from .codec import Channel
+    from .reached import Reached
 
 FILENAME = "<script>"
 MAX_ERROR = 2_000  # characters of the line that becomes `error`
 MAX_TRACEBACK = 65_536  # characters
 
 
-def run(job: Mapping[str, Any], channel: Channel) -> str | None:
+def run(job: Mapping[str, Any], channel: Channel, reached: Reached | None = None) -> str | None:
     """Compile and run `job["code"]` as `__main__`; returns None, or in one line what went wrong.
 
-    Tracebacks go to stderr, with the script's own source lines and none of ours. What happens in here is the script's.
+    Tracebacks go to stderr, with the script's own source lines and none of ours; `reached` adds which limit it ran
+    into. What happens in here is the script's.
     """
     code = job["code"]
     main = types.ModuleType("__main__")
@@ -42,7 +44,12 @@ def run(job: Mapping[str, Any], channel: Channel) -> str | None:
     except BaseException as raised:  # noqa: BLE001 - whatever a script raises is its outcome
         error = _describe(raised)
         _print_traceback(raised)
+        _flush()
+        if reached is not None:
+            reached.look_at_error(raised)
     _flush()
+    if reached is not None:
+        reached.look_at_end()
     return error
 
 

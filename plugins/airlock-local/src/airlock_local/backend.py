@@ -153,7 +153,7 @@ class LocalBackend(PooledBackend[LocalSettings]):
             self.project,
             self._directory,
             None if self._site is None else self._site.path,
-            memory_cgroup=self._groups is not None and "memory" in self._groups.controllers,
+            controllers=frozenset() if self._groups is None else self._groups.controllers,
         )
         await box.start()
         try:

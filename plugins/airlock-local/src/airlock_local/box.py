@@ -9,6 +9,7 @@ import json
 import logging
 import math
 import os
+import resource
 import socket
 import subprocess
 from importlib import resources
@@ -53,17 +54,16 @@ ENVIRONMENT: Final = {
 class Box:
     """Namespaces with a zygote in them."""
 
-    landlock_version = 0
-
     def __init__(
         self,
         project: Project,
         directory: RunDirectory,
         packages: Path | None,
         *,
-        memory_cgroup: bool,
+        controllers: frozenset[str],
         layers: Sequence[str] = EVERY_LAYER,
     ) -> None:
+        """`controllers` are those of its executions' cgroups."""
         self._project = project.name
         self._directory = directory.path
         self._view = visible(packages)
@@ -82,15 +82,33 @@ class Box:
                 "files": project.limits.files,
                 "file_size": project.limits.file_size,
                 "scratch": project.limits.scratch,
-                "memory_cgroup": memory_cgroup,
+                "memory_cgroup": "memory" in controllers,
+                "process_cgroup": "pids" in controllers,
+                "reached": {
+                    key: project.limits.reached(key)
+                    for key in ("files", "file_size", "scratch", "processes")
+                    if key != "processes" or "pids" not in controllers
+                },
                 "cores": self.cores,
             },
             "bpf": base64.b64encode(seccomp.program()).decode(),
         }
+        self.landlock_version = 0
+        self.zygotes_namespaces: dict[str, str] = {}  # their names by kind: a standby's must differ
         self._control: socket.socket | None = None
         self._process: subprocess.Popen[bytes] | None = None
         self._pidfd = -1
         self._stderr = -1
+
+    @property
+    def resource_limits(self) -> dict[int, int]:
+        """What the most important resource limits must not exceed."""
+        limits = self._config["limits"]
+        return {
+            resource.RLIMIT_NOFILE: limits["files"],
+            resource.RLIMIT_FSIZE: limits["file_size"],
+            resource.RLIMIT_CORE: 0,
+        }
 
     @property
     def is_alive(self) -> bool:
@@ -136,6 +154,7 @@ class Box:
             await self.stop()
             raise _explain(report["failed"], report["errno"], report["message"])
         self.landlock_version = report["landlock"]
+        self.zygotes_namespaces = report["namespaces"]
         loop.add_reader(ours, self._on_death)  # it never says anything again: readable means gone
 
     def make_standby(self, descriptors: Sequence[int]) -> None:
@@ -174,12 +193,7 @@ class Box:
             self._stderr = -1
 
     def _spawn(self, theirs: socket.socket) -> None:
-        sources = {"airlock": "", "airlock_local": ""}
-        for package in PACKAGES:
-            for file in resources.files(package).iterdir():
-                if file.name.endswith(".py"):
-                    name = f"{package}.{file.name.removesuffix('.py')}".removesuffix(".__init__")
-                    sources[name] = file.read_text()
+        sources = sandbox_sources()
         bootstrap = sources[f"{PACKAGES[1]}.bootstrap"]
         self._stderr = os.memfd_create("stderr")
         config = os.memfd_create("config")
@@ -211,6 +225,17 @@ class Box:
     def _last_words(self) -> str:
         words = os.pread(self._stderr, 1 << 20, 0).decode(errors="replace").strip()
         return words[-2000:] or "without a word"
+
+
+def sandbox_sources() -> dict[str, str]:
+    """Return the texts of the modules that run inside: the box finds no file of the server."""
+    sources = {"airlock": "", "airlock_local": ""}
+    for package in PACKAGES:
+        for file in resources.files(package).iterdir():
+            if file.name.endswith(".py"):
+                name = f"{package}.{file.name.removesuffix('.py')}".removesuffix(".__init__")
+                sources[name] = file.read_text()
+    return sources
 
 
 def usable_cores(limits: Limits) -> int:

@@ -8,39 +8,60 @@ from __future__ import annotations
 
 import logging
 import os
-import re
 from collections import deque
-from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from .hierarchies import bases, try_rmdir, write
+
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Mapping
+    from pathlib import Path
 
     from airlock import Limits
 
+    from .hierarchies import Base
+
 log = logging.getLogger(__name__)
 
-MOUNT: Final = Path("/sys/fs/cgroup")
 PERIOD: Final = 100_000  # microseconds
-OOM_KILLS: Final = re.compile(rb"^oom_kill (\d+)$", re.MULTILINE)
 
 
 class Group:
     """One group, or with version 1 one per controller, of one execution."""
 
-    def __init__(self, groups: Groups, directories: list[Path], events: Path | None) -> None:
+    def __init__(self, groups: Groups, directories: list[Path], files: Mapping[str, Path]) -> None:
+        """`files` are those of memory events ("memory"), refused forks ("pids") and used CPU time ("cpu")."""
         self._groups = groups
         self._directories = directories
-        self._events = None if events is None else os.open(events, os.O_RDONLY | os.O_CLOEXEC)
+        self._cpu = files.get("cpu")
+        self.counts_cpu_time = self._cpu is not None
+        self._events = {
+            name: os.open(files[name], os.O_RDONLY | os.O_CLOEXEC) for name in ("memory", "pids") if name in files
+        }
+        self._refused = 0
         self.joins = [os.open(d / "cgroup.procs", os.O_WRONLY | os.O_CLOEXEC) for d in directories]
 
     def oom_killed(self) -> bool:
         """Whether the kernel ever killed one of its processes for lack of memory."""
-        if self._events is None:
-            return False
-        found = OOM_KILLS.search(os.pread(self._events, 4096, 0))
-        return found is not None and found[1] != b"0"
+        return self._count("memory", b"oom_kill ") > 0
+
+    def has_processes(self) -> bool:
+        """Whether somebody joined it, with all controllers."""
+        return all((directory / "cgroup.procs").read_text(encoding="ascii") for directory in self._directories)
+
+    def refused_processes(self) -> bool:
+        """Whether the kernel refused one more process or thread since this was asked last."""
+        before, self._refused = self._refused, self._count("pids", b"max ")
+        return self._refused > before
+
+    def cpu_time(self) -> float:
+        """Return the CPU seconds that all of its processes ever used, dead ones included."""
+        if self._cpu is None:
+            raise RuntimeError("the kernel does not count the CPU time of this group")
+        text = self._cpu.read_text(encoding="ascii")
+        if self._cpu.name == "cpu.stat":
+            return int(text.split()[1]) / 1e6  # the first line: usage_usec
+        return int(text) / 1e9
 
     def give_back(self, *, empty: bool) -> None:
         """Say that its execution is over, and whether all of its processes are known to be gone."""
@@ -48,23 +69,20 @@ class Group:
 
     def close(self) -> None:
         """Let go of its descriptors. Removing it may have to wait for its last process."""
-        for descriptor in [*self.joins, *([] if self._events is None else [self._events])]:
+        for descriptor in [*self.joins, *self._events.values()]:
             os.close(descriptor)
-        self.joins, self._events = [], None
+        self.joins, self._events = [], {}
 
     def try_remove(self) -> bool:
         """Remove it, if its last process is gone."""
-        self._directories = [directory for directory in self._directories if not _try_rmdir(directory)]
+        self._directories = [directory for directory in self._directories if not try_rmdir(directory)]
         return not self._directories
 
-
-@dataclass(frozen=True)
-class Base:
-    """A directory below which groups can be made, and the controllers that they have there."""
-
-    directory: Path
-    controllers: frozenset[str]
-    version: int
+    def _count(self, events: str, name: bytes) -> int:
+        if events not in self._events:
+            return 0
+        lines = os.pread(self._events[events], 4096, 0).splitlines()
+        return next((int(line[len(name) :]) for line in lines if line.startswith(name)), 0)
 
 
 class Groups:
@@ -98,7 +116,7 @@ class Groups:
             group.close()
             self._retired.append(group)
         self._remove_retired()
-        left = [base for base in self._bases if not _try_rmdir(base.directory)]
+        left = [base for base in self._bases if not try_rmdir(base.directory)]
         return not left and not self._retired
 
     def describe(self) -> str:
@@ -108,20 +126,19 @@ class Groups:
     def _make(self) -> Group:
         self._made += 1
         directories = []
-        events = None
+        files: dict[str, Path] = {}
         try:
             for base in self._bases:
                 directory = base.directory / str(self._made)
                 directory.mkdir()
                 directories.append(directory)
                 for file, value, needed in _knobs(base, self._limits):
-                    _write(directory / file, value, needed=needed)
-                if "memory" in base.controllers:
-                    events = directory / ("memory.events" if base.version == 2 else "memory.oom_control")
-            return Group(self, directories, events)
+                    write(directory / file, value, needed=needed)
+                files |= {what: directory / file for what, file in _files(base).items()}
+            return Group(self, directories, files)
         except OSError:
             for directory in directories:
-                _try_rmdir(directory)
+                try_rmdir(directory)
             raise
 
     def _remove_retired(self) -> None:
@@ -129,96 +146,30 @@ class Groups:
 
 
 def find(name: str, limits: Limits) -> Groups | None:
-    """Return groups below a new directory `name`, or None where we may not make any.
-
-    The directories of `Groups` are to be remembered before they are used, so that a successor can sweep them.
-    """
-    wanted = ["memory", "pids", *([] if limits.cpus is None else ["cpu"])]
-    own = _own_paths()
-    for bases in (_version2(name, wanted, own), _version1(name, wanted, own)):
-        if not bases:
-            continue
-        groups = Groups(bases, limits)
+    """Return groups below a new directory `name`, or None where we may not make any."""
+    wanted = ["memory", "pids", "cpuacct", *([] if limits.cpus is None else ["cpu"])]
+    for found in bases(name, wanted):
+        groups = Groups(found, limits)
         try:
             groups.give_back(groups.take(), empty=True)
         except OSError as error:
-            log.debug("no cgroup below %s: %s", bases[0].directory, error)
+            log.debug("no cgroup below %s: %s", found[0].directory, error)
             groups.close()
             continue
         return groups
     return None
 
 
-def places(name: str) -> list[Path]:
-    """Return every directory that `find(name)` may make, so that a successor can sweep what a killed server left."""
-    own = _own_paths()
-    v1 = [_v1_root(controller, own) for controller in ("memory", "pids", "cpu") if controller in own]
-    return [parent / name for parent in [*_v2_parents(own), *v1]]
-
-
-def sweep(directories: Iterable[Path]) -> bool:
-    """Remove groups that a dead server left; returns whether all are gone: a process may take its time to die."""
-    left = []
-    for directory in directories:
-        if directory.is_dir():
-            left += [group for group in directory.iterdir() if group.is_dir() and not _try_rmdir(group)]
-            left += [] if _try_rmdir(directory) else [directory]
-    return not left
-
-
-def _own_paths() -> dict[str, str]:
-    """Return the path of our own group for each version 1 controller, and for version 2 under the key ""."""
-    paths = {}
-    for line in Path("/proc/self/cgroup").read_text(encoding="utf-8").splitlines():
-        _, controllers, path = line.split(":", 2)
-        for controller in controllers.split(","):
-            paths[controller] = path
-    return paths
-
-
-def _v2_parents(own: dict[str, str]) -> list[Path]:
-    if not (MOUNT / "cgroup.controllers").exists():
-        return []  # on a version 1 machine mkdir succeeds there, and means nothing
-    parents = [MOUNT / own[""].strip("/")] if "" in own else []
-    if os.geteuid() == 0:
-        parents.append(MOUNT)  # our own group, as it holds us, may have no controllers for groups below it
-    return list(dict.fromkeys(parents))
-
-
-def _version2(name: str, wanted: list[str], own: dict[str, str]) -> list[Base]:
-    for parent in _v2_parents(own):
-        directory = parent / name
-        try:
-            usable = set((parent / "cgroup.controllers").read_text(encoding="ascii").split()) & set(wanted)
-            enable = " ".join(f"+{controller}" for controller in usable)
-            _write(parent / "cgroup.subtree_control", enable)
-            directory.mkdir()
-            _write(directory / "cgroup.subtree_control", enable)
-        except OSError as error:
-            log.debug("no cgroup below %s: %s", parent, error)
-            _try_rmdir(directory)
-            continue
-        if usable:
-            return [Base(directory, frozenset(usable), 2)]
-    return []
-
-
-def _v1_root(controller: str, own: dict[str, str]) -> Path:
-    parent = MOUNT / controller / own[controller].strip("/")
-    return parent if parent.is_dir() else MOUNT / controller  # in a cgroup namespace of a container
-
-
-def _version1(name: str, wanted: list[str], own: dict[str, str]) -> list[Base]:
-    bases = []
-    for controller in wanted:
-        if controller in own and (parent := _v1_root(controller, own)).is_dir():
-            try:
-                (parent / name).mkdir()
-            except OSError as error:
-                log.debug("no cgroup below %s: %s", parent, error)
-                continue
-            bases.append(Base(parent / name, frozenset({controller}), 1))
-    return bases
+def _files(base: Base) -> dict[str, str]:
+    """Return the files that tell what happened in a group of this base."""
+    files = {"pids": "pids.events"} if "pids" in base.controllers else {}
+    if base.version == 2:
+        files["cpu"] = "cpu.stat"  # there without any controller
+    elif "cpuacct" in base.controllers:
+        files["cpu"] = "cpuacct.usage"
+    if "memory" in base.controllers:
+        files["memory"] = "memory.events" if base.version == 2 else "memory.oom_control"
+    return files
 
 
 def _knobs(base: Base, limits: Limits) -> list[tuple[str, str, bool]]:
@@ -234,25 +185,8 @@ def _knobs(base: Base, limits: Limits) -> list[tuple[str, str, bool]]:
         ("memory", 1): [("memory.limit_in_bytes", memory, True), ("memory.memsw.limit_in_bytes", memory, False)],
         ("pids", 2): [("pids.max", processes, True)],
         ("pids", 1): [("pids.max", processes, True)],
+        ("cpuacct", 1): [],
         ("cpu", 2): [("cpu.max", f"{quota} {PERIOD}", True)],
         ("cpu", 1): [("cpu.cfs_period_us", str(PERIOD), True), ("cpu.cfs_quota_us", str(quota), True)],
     }
     return [knob for controller in sorted(base.controllers) for knob in all_of_them[controller, base.version]]
-
-
-def _write(path: Path, value: str, *, needed: bool = True) -> None:
-    try:
-        path.write_text(value, encoding="ascii")
-    except OSError:
-        if needed:
-            raise
-
-
-def _try_rmdir(directory: Path) -> bool:
-    try:
-        directory.rmdir()
-    except FileNotFoundError:
-        return True
-    except OSError:
-        return False  # busy: something in it is still dying
-    return True

@@ -16,7 +16,7 @@ import tempfile
 from pathlib import Path
 from typing import Final
 
-from . import cgroups
+from . import hierarchies
 
 log = logging.getLogger(__name__)
 
@@ -35,7 +35,7 @@ class RunDirectory:
         self._lock = os.open(self.path / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         fcntl.flock(self._lock, fcntl.LOCK_EX)
         self.name = self.path.name
-        os.write(self._lock, json.dumps([str(place) for place in cgroups.places(self.name)]).encode())
+        os.write(self._lock, json.dumps([str(place) for place in hierarchies.places(self.name)]).encode())
 
     def close(self) -> None:
         """Remove it."""
@@ -65,7 +65,7 @@ def _sweep_one(path: Path) -> None:
         places = os.read(lock, 1 << 16)
         if not places:
             return  # another server is just making it
-        if not cgroups.sweep(Path(place) for place in json.loads(places)):
+        if not hierarchies.sweep(Path(place) for place in json.loads(places)):
             return  # the next start tries again
         shutil.rmtree(path)
         log.info("removed what a killed server left: %s", path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 TIMEOUT: Final = 10
 
 SCRIPT: Final = """
-import ctypes, os, socket
+import ctypes, json, os, resource, socket
 
 def refused(attempt):
     try:
@@ -31,13 +32,20 @@ def call(number, *arguments):
     if ctypes.CDLL(None, use_errno=True).syscall(number, *arguments) < 0:
         raise OSError(ctypes.get_errno(), "")
 
+zygotes = json.loads(settings.get("namespaces"))
+limits = json.loads(settings.get("limits"))
 with open("/proc/self/status") as file:
     status = dict(line.split(":\\t", 1) for line in file.read().splitlines() if ":\\t" in line)
 set_result({
-    "its own pid namespace": os.getpid() == 2 and sorted(p for p in os.listdir("/proc") if p.isdigit()) == ["1", "2"],
+    **{f"its own {name} namespace": os.readlink(f"/proc/self/ns/{name}") != zygotes[name] for name in zygotes},
+    "no processes of others": os.getpid() == 2 and sorted(p for p in os.listdir("/proc") if p.isdigit()) == ["1", "2"],
+    "its own session": os.getsid(0) == os.getpgrp() == os.getpid(),
+    "resource limits": all(resource.getrlimit(int(number))[1] <= limits[number] for number in limits),
+    "a user who owns nothing": os.stat("/usr/lib").st_uid != os.getuid() and refused(lambda: os.setuid(0)),
     "no capabilities": not any(int(status[name], 16) for name in ("CapEff", "CapPrm", "CapInh", "CapBnd", "CapAmb")),
     "no new privileges": status["NoNewPrivs"] == "1",
     "seccomp": status["Seccomp"] == "2" and refused(lambda: socket.socket(40)),
+    "Landlock": refused(lambda: open("/proc/self/comm", "w")),
     "no further namespaces": refused(lambda: call(272 if os.uname().machine == "x86_64" else 97, 0x10000000)),
     "no network": all(line.split(":")[0].strip() in ("", "lo") for line in open("/proc/net/dev").readlines()[2:])
         and len(open("/proc/net/route").readlines()) < 2,
@@ -70,11 +78,16 @@ class Transcript:
 
 async def failures(box: Box, worker: LocalWorker, canary: Path) -> list[str]:
     """Run the self-test on a worker of this box; returns what does not hold. `canary` is a file that must be hidden."""
+    missing = [] if worker.is_in_its_cgroup() else ["its cgroup"]
     transcript = Transcript()
-    job = Job(id="self-test", code=SCRIPT, timeout=TIMEOUT, settings={"canary": str(canary)})
-    outcome = await worker.run(job, transcript)
+    settings = {
+        "canary": str(canary),
+        "namespaces": json.dumps(box.zygotes_namespaces),
+        "limits": json.dumps(box.resource_limits),
+    }
+    outcome = await worker.run(Job(id="self-test", code=SCRIPT, timeout=TIMEOUT, settings=settings), transcript)
     if outcome.error is not None or not isinstance(outcome.result, dict):
         return [f"the self-test itself ({outcome.error}) {transcript.output.decode(errors='replace')[-500:]}"]
     found: dict[str, Any] = outcome.result
-    missing = [what for what, holds in found.items() if holds is not True]
+    missing += [what for what, holds in found.items() if holds is not True]
     return missing if box.landlock_version else [*missing, "Landlock (this kernel has none, or lsm= leaves it out)"]

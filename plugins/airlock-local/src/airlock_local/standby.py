@@ -16,6 +16,7 @@ from airlock.limits import format_size
 from airlock.worker import codec
 
 from . import diagnosis, processes
+from .pauses import PauseWatch
 from .sandbox.standby import CPU_SLACK
 from .transport import FrameSocket, OutputPipe
 
@@ -93,6 +94,7 @@ class LocalWorker(Worker):
         """Run the job. Returns at once when the script's main code is over; anything else waits for its death."""
         if self._died() or not self._box.is_alive:
             raise WorkerLost("the standby died before its job came")
+        session = self._watch_pauses(session, job.timeout)
         conversation = Conversation(job, session, self._limits, self._frames.send)
         await session.started()
         self._conversation = conversation
@@ -114,8 +116,13 @@ class LocalWorker(Worker):
             self._frames.unwatch()
             for output in self._outputs:
                 output.finish(session.write)
+            self._name_reached_limits(session, conversation.exit_code)
             await conversation.close()
         return self._true_cause(outcome, conversation.exit_code, job, self._loop.time() - began)
+
+    def is_in_its_cgroup(self) -> bool:
+        """Whether the idle standby is where its limits are, if it has a cgroup at all."""
+        return self._group is None or self._group.has_processes()
 
     async def stop(self) -> None:
         """Kill what is left, and give everything back."""
@@ -180,6 +187,26 @@ class LocalWorker(Worker):
             if conversation.is_amid_frame and self._box.is_alive:
                 conversation.end("protocol", "protocol violation: the script's process ended in the middle of a frame")
             conversation.exited(None)
+
+    def _name_reached_limits(self, session: Session, exit_code: int | None) -> None:
+        """Say on stderr what only the kernel knows; see `airlock.worker.reached` for the rest."""
+        if self._group is not None and self._group.refused_processes():
+            session.write("stderr", f"{self._limits.reached('processes')}\n".encode())
+        if exit_code == -signal.SIGXFSZ:
+            session.write("stderr", f"{self._limits.reached('file_size')}\n".encode())
+
+    def _watch_pauses(self, session: Session, timeout: int) -> Session:
+        def end() -> None:
+            assert self._conversation is not None
+            self._conversation.end(
+                "cpu_limit",
+                "while it waited for an answer, the script used more CPU time "
+                f"than its timeout of {timeout} s had left (limits.timeout)",
+            )
+
+        if self._group is None or not self._group.counts_cpu_time:
+            return session  # limit_cpu inside bounds at least each process
+        return PauseWatch(session, timeout, self._box.cores, self._group.cpu_time, end)
 
     def _died(self) -> bool:
         """Look whether it died while idle, which may be news: a standby without a job has nothing to say."""

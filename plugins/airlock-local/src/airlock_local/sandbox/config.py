@@ -14,6 +14,8 @@ class BoxLimits(TypedDict):
     file_size: int
     scratch: int
     memory_cgroup: bool  # whether a cgroup holds `memory` for all processes together
+    process_cgroup: bool  # whether one holds `processes`
+    reached: dict[str, str]  # the line for stderr of each limit that the sandbox itself has to find out about
     cores: int  # how many CPU cores one execution can use at once
 
 

@@ -11,6 +11,8 @@ import resource
 import struct
 from typing import TYPE_CHECKING
 
+from airlock.worker.reached import Reached
+
 from . import syscalls
 from .syscalls import MS_NODEV, MS_NOEXEC, MS_NOSUID
 
@@ -20,7 +22,6 @@ if TYPE_CHECKING:
     from .config import BoxConfig
 
 FRAMES = 3  # the descriptor of the frame socket in a script's process
-KERNEL_WITH_SCOPES = 6  # Landlock version that keeps processes from abstract sockets and signals of others
 
 # Landlock's rights, as bits: see landlock(7)
 EXECUTE, WRITE_FILE, READ_FILE, READ_DIR, MAKE_CHAR, MAKE_BLOCK = 1 << 0, 1 << 1, 1 << 2, 1 << 3, 1 << 6, 1 << 11
@@ -43,6 +44,7 @@ class Confinement:
             self.last_capability = int(file.read())
         with open("/proc/self/statm", encoding="ascii") as file:
             self.own_address_space = int(file.read().split()[0]) * resource.getpagesize()
+        self.reached = Reached(self.limits["reached"], self.limits["processes"])
         self.frames = -1  # these two belong to the standby that is being made
         self.cgroups: tuple[int, ...] = ()
 
@@ -54,11 +56,11 @@ def join_cgroups(box: Confinement) -> None:
 
 
 def own_namespaces(box: Confinement) -> None:
-    """Without it: mounts, System V IPC and host name are shared with the scripts beside this one."""
-    flags = syscalls.NEWNS | syscalls.NEWIPC | syscalls.NEWUTS | syscalls.NEWCGROUP
-    if box.landlock_version < KERNEL_WITH_SCOPES:
-        flags |= syscalls.NEWNET  # otherwise the abstract unix sockets of neighbours can be reached
-    syscalls.unshare(flags)
+    """Without it: mounts, System V IPC and host name are shared with the scripts beside this one.
+
+    The box's network leads nowhere either, but its sockets' names, ports in use and counters are seen by all in it.
+    """
+    syscalls.unshare(syscalls.NEWNS | syscalls.NEWIPC | syscalls.NEWUTS | syscalls.NEWCGROUP | syscalls.NEWNET)
 
 
 def own_scratch(box: Confinement) -> None:
@@ -100,10 +102,11 @@ def resource_limits(box: Confinement) -> None:
     After `own_user`: RLIMIT_NPROC counts inside the user namespace (since Linux 5.14), before it would bind the pool.
     """
     limits = box.limits
+    processes = limits["processes"] + limits["process_cgroup"]  # one more than the cgroup's: that one counts refusals
     bounds = [
         (resource.RLIMIT_NOFILE, limits["files"]),
         (resource.RLIMIT_FSIZE, limits["file_size"]),
-        (resource.RLIMIT_NPROC, limits["processes"]),
+        (resource.RLIMIT_NPROC, processes),
         (resource.RLIMIT_CORE, 0),
         (resource.RLIMIT_MEMLOCK, 1 << 20),
         (resource.RLIMIT_MSGQUEUE, 0),

@@ -60,7 +60,8 @@ def be_script(box: Confinement, stdout: int, stderr: int) -> NoReturn:
         gc.enable()
         sock = socket.socket(fileno=frames)
         channel = codec.Channel(sock)
-        script.run({"code": "print", "settings": {}, "memory": {}}, channel)
+        box.reached.owner = os.getpid()
+        script.run({"code": "print", "settings": {}, "memory": {}}, channel, box.reached)
         init = os.pidfd_open(os.getppid())
         socket.send_fds(sock, [codec.encode(codec.READY, None)], [init])
         os.close(init)
@@ -71,7 +72,7 @@ def be_script(box: Confinement, stdout: int, stderr: int) -> NoReturn:
     try:
         _, job = channel.receive()
         limit_cpu(job["timeout"], box.limits["cores"])
-        channel.send(codec.END, {"error": script.run(job, channel)})
+        channel.send(codec.END, {"error": script.run(job, channel, box.reached)})
         code = 0
     finally:
         os._exit(code)  # no atexit, no __del__, no join: nothing of the script's runs after this

@@ -17,7 +17,7 @@ import socket
 import sys
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from airlock.worker import codec, script
+from airlock.worker import codec, reached, script
 
 from . import box_root, standby, syscalls
 from .layers import Confinement
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from .config import BoxConfig
 
 MAX_DESCRIPTORS = 8
+NAMESPACES = ("cgroup", "ipc", "mnt", "net", "pid", "user", "uts")  # of which each standby has its own
 PRIMING = (
     "class A: pass\nprint([x for x in (1, 2.5)], {1: A()})\nset_result({'a': [1, 'x']})",
     "def f():\n    raise ValueError('x')\nf()",
@@ -49,12 +50,14 @@ def main(control: socket.socket, config: BoxConfig) -> NoReturn:
     syscalls.prctl(syscalls.PR_SET_DUMPABLE, 0)  # scripts have our uid
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the kernel reaps our inits
+    signal.signal(signal.SIGXFSZ, confinement.reached.file_size)
     for _ in range(2):
         prime()
     gc.collect()
     gc.freeze()
     gc.disable()
-    report(control, {"landlock": confinement.landlock_version})
+    namespaces = {name: os.readlink(f"/proc/self/ns/{name}") for name in NAMESPACES}
+    report(control, {"landlock": confinement.landlock_version, "namespaces": namespaces})
     serve(control, confinement)
 
 
@@ -96,13 +99,14 @@ def prime() -> None:
     """
     ours, theirs = socket.socketpair()
     channel = codec.Channel(ours)
+    nothing = reached.Reached({}, 0)
     stdout, stderr = sys.stdout, sys.stderr
     with ours, theirs, open(os.devnull, "w", encoding="utf-8") as null:
         sys.stdout = sys.stderr = null
         for code in PRIMING:
             theirs.sendall(codec.encode(codec.JOB, {"code": code, "settings": {}, "memory": {}, "timeout": 1}))
             _, job = channel.receive()
-            channel.send(codec.END, {"error": script.run(job, channel)})
+            channel.send(codec.END, {"error": script.run(job, channel, nothing)})
             theirs.recv(1 << 16)
     sys.stdout, sys.stderr = stdout, stderr
 

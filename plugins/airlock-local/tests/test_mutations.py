@@ -1,0 +1,281 @@
+"""No layer is decoration: without it an attack succeeds that is held with it. And no attack is empty: it can succeed.
+
+Where two layers hold the same attack, it succeeds without both, and each of them holds it alone.
+"""
+
+import asyncio
+import json
+import os
+import socket
+from collections.abc import Awaitable, Callable, Collection
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from airlock import BackendUnavailable
+from airlock_local import box, filesystem
+from airlock_local.box import EVERY_LAYER
+
+pytestmark = pytest.mark.anyio
+
+HOLD = "import time\nprint('there', flush=True)\ntime.sleep(60)"
+
+
+# --- the attacks: each returns whether it succeeded ---------------------------------------------------------------
+
+
+async def uses_more_memory_than_it_may(local: Any) -> bool:
+    return bool((await local.run("x = bytearray(200 << 20)")).error_type != "memory_limit")
+
+
+async def finds_shared_memory_of_a_neighbour(local: Any) -> bool:
+    libc = "import ctypes\nlibc = ctypes.CDLL(None)\n"
+    await neighbour(local, f"{libc}assert libc.shmget(4711, 4096, 0o1666) >= 0")
+    return bool(await local.result(f"{libc}set_result(libc.shmget(4711, 4096, 0o666) >= 0)"))
+
+
+async def finds_a_file_of_a_former_execution(local: Any) -> bool:
+    await local.run("open('/tmp/canary', 'w').close()")
+    await local.settle()
+    await local.run("pass")
+    return bool(await local.result("import os; set_result(os.path.exists('/tmp/canary'))"))
+
+
+async def sees_processes_of_a_neighbour(local: Any) -> bool:
+    await neighbour(local)
+    return bool(await local.result("import os; set_result(len([p for p in os.listdir('/proc') if p.isdigit()]) > 2)"))
+
+
+async def uses_up_the_processes_of_a_neighbour(local: Any) -> bool:
+    await neighbour(
+        local,
+        "import os, time\n"
+        "try:\n"
+        "    for _ in range(18):\n"
+        "        if os.fork() == 0: time.sleep(60)\n"
+        "except OSError: pass",
+    )
+    return (await local.run("import os\nif os.fork() == 0: os._exit(0)")).error is not None
+
+
+async def ends_the_pool_by_a_descriptor_of_the_zygote(local: Any) -> bool:
+    lost = await neighbour(local)
+    await local.run("""
+import socket
+for number in range(4, 64):
+    try:
+        socket.socket(fileno=number).shutdown(socket.SHUT_RDWR)
+    except OSError:
+        pass
+""")
+    return await dies(lost)
+
+
+async def kills_its_process_group(local: Any) -> bool:
+    lost = await neighbour(local)
+    await local.run("import os; os.kill(0, 9)")
+    return await dies(lost)
+
+
+async def kills_every_process_in_sight(local: Any) -> bool:
+    lost = await neighbour(local)
+    await local.run("import os; os.kill(-1, 9)")
+    return await dies(lost)
+
+
+async def opens_more_files_than_it_may(local: Any) -> bool:
+    return (await local.run("import os\nfor _ in range(100): os.dup(1)")).error is None
+
+
+async def switches_on_the_network_of_the_box(local: Any) -> bool:
+    code = """
+import fcntl, socket, struct
+SIOCSIFFLAGS, UP = 0x8914, 1
+try:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
+        fcntl.ioctl(any_socket, SIOCSIFFLAGS, struct.pack("16sH14x", b"lo", UP))
+    set_result(True)
+except OSError:
+    set_result(False)
+"""
+    return bool(await local.result(code))
+
+
+async def talks_to_a_neighbour(local: Any) -> bool:
+    await neighbour(local, "import socket\ns = socket.socket(socket.AF_UNIX); s.bind('\\0canary'); s.listen()")
+    code = "import socket\ns = socket.socket(socket.AF_UNIX)\ns.connect('\\0canary')"
+    return (await local.run(code)).error is None
+
+
+async def finds_the_name_of_a_neighbours_socket(local: Any) -> bool:
+    await neighbour(local, "import socket\ns = socket.socket(socket.AF_UNIX); s.bind('\\0canary')")
+    return bool(await local.result("set_result('canary' in open('/proc/net/unix').read())"))
+
+
+async def makes_a_user_namespace(local: Any) -> bool:
+    unshare = 272 if os.uname().machine == "x86_64" else 97
+    return bool(await local.result(f"import ctypes; set_result(ctypes.CDLL(None).syscall({unshare}, 0x10000000) == 0)"))
+
+
+async def reads_a_file_of_root(local: Any) -> bool:
+    return (await local.run("open('/canary/secret').read()")).error is None
+
+
+async def reads_a_file_of_the_host(local: Any) -> bool:
+    return (await local.run("open('/etc/passwd').read()")).error is None
+
+
+async def finds_packages_of_the_system(local: Any) -> bool:
+    masks = json.dumps(local.backend._box._config["masks"])
+    code = "import json, os\nset_result(any(os.path.isdir(p) and os.listdir(p) for p in json.loads(settings.get('m'))))"
+    return bool(await local.result(code, settings={"m": masks}))
+
+
+async def reaches_a_service_of_the_host(local: Any) -> bool:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        code = f"import socket\nsocket.create_connection(('127.0.0.1', {listener.getsockname()[1]}), 2)"
+        return (await local.run(code)).error is None
+
+
+async def neighbour(local: Any, code: str = "") -> asyncio.Task[Any]:
+    """Have something run beside the attacker."""
+    task, session = local.start(f"{code}\n{HOLD}")
+    async with asyncio.timeout(10):
+        await session.until(lambda session: session.stdout)
+    return task  # type: ignore[no-any-return]
+
+
+async def dies(task: asyncio.Task[Any]) -> bool:
+    await asyncio.wait({task}, timeout=1)
+    return task.done()
+
+
+# --- what holds them ----------------------------------------------------------------------------------------------
+
+
+def step(module: str, line: str, without: str = "pass") -> Callable[[dict[str, str]], None]:
+    """Leave a step out that is no layer: by changing the text that is sent to the box."""
+
+    def change(sources: dict[str, str]) -> None:
+        name = f"airlock_local.sandbox.{module}"
+        assert sources[name].count(line) == 1, line
+        sources[name] = sources[name].replace(line, without)
+
+    return change
+
+
+STEPS = {
+    "become_nobody": step("box_root", 'become_nobody(config["uid"])'),
+    "own root": step("box_root", 'build_root(binds, config["masks"])'),
+    "read-only root": step("box_root", 'syscalls.mount(None, "/", None, read_only)'),
+    "masks": step("box_root", "cover(ROOT + path)"),
+    "own network of the box": step("box_root", "        | syscalls.NEWNET\n", ""),
+    "own pid namespace": step("zygote", "syscalls.unshare(syscalls.NEWPID)"),
+}
+root = pytest.mark.skipif(os.geteuid() != 0, reason="only where the server is root")
+Attack = Callable[[Any], Awaitable[bool]]
+HELD_BY: list[tuple[Attack, tuple[str, ...]]] = [
+    (uses_more_memory_than_it_may, ("join_cgroups",)),
+    (finds_shared_memory_of_a_neighbour, ("own_namespaces",)),
+    (finds_a_file_of_a_former_execution, ("own_scratch", "read-only root")),
+    (sees_processes_of_a_neighbour, ("own_proc",)),
+    (uses_up_the_processes_of_a_neighbour, ("own_user",)),
+    (ends_the_pool_by_a_descriptor_of_the_zygote, ("only_own_descriptors",)),
+    (kills_its_process_group, ("own_session", "landlock")),
+    (kills_every_process_in_sight, ("own pid namespace", "landlock")),
+    (opens_more_files_than_it_may, ("resource_limits",)),
+    (switches_on_the_network_of_the_box, ("no_capabilities", "own_user")),
+    (talks_to_a_neighbour, ("own_namespaces", "landlock")),
+    (finds_the_name_of_a_neighbours_socket, ("own_namespaces",)),
+    (makes_a_user_namespace, ("system_call_filter",)),
+    (reads_a_file_of_root, ("become_nobody",)),
+    (reads_a_file_of_the_host, ("own root",)),
+    (finds_packages_of_the_system, ("masks",)),
+    (reaches_a_service_of_the_host, ("own network of the box", "own_namespaces", "landlock")),
+]
+NEED_ROOT = {uses_more_memory_than_it_may, reads_a_file_of_root}
+
+
+@pytest.fixture
+async def up_without(
+    make_local: Callable[..., Awaitable[Any]],
+    leave_out: Callable[..., None],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> Callable[[Collection[str]], Awaitable[Any]]:
+    """Bring up a backend that lacks what is named. It has a file that root alone may read at /canary."""
+    (tmp_path / "secret").touch(0o600)
+    tmp_path.chmod(0o755)
+    monkeypatch.setattr(box, "visible", lambda packages: _with_canary(filesystem.visible(packages), tmp_path))
+
+    async def up(names: Collection[str]) -> Any:
+        leave_out(*(name for name in names if name not in STEPS))
+        sources = box.sandbox_sources()
+        for name in names:
+            if name in STEPS:
+                STEPS[name](sources)
+        monkeypatch.setattr(box, "sandbox_sources", lambda: sources)
+        local = await make_local(isolation="reduced", memory="64MiB", processes=20, files=64)
+        await local.backend.scale(
+            2
+        )  # one after the other: without namespaces of their own they would disturb each other
+        return local
+
+    return up
+
+
+def _with_canary(view: filesystem.View, canary: Path) -> filesystem.View:
+    return replace(view, binds=[*view.binds, (str(canary), "/canary")])
+
+
+CASES = [
+    pytest.param(attack, layers, id=attack.__name__, marks=root if attack in NEED_ROOT else [])
+    for attack, layers in HELD_BY
+]
+
+
+@pytest.mark.parametrize(("attack", "layers"), CASES)
+async def test_an_attack_succeeds_without_what_holds_it(
+    up_without: Any, attack: Attack, layers: tuple[str, ...]
+) -> None:
+    assert await attack(await up_without(layers))
+
+
+@pytest.mark.parametrize(("attack", "layers"), CASES)
+async def test_the_attack_is_held_by_the_whole(up_without: Any, attack: Attack, layers: tuple[str, ...]) -> None:
+    assert not await attack(await up_without(()))
+
+
+@pytest.mark.parametrize(
+    ("attack", "layers", "one"),
+    [
+        pytest.param(attack, layers, one, id=f"{attack.__name__}-{one}")
+        for attack, layers in HELD_BY
+        for one in layers
+        if len(layers) > 1
+    ],
+)
+async def test_the_attack_is_held_by_one_layer_alone(
+    up_without: Any, attack: Attack, layers: tuple[str, ...], one: str
+) -> None:
+    assert not await attack(await up_without({*layers} - {one}))
+
+
+def test_every_layer_has_its_attack() -> None:
+    """`no_new_privileges` has none of its own: the kernel refuses the two after it where it is missing."""
+    held = {name for _, layers in HELD_BY for name in layers}
+    assert held == {*EVERY_LAYER, *STEPS} - {"no_new_privileges"}
+
+
+async def test_without_no_new_privileges_there_is_no_sandbox(up_without: Any) -> None:
+    with pytest.raises(BackendUnavailable, match="landlock_restrict_self"):
+        await up_without({"no_new_privileges"})
+
+
+async def test_without_no_new_privileges_the_filter_is_refused_too(up_without: Any) -> None:
+    with pytest.raises(BackendUnavailable, match="system_call_filter"):
+        await up_without({"no_new_privileges", "landlock"})

@@ -1,0 +1,61 @@
+"""The self-test finds every layer that is missing, and then nothing runs."""
+
+import os
+from collections.abc import Callable
+
+import pytest
+
+from airlock import BackendUnavailable, Project
+from airlock_local.backend import LocalBackend, LocalSettings
+from airlock_local.box import EVERY_LAYER
+
+pytestmark = pytest.mark.anyio
+
+FOUND = {
+    "join_cgroups": "its cgroup",
+    "own_namespaces": "its own mnt namespace",
+    "own_scratch": "a private /tmp",
+    "own_proc": "no processes of others",
+    "own_user": "its own user namespace",
+    "only_own_descriptors": "no descriptors of others",
+    "own_session": "its own session",
+    "resource_limits": "resource limits",
+    "no_capabilities": "no capabilities",
+    "no_new_privileges": "landlock_restrict_self: Operation not permitted",  # the kernel refuses the next
+    "landlock": "Landlock",
+    "system_call_filter": "seccomp",
+}
+
+
+def test_every_layer_is_tried() -> None:
+    assert tuple(FOUND) == EVERY_LAYER
+
+
+@pytest.mark.parametrize("layer", EVERY_LAYER)
+async def test_a_missing_layer_is_found_and_the_project_stays_down(leave_out: Callable[..., None], layer: str) -> None:
+    if layer == "join_cgroups" and os.geteuid() != 0:
+        pytest.skip("an ordinary user has no cgroup to be in")
+    leave_out(layer)
+    backend = LocalBackend(Project(name="test"), LocalSettings())
+    with pytest.raises(BackendUnavailable) as caught:
+        await backend.scale(1)
+    assert FOUND[layer] in str(caught.value)
+    assert backend.pool().idle == 0
+    await backend.close()
+
+
+async def test_missing_namespaces_are_named_one_by_one(leave_out: Callable[..., None]) -> None:
+    leave_out("own_namespaces")
+    backend = LocalBackend(Project(name="test"), LocalSettings(isolation="reduced"))
+    await backend.scale(1)
+    for name in ("cgroup", "ipc", "mnt", "net", "uts"):
+        assert f"its own {name} namespace" in backend.isolation
+    await backend.close()
+
+
+async def test_no_new_privileges_is_also_asked_for_by_itself(leave_out: Callable[..., None]) -> None:
+    leave_out("no_new_privileges", "landlock", "system_call_filter")
+    backend = LocalBackend(Project(name="test"), LocalSettings(isolation="reduced"))
+    await backend.scale(1)
+    assert "no new privileges, " in backend.isolation
+    await backend.close()
