@@ -199,6 +199,7 @@ def test_traceback_has_the_scripts_lines_and_none_of_ours(ends: Ends, capsys: py
         ("raise SystemExit(3)", "SystemExit: 3"),
         ("import sys; sys.exit('sorry')", "SystemExit: sorry"),
         ("raise KeyboardInterrupt", "KeyboardInterrupt"),
+        ("raise ValueError('\\ud800 bad')", "ValueError: \\ud800 bad"),
         ("def f(:", "SyntaxError: invalid syntax (<script>, line 1)"),
         ("'\\0'\n\0", "SyntaxError: source code string cannot contain null bytes"),
         ("\ufeffpass", None),

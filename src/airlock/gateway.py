@@ -53,17 +53,23 @@ class Gateway:
             live.start(live.config.replicas)
 
     async def drain(self) -> None:
-        """Take no more executions and give the running ones their `limits.shutdown_grace`; the rest does not count.
+        """Take no more executions, give the running ones their `limits.shutdown_grace`, then end the rest.
 
-        The grace counts from the first call; `hurry` ends it.
+        Paused and pending ones do not hold it. The grace counts from the first call; `hurry` ends it.
         """
         if self._draining_since is None:
             self._draining_since = time.monotonic()
         while self._has_running(time.monotonic() - self._draining_since):
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._hurried.wait(), DRAIN_STEP)
+        await self._interrupt()
+
+    async def _interrupt(self) -> None:
+        """End what is left, while those who wait for it can still be told."""
         for live in self._live.values():
-            live.record.release_waiters()
+            live.end(ExecutionStatus.error, "interrupted", "the server was shut down")
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=ENDING_PATIENCE)
 
     def _has_running(self, elapsed: float) -> bool:
         return not self._hurried.is_set() and any(
@@ -80,10 +86,7 @@ class Gateway:
     async def close(self) -> None:
         """End every execution that is left as `interrupted`, then every pool."""
         self.hurry()
-        for live in self._live.values():
-            live.end(ExecutionStatus.error, "interrupted", "the server was shut down")
-        if self._tasks:
-            await asyncio.wait(self._tasks, timeout=ENDING_PATIENCE)
+        await self._interrupt()
         if closing := {asyncio.ensure_future(project.close()): project.project.name for project in self._projects}:
             _, late = await asyncio.wait(closing, timeout=CLOSING_PATIENCE)
             for task in late:

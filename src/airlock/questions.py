@@ -105,7 +105,8 @@ class Questions:
                 await self._record.change(llm_requests=asked, **self._progress())
             return await answer
         finally:
-            if self._answers.pop(number, None) is not None:  # the mediator gave up on the agent
+            gave_up = self._answers.pop(number, None) is not None
+            if gave_up and not self._is_closed:  # the mediator did; at the end of the execution all are dropped at once
                 await self._withdraw(number)
 
     async def _withdraw(self, number: int) -> None:

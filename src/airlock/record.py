@@ -22,7 +22,6 @@ class LiveRecord:
         self.changing = asyncio.Lock()  # held from the look that decides a change until the change is made
         self._store = store
         self._changed = asyncio.Event()
-        self._may_be_awaited = True
 
     async def change(self, **changes: Any) -> None:
         """Store a change and show it, with `changing` held. Without a status, it follows from the open LLM requests.
@@ -33,18 +32,10 @@ class LiveRecord:
             is_awaiting = bool(changes["llm_requests"])
             changes["status"] = ExecutionStatus.awaiting_llm if is_awaiting else ExecutionStatus.running
         self.execution = await self._store.transition(self.execution.id, self.execution.version, changes)
-        self._announce()
-
-    async def until(self, holds: Callable[[Execution], bool]) -> None:
-        """Wait until this holds, or until waiting is over."""
-        while self._may_be_awaited and not holds(self.execution):
-            await self._changed.wait()
-
-    def release_waiters(self) -> None:
-        """Let nobody wait any more: the server is about to close its connections."""
-        self._may_be_awaited = False
-        self._announce()
-
-    def _announce(self) -> None:
         changed, self._changed = self._changed, asyncio.Event()
         changed.set()
+
+    async def until(self, holds: Callable[[Execution], bool]) -> None:
+        """Wait until this holds."""
+        while not holds(self.execution):
+            await self._changed.wait()

@@ -50,7 +50,7 @@ def run(job: Mapping[str, Any], channel: Channel, reached: Reached | None = None
     _flush()
     if reached is not None:
         reached.look_at_end()
-    return error
+    return None if error is None else error.encode("utf-8", "backslashreplace").decode()  # lone surrogates are no text
 
 
 def _show_output_line_by_line() -> None:
