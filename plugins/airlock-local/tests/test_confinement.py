@@ -3,6 +3,7 @@
 import asyncio
 import os
 import socket
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,8 @@ from typing import Any
 import pytest
 
 import airlock_local
+from airlock import Project
+from airlock_local.backend import LocalBackend, LocalSettings
 
 pytestmark = pytest.mark.anyio
 
@@ -387,19 +390,88 @@ set_result(subprocess.run(['ls', '/proc/self/fd'], capture_output=True, text=Tru
     assert await local.result(code) == ["0", "1", "2", "3"]  # 3 is ls's own look at the directory
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="as ordinary user, scripts are that user outside the sandbox")
+as_root = pytest.mark.skipif(os.geteuid() != 0, reason="as ordinary user, scripts are that user outside the sandbox")
+
+
+@as_root
 async def test_root_is_nobody_outside_the_sandbox(local: Any) -> None:
     task, session = local.start("import os, time\nprint(1)\ntime.sleep(30)")
     async with asyncio.timeout(5):
         await session.until(lambda session: session.stdout)
-    uids = {
-        line.split()[1]
-        for pid in _descendants(os.getpid())
-        for line in Path(f"/proc/{pid}/status").read_text().splitlines()
-        if line.startswith("Uid:")
-    }
-    assert uids == {"64111"}
+    await local.settle()  # a standby that is being made has not taken its uid yet
+    ids = [_ids(pid) for pid in _descendants(os.getpid())]
+    assert len(ids) == 6  # the box and its zygote; init and script, twice
+    assert all(64_111 <= number < 64_111 + 1024 for uids in ids for number in uids)
     task.cancel()
+
+
+@as_root
+async def test_executions_at_once_have_different_uids_outside_and_none_is_the_zygotes(make_local: Any) -> None:
+    local = await make_local(replicas=3)
+    tasks = []
+    for _ in range(3):
+        task, session = local.start("import os, time\nos.fork()\nprint(1)\ntime.sleep(30)")
+        async with asyncio.timeout(5):
+            await session.until(lambda session: session.stdout)
+        tasks.append(task)
+    await local.settle()
+    scripts = [pid for pid in _descendants(os.getpid()) if _inner_pids(pid)[1:2] == [2]]
+    uids = [_ids(pid) for pid in scripts]
+    assert len(uids) == 6  # three that run, three that stand by
+    assert all(len(own) == 1 for own in uids)  # real, effective, saved and filesystem id of user and group
+    assert len({*map(tuple, uids)}) == 6
+    assert [64_111] not in uids
+    for task in tasks:
+        task.cancel()
+
+
+@as_root
+async def test_the_kernel_lets_no_script_signal_or_trace_another_by_their_uids(make_local: Any) -> None:
+    """From outside, with the uid of one script and no rights, as a script would be that broke out of all else."""
+    local = await make_local(replicas=2)
+    for _ in range(2):
+        _, session = local.start("import time\nprint(1)\ntime.sleep(30)")
+        async with asyncio.timeout(5):
+            await session.until(lambda session: session.stdout)
+    one, other = [pid for pid in _descendants(os.getpid()) if _inner_pids(pid)[1:2] == [2]][:2]
+    own = _ids(one)[0]
+    code = f"""
+import ctypes, errno, os
+os.setgroups([]); os.setresgid({own}, {own}, {own}); os.setresuid({own}, {own}, {own})
+def attempt(what):
+    try: what()
+    except OSError as error: return error.errno
+    return 0
+def attach(pid):
+    if libc.ptrace(16, pid, 0, 0) < 0: raise OSError(ctypes.get_errno(), "")
+libc = ctypes.CDLL(None, use_errno=True)
+print(attempt(lambda: os.kill({one}, 0)), attempt(lambda: os.kill({other}, 0)), attempt(lambda: attach({other})))
+"""
+    done = subprocess.run(["/usr/bin/python3", "-c", code], capture_output=True, check=True, text=True)
+    assert done.stdout.split() == ["0", "1", "1"]  # its own: allowed; the neighbour's: EPERM
+
+
+@as_root
+async def test_the_uids_are_those_that_the_operator_chose() -> None:
+    backend = LocalBackend(Project(name="test"), LocalSettings(first_uid=50_000))
+    await backend.scale(2)
+    ids = [_ids(pid) for pid in _descendants(os.getpid())]
+    assert len({number for own in ids for number in own}) == 3  # the zygote, and two scripts
+    assert all(50_000 <= number < 51_024 for own in ids for number in own)
+    assert "50000 to 51023" in backend.isolation
+    await backend.close()
+
+
+def _ids(pid: int) -> list[int]:
+    """All user and group ids of a process, each once."""
+    lines = [line.split() for line in Path(f"/proc/{pid}/status").read_text().splitlines()]
+    return sorted({int(number) for line in lines if line[:1] in (["Uid:"], ["Gid:"]) for number in line[1:]})
+
+
+def _inner_pids(pid: int) -> list[int]:
+    """The pid of a process in each of the pid namespaces below the box's."""
+    line = next(line for line in Path(f"/proc/{pid}/status").read_text().splitlines() if line.startswith("NSpid:"))
+    return [int(number) for number in line.split()[2:]]
 
 
 def _descendants(pid: int) -> list[int]:

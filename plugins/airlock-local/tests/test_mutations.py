@@ -171,7 +171,7 @@ def step(module: str, line: str, without: str = "pass") -> Callable[[dict[str, s
 
 
 STEPS = {
-    "become_nobody": step("box_root", 'become_nobody(config["uid"])'),
+    "become_nobody": step("box_root", 'config["uids"] is None', "True"),
     "own root": step("box_root", 'build_root(binds, config["masks"])'),
     "read-only root": step("box_root", 'syscalls.mount(None, "/", None, read_only)'),
     "masks": step("box_root", "cover(ROOT + path)"),
@@ -183,18 +183,18 @@ Attack = Callable[[Any], Awaitable[bool]]
 HELD_BY: list[tuple[Attack, tuple[str, ...]]] = [
     (uses_more_memory_than_it_may, ("join_cgroups",)),
     (finds_shared_memory_of_a_neighbour, ("own_namespaces",)),
-    (finds_a_file_of_a_former_execution, ("own_scratch", "read-only root")),
+    (finds_a_file_of_a_former_execution, ("own_scratch", "read-only root", "own_uid")),
     (sees_processes_of_a_neighbour, ("own_proc",)),
-    (uses_up_the_processes_of_a_neighbour, ("own_user",)),
+    (uses_up_the_processes_of_a_neighbour, ("own_user", "own_uid")),
     (ends_the_pool_by_a_descriptor_of_the_zygote, ("only_own_descriptors",)),
-    (kills_its_process_group, ("own_session", "landlock")),
-    (kills_every_process_in_sight, ("own pid namespace", "landlock")),
+    (kills_its_process_group, ("own_session", "landlock", "own_uid")),
+    (kills_every_process_in_sight, ("own pid namespace", "landlock", "own_uid")),
     (opens_more_files_than_it_may, ("resource_limits",)),
     (switches_on_the_network_of_the_box, ("no_capabilities", "own_user")),
     (talks_to_a_neighbour, ("own_namespaces", "landlock")),
     (finds_the_name_of_a_neighbours_socket, ("own_namespaces",)),
     (makes_a_user_namespace, ("system_call_filter",)),
-    (reads_a_file_of_root, ("become_nobody",)),
+    (reads_a_file_of_root, ("become_nobody", "own_uid")),
     (reads_a_file_of_the_host, ("own root",)),
     (finds_packages_of_the_system, ("masks",)),
     (reaches_a_service_of_the_host, ("own network of the box", "own_namespaces", "landlock")),
@@ -263,10 +263,10 @@ async def test_the_attack_is_held_by_the_whole(up_without: Any, attack: Attack, 
 @pytest.mark.parametrize(
     ("attack", "layers", "one"),
     [
-        pytest.param(attack, layers, one, id=f"{attack.__name__}-{one}")
+        pytest.param(attack, layers, one, id=f"{attack.__name__}-{one}", marks=root if one == "own_uid" else [])
         for attack, layers in HELD_BY
         for one in layers
-        if len(layers) > 1
+        if len(layers) > 1 and attack is not reads_a_file_of_root
     ],
 )
 async def test_the_attack_is_held_by_one_layer_alone(
@@ -279,6 +279,13 @@ def test_every_layer_has_its_attack() -> None:
     """`no_new_privileges` has none of its own: the kernel refuses the two after it where it is missing."""
     held = {name for _, layers in HELD_BY for name in layers}
     assert held == {*EVERY_LAYER, *STEPS} - {"no_new_privileges"}
+
+
+@root
+async def test_root_of_the_host_can_be_nobody_inside(up_without: Any) -> None:
+    """Where the box is not made nobody, there are no uids to be for a script, and so no sandbox."""
+    with pytest.raises(BackendUnavailable, match="own_uid"):
+        await up_without({"become_nobody"})
 
 
 async def test_without_no_new_privileges_there_is_no_sandbox(up_without: Any) -> None:

@@ -13,6 +13,7 @@ pytestmark = pytest.mark.anyio
 
 FOUND = {
     "join_cgroups": "its cgroup",
+    "own_uid": "its own uid",
     "own_namespaces": "its own mnt namespace",
     "own_scratch": "a private /tmp",
     "own_proc": "no processes of others",
@@ -33,8 +34,8 @@ def test_every_layer_is_tried() -> None:
 
 @pytest.mark.parametrize("layer", EVERY_LAYER)
 async def test_a_missing_layer_is_found_and_the_project_stays_down(leave_out: Callable[..., None], layer: str) -> None:
-    if layer == "join_cgroups" and os.geteuid() != 0:
-        pytest.skip("an ordinary user has no cgroup to be in")
+    if layer in ("join_cgroups", "own_uid") and os.geteuid() != 0:
+        pytest.skip("an ordinary user has no cgroup to be in, and no second uid to be")
     leave_out(layer)
     backend = LocalBackend(Project(name="test"), LocalSettings())
     with pytest.raises(BackendUnavailable) as caught:

@@ -11,7 +11,7 @@ from pydantic import Field
 from airlock import BackendSettings, BackendUnavailable, PooledBackend, Project, WorkerLost
 
 from . import cgroups, diagnosis, packages, run_directory, selftest
-from .box import Box
+from .box import UIDS, Box
 from .run_directory import RunDirectory
 from .standby import LocalWorker
 
@@ -33,6 +33,13 @@ class LocalSettings(BackendSettings):
 
     isolation: Literal["full", "reduced"] = Field(
         "full", description="reduced: run scripts even if the self-test finds a layer of the sandbox missing"
+    )
+    first_uid: int = Field(
+        64_111,
+        ge=1000,
+        le=0x7FFF_0000,
+        strict=True,
+        description=f"if the server is root: executions have uids of their own, of the {UIDS} from this one on",
     )
 
 
@@ -153,6 +160,7 @@ class LocalBackend(PooledBackend[LocalSettings]):
             self.project,
             self._directory,
             None if self._site is None else self._site.path,
+            first_uid=self.settings.first_uid,
             controllers=frozenset() if self._groups is None else self._groups.controllers,
         )
         await box.start()
@@ -182,7 +190,8 @@ class LocalBackend(PooledBackend[LocalSettings]):
 
     def _describe(self, box: Box, missing: list[str]) -> str:
         layers = ["namespaces", "seccomp", *(["Landlock"] if box.landlock_version else [])]
-        user = "as the server's own user" if box.uid is None else f"as uid {box.uid}"
+        first = box.first_uid
+        user = "as the server's own user" if first is None else f"each as one of the uids {first} to {first + UIDS - 1}"
         if self._groups is not None:
             layers.append(self._groups.describe())
         held = frozenset() if self._groups is None else self._groups.controllers

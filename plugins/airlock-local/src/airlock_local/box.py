@@ -12,6 +12,7 @@ import os
 import resource
 import socket
 import subprocess
+from collections import deque
 from importlib import resources
 from typing import TYPE_CHECKING, Any, Final
 
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-UID: Final = 64_111  # whom scripts run as when the server is root; any number that nobody is
+UIDS: Final = 1024  # how many, when the server is root; more executions at once than that share some
 START_TIMEOUT: Final = 120.0  # seconds; `preload` may import something big from a cold disk
 END_TIMEOUT: Final = 5.0
 EVERY_LAYER: Final = tuple(layer.__name__ for layer in LAYERS)
@@ -61,16 +62,18 @@ class Box:
         packages: Path | None,
         *,
         controllers: frozenset[str],
+        first_uid: int,
         layers: Sequence[str] = EVERY_LAYER,
     ) -> None:
-        """`controllers` are those of its executions' cgroups."""
+        """`controllers` are those of its executions' cgroups; from `first_uid` on they have uids if we are root."""
         self._project = project.name
         self._directory = directory.path
         self._view = visible(packages)
-        self.uid = UID if os.geteuid() == 0 else None
+        self.first_uid = first_uid if os.geteuid() == 0 else None
+        self._free_offsets = deque(range(1, UIDS))  # what was used longest ago comes first; 0 is the zygote itself
         self.cores = usable_cores(project.limits)
         self._config: BoxConfig = {
-            "uid": self.uid,
+            "uids": None if self.first_uid is None else (self.first_uid, UIDS),
             "binds": self._view.binds,
             "masks": self._view.masks,
             "site": self._view.site,
@@ -157,13 +160,24 @@ class Box:
         self.zygotes_namespaces = report["namespaces"]
         loop.add_reader(ours, self._on_death)  # it never says anything again: readable means gone
 
-    def make_standby(self, descriptors: Sequence[int]) -> None:
+    def take_uid(self) -> int:
+        """Return an offset from `first_uid` for one execution; 0 if there is only one user."""
+        if self.first_uid is None:
+            return 0
+        return self._free_offsets.popleft() if self._free_offsets else UIDS - 1
+
+    def give_uid_back(self, offset: int) -> None:
+        """Say that no process has it any more."""
+        if offset:
+            self._free_offsets.append(offset)
+
+    def make_standby(self, uid_offset: int, descriptors: Sequence[int]) -> None:
         """Ask for a standby with these [frames, stdout, stderr, cgroup...]. Raises WorkerLost when nobody is there."""
         if self._control is None:
             raise WorkerLost("the box is gone")
         rights = (socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", descriptors))
         try:
-            self._control.sendmsg([b"standby"], [rights])
+            self._control.sendmsg([b"%d" % uid_offset], [rights])
         except OSError as error:  # also when it has not taken up what was asked for before: it hangs
             raise WorkerLost(f"the zygote does not take requests: {error}") from error
 

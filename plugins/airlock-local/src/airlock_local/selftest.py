@@ -39,6 +39,7 @@ with open("/proc/self/status") as file:
 set_result({
     **{f"its own {name} namespace": os.readlink(f"/proc/self/ns/{name}") != zygotes[name] for name in zygotes},
     "no processes of others": os.getpid() == 2 and sorted(p for p in os.listdir("/proc") if p.isdigit()) == ["1", "2"],
+    "its own uid": open("/proc/self/uid_map").read().split() == ["1000", settings.get("uid"), "1"],
     "its own session": os.getsid(0) == os.getpgrp() == os.getpid(),
     "resource limits": all(resource.getrlimit(int(number))[1] <= limits[number] for number in limits),
     "a user who owns nothing": os.stat("/usr/lib").st_uid != os.getuid() and refused(lambda: os.setuid(0)),
@@ -84,6 +85,7 @@ async def failures(box: Box, worker: LocalWorker, canary: Path) -> list[str]:
         "canary": str(canary),
         "namespaces": json.dumps(box.zygotes_namespaces),
         "limits": json.dumps(box.resource_limits),
+        "uid": str(worker.uid_in_box),
     }
     outcome = await worker.run(Job(id="self-test", code=SCRIPT, timeout=TIMEOUT, settings=settings), transcript)
     if outcome.error is not None or not isinstance(outcome.result, dict):

@@ -18,6 +18,7 @@ from airlock.worker import codec
 from . import diagnosis, processes
 from .pauses import PauseWatch
 from .sandbox.standby import CPU_SLACK
+from .sandbox.syscalls import ID
 from .transport import FrameSocket, OutputPipe
 
 if TYPE_CHECKING:
@@ -48,6 +49,7 @@ class LocalWorker(Worker):
         frames: FrameSocket,
         outputs: tuple[OutputPipe, OutputPipe],
         group: Group | None,
+        uid_offset: int,
         on_idle_death: Callable[[LocalWorker], None],
     ) -> None:
         self._loop = asyncio.get_running_loop()
@@ -56,6 +58,7 @@ class LocalWorker(Worker):
         self._frames = frames
         self._outputs = outputs
         self._group = group
+        self._uid_offset = uid_offset
         self._on_idle_death = on_idle_death
         self._init = -1  # pidfd
         self._ready: asyncio.Future[None] = self._loop.create_future()
@@ -70,19 +73,22 @@ class LocalWorker(Worker):
 
         Raises WorkerLost when the box dies meanwhile, BackendUnavailable when a layer of the sandbox is refused.
         """
+        uid_offset = box.take_uid()
+        owner = None if box.first_uid is None else box.first_uid + uid_offset
         try:
             with ExitStack() as undo:
+                undo.callback(box.give_uid_back, uid_offset)
                 frames = FrameSocket()
                 undo.callback(frames.close)
-                stdout = OutputPipe("stdout", box.uid)
+                stdout = OutputPipe("stdout", owner)
                 undo.callback(stdout.close)
-                stderr = OutputPipe("stderr", box.uid)
+                stderr = OutputPipe("stderr", owner)
                 undo.callback(stderr.close)
                 group = None if groups is None else groups.take()
                 undo.pop_all()
         except OSError as error:
             raise diagnosis.explain("server", error.errno, str(error)) from error
-        worker = cls(box, limits, frames, (stdout, stderr), group, on_idle_death)
+        worker = cls(box, limits, frames, (stdout, stderr), group, uid_offset, on_idle_death)
         try:
             await worker._hand_over()
         except BaseException:
@@ -120,6 +126,11 @@ class LocalWorker(Worker):
             await conversation.close()
         return self._true_cause(outcome, conversation.exit_code, job, self._loop.time() - began)
 
+    @property
+    def uid_in_box(self) -> int:
+        """Whom the script is, seen from its box."""
+        return ID + self._uid_offset
+
     def is_in_its_cgroup(self) -> bool:
         """Whether the idle standby is where its limits are, if it has a cgroup at all."""
         return self._group is None or self._group.has_processes()
@@ -137,6 +148,8 @@ class LocalWorker(Worker):
                 log.error("a sandbox does not die within %g s", STOP_TIMEOUT)
         for output in self._outputs:
             output.close()
+        if dead:
+            self._box.give_uid_back(self._uid_offset)
         if self._group is not None:
             self._group.give_back(empty=dead)
             self._group = None
@@ -144,7 +157,9 @@ class LocalWorker(Worker):
     async def _hand_over(self) -> None:
         joins = [] if self._group is None else self._group.joins
         try:
-            self._box.make_standby([self._frames.theirs.fileno(), *(output.theirs for output in self._outputs), *joins])
+            self._box.make_standby(
+                self._uid_offset, [self._frames.theirs.fileno(), *(output.theirs for output in self._outputs), *joins]
+            )
         finally:
             self._frames.theirs.close()
             for output in self._outputs:

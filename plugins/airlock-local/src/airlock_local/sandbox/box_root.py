@@ -21,10 +21,17 @@ DEVICES = ("null", "zero", "full", "random", "urandom")
 def enter(config: BoxConfig) -> None:
     """Returns in the zygote, pid 1 of the box. Its parent stays outside as a waiting process."""
     binds = config["binds"]
-    if config["uid"] is not None:
+    if config["uids"] is None:
+        uid, gid = os.getuid(), os.getgid()
+        namespaces()
+        syscalls.map_ids(uid, gid)
+    else:
+        first, count = config["uids"]
         binds = stage(binds)
-        become_nobody(config["uid"])
-    namespaces()
+        mapper = Mapper(first, count)
+        become_nobody(first)
+        namespaces()
+        mapper.map()
     fork_first_process()
     build_root(binds, config["masks"])
 
@@ -50,12 +57,43 @@ def become_nobody(uid: int) -> None:
     syscalls.prctl(syscalls.PR_SET_DUMPABLE, 1)  # otherwise /proc/self/uid_map belongs to root
 
 
+class Mapper:
+    """A process that keeps root's rights just long enough to map a range of ids into our user namespace to be.
+
+    Without a range: all scripts of the pool are one user to the kernel, which lets a user signal, trace and starve
+    what is its own.
+    """
+
+    def __init__(self, first: int, count: int) -> None:
+        box = os.getpid()
+        wait, self._go = os.pipe()
+        self._pid = os.fork()
+        if self._pid == 0:
+            code = 1
+            try:
+                os.close(self._go)
+                os.read(wait, 1)  # until the other end is closed
+                syscalls.map_ids(first, first, count, box)
+                code = 0
+            except OSError as error:
+                code = error.errno or 1
+            finally:
+                os._exit(code)
+        os.close(wait)
+
+    def map(self) -> None:
+        """Have it done. Raises OSError when that is refused."""
+        os.close(self._go)
+        code = os.waitstatus_to_exitcode(os.waitpid(self._pid, 0)[1])
+        if code:
+            raise OSError(code, f"the ids of scripts cannot be mapped: {os.strerror(abs(code))}")
+
+
 def namespaces() -> None:
     """Without it: host processes, the network, host mounts and everything else that has a name is in sight.
 
     USER and PID in one call: the zygote's `setns` back needs a pid namespace that its user namespace owns.
     """
-    uid, gid = os.getuid(), os.getgid()
     syscalls.unshare(
         syscalls.NEWUSER
         | syscalls.NEWNS
@@ -65,7 +103,6 @@ def namespaces() -> None:
         | syscalls.NEWUTS
         | syscalls.NEWCGROUP
     )
-    syscalls.map_ids(uid, gid)
 
 
 def fork_first_process() -> None:

@@ -22,7 +22,7 @@ class BoxLimits(TypedDict):
 class BoxConfig(TypedDict):
     """The configuration of a box."""
 
-    uid: int | None  # whom to become first, if started as root
+    uids: tuple[int, int] | None  # if started as root: whom to become, and how many ids from there on scripts have
     binds: list[tuple[str, str]]  # what is visible inside: (path outside, path inside)
     masks: list[str]  # directories inside those that are not
     site: str | None  # where the project's packages lie inside

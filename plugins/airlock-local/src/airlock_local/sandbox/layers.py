@@ -45,7 +45,8 @@ class Confinement:
         with open("/proc/self/statm", encoding="ascii") as file:
             self.own_address_space = int(file.read().split()[0]) * resource.getpagesize()
         self.reached = Reached(self.limits["reached"], self.limits["processes"])
-        self.frames = -1  # these two belong to the standby that is being made
+        self.uid_offset = 0  # these three belong to the standby that is being made
+        self.frames = -1
         self.cgroups: tuple[int, ...] = ()
 
 
@@ -53,6 +54,16 @@ def join_cgroups(box: Confinement) -> None:
     """Without it: memory and process bombs, a CPU share without end. First, so that all that follows is charged."""
     for descriptor in box.cgroups:  # opened by the server, whose rights count here
         os.write(descriptor, b"0")
+
+
+def own_uid(box: Confinement) -> None:
+    """Without it: scripts of the pool, and their inits, are one user to the kernel, so that it would let them signal,
+    trace and starve each other if nothing else stood between. An ordinary user has no second id to give.
+    """
+    if box.uid_offset:
+        uid = syscalls.ID + box.uid_offset
+        os.setresgid(uid, uid, uid)
+        os.setresuid(uid, uid, uid)
 
 
 def own_namespaces(box: Confinement) -> None:
@@ -81,8 +92,9 @@ def own_proc(box: Confinement) -> None:
 def own_user(box: Confinement) -> None:
     """Without it: a capability that is won by a bug counts in the whole box, and process limits are shared."""
     syscalls.prctl(syscalls.PR_SET_DUMPABLE, 1)  # otherwise /proc/self/uid_map belongs to root
+    uid, gid = os.getuid(), os.getgid()
     syscalls.unshare(syscalls.NEWUSER)
-    syscalls.map_ids(syscalls.ID, syscalls.ID)
+    syscalls.map_ids(uid, gid)
 
 
 def only_own_descriptors(box: Confinement) -> None:
@@ -152,6 +164,7 @@ def system_call_filter(box: Confinement) -> None:
 
 LAYERS: tuple[Callable[[Confinement], None], ...] = (
     join_cgroups,
+    own_uid,
     own_namespaces,
     own_scratch,
     own_proc,

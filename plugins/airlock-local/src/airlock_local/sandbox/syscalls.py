@@ -36,7 +36,7 @@ LANDLOCK_CREATE_RULESET, LANDLOCK_ADD_RULE, LANDLOCK_RESTRICT_SELF = 444, 445, 4
 LANDLOCK_CREATE_RULESET_VERSION = 1
 LANDLOCK_RULE_PATH_BENEATH = 1
 
-ID = 1000  # the only user and group id that exists inside
+ID = 1000  # the only user and group id that exists for a script
 
 
 def check(result: int, what: str) -> int:
@@ -89,10 +89,11 @@ def pivot_root(path: str) -> None:
     os.chdir("/")
 
 
-def map_ids(uid: int, gid: int) -> None:
-    """Map the only id of a new user namespace to one outside it."""
-    for name, text in (("setgroups", "deny"), ("uid_map", f"{ID} {uid} 1"), ("gid_map", f"{ID} {gid} 1")):
-        descriptor = os.open(f"/proc/self/{name}", os.O_WRONLY)
+def map_ids(uid: int, gid: int, count: int = 1, process: int | str = "self") -> None:
+    """Map the ids of a new user namespace, from ID on, to as many outside it: as root there, or to one's own one."""
+    texts = (("setgroups", "deny"), ("uid_map", f"{ID} {uid} {count}"), ("gid_map", f"{ID} {gid} {count}"))
+    for name, text in texts:
+        descriptor = os.open(f"/proc/{process}/{name}", os.O_WRONLY)
         try:
             os.write(descriptor, text.encode())
         finally:

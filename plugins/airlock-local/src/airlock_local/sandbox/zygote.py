@@ -1,7 +1,8 @@
 """The warm process of a box: imports what scripts need, then forks standbys. Runs no script and knows no secret.
 
-The server sends one message per standby: the descriptors [frames, stdout, stderr, cgroup...]. There is no answer here:
-the standby itself says READY on its frame socket, with a pidfd of its init, and its init says EXIT there.
+The server sends one message per standby: its uid, counted from ours, and [frames, stdout, stderr, cgroup...]. There is
+no answer here: the standby itself says READY on its frame socket, with a pidfd of its init, and its init says EXIT
+there.
 """
 
 from __future__ import annotations
@@ -123,6 +124,7 @@ def serve(control: socket.socket, confinement: Confinement) -> NoReturn:
             descriptors.frombytes(data[: len(data) // 4 * 4])
         confinement.frames, stdout, stderr, *cgroups = descriptors
         confinement.cgroups = tuple(cgroups)
+        confinement.uid_offset = int(message)
         try:
             make_standby(confinement, stdout, stderr, home)
         except OSError as error:
