@@ -25,8 +25,11 @@ SOON = 10.0
 
 def zygote_of(local: Any) -> int:
     """The only child of the box's waiting process."""
-    box = local.backend._box._process.pid
-    return int(Path(f"/proc/{box}/task/{box}/children").read_text().split()[0])
+    return children(local.backend._box._process.pid)[0]
+
+
+def children(pid: int) -> list[int]:
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
 async def begun(session: Any) -> None:
@@ -78,8 +81,9 @@ async def test_a_killed_init_is_a_lost_worker(local: Any) -> None:
     running, session = local.start("import time\nprint(1)\ntime.sleep(60)")
     await begun(session)
     zygote = zygote_of(local)
-    for init in Path(f"/proc/{zygote}/task/{zygote}/children").read_text().split():
-        os.kill(int(init), signal.SIGKILL)
+    maker, *_ = children(zygote)
+    for init in children(maker):
+        os.kill(init, signal.SIGKILL)
     assert (await running).error_type == "worker_lost"
     await asyncio.sleep(0.1)  # the idle one dies as well
     assert await local.result("set_result('next')") == "next"

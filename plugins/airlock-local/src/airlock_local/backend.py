@@ -11,7 +11,8 @@ from pydantic import Field
 from airlock import BackendSettings, BackendUnavailable, PooledBackend, Project, WorkerLost
 
 from . import cgroups, diagnosis, packages, run_directory, selftest
-from .box import UIDS, Box
+from .box import Box
+from .identities import UIDS
 from .run_directory import RunDirectory
 from .standby import LocalWorker
 

@@ -12,7 +12,6 @@ import os
 import resource
 import socket
 import subprocess
-from collections import deque
 from importlib import resources
 from typing import TYPE_CHECKING, Any, Final
 
@@ -20,6 +19,7 @@ from airlock import BackendUnavailable, WorkerLost
 
 from . import diagnosis, seccomp
 from .filesystem import visible
+from .identities import UIDS, Identities
 from .processes import wait_dead
 from .sandbox.layers import LAYERS
 
@@ -29,12 +29,12 @@ if TYPE_CHECKING:
 
     from airlock import Limits, Project
 
+    from .identities import Identity
     from .run_directory import RunDirectory
     from .sandbox.config import BoxConfig
 
 log = logging.getLogger(__name__)
 
-UIDS: Final = 1024  # how many, when the server is root; more executions at once than that share some
 START_TIMEOUT: Final = 120.0  # seconds; `preload` may import something big from a cold disk
 END_TIMEOUT: Final = 5.0
 EVERY_LAYER: Final = tuple(layer.__name__ for layer in LAYERS)
@@ -70,7 +70,7 @@ class Box:
         self._directory = directory.path
         self._view = visible(packages)
         self.first_uid = first_uid if os.geteuid() == 0 else None
-        self._free_offsets = deque(range(1, UIDS))  # what was used longest ago comes first; 0 is the zygote itself
+        self.identities = Identities(has_uids=self.first_uid is not None)
         self.cores = usable_cores(project.limits)
         self._config: BoxConfig = {
             "uids": None if self.first_uid is None else (self.first_uid, UIDS),
@@ -160,24 +160,13 @@ class Box:
         self.zygotes_namespaces = report["namespaces"]
         loop.add_reader(ours, self._on_death)  # it never says anything again: readable means gone
 
-    def take_uid(self) -> int:
-        """Return an offset from `first_uid` for one execution; 0 if there is only one user."""
-        if self.first_uid is None:
-            return 0
-        return self._free_offsets.popleft() if self._free_offsets else UIDS - 1
-
-    def give_uid_back(self, offset: int) -> None:
-        """Say that no process has it any more."""
-        if offset:
-            self._free_offsets.append(offset)
-
-    def make_standby(self, uid_offset: int, descriptors: Sequence[int]) -> None:
+    def make_standby(self, identity: Identity, descriptors: Sequence[int]) -> None:
         """Ask for a standby with these [frames, stdout, stderr, cgroup...]. Raises WorkerLost when nobody is there."""
         if self._control is None:
             raise WorkerLost("the box is gone")
         rights = (socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", descriptors))
         try:
-            self._control.sendmsg([b"%d" % uid_offset], [rights])
+            self._control.sendmsg([b"%d %d" % identity], [rights])
         except OSError as error:  # also when it has not taken up what was asked for before: it hangs
             raise WorkerLost(f"the zygote does not take requests: {error}") from error
 

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from .box import Box
     from .cgroups import Group, Groups
+    from .identities import Identity
 
 log = logging.getLogger(__name__)
 
@@ -49,7 +50,7 @@ class LocalWorker(Worker):
         frames: FrameSocket,
         outputs: tuple[OutputPipe, OutputPipe],
         group: Group | None,
-        uid_offset: int,
+        identity: Identity,
         on_idle_death: Callable[[LocalWorker], None],
     ) -> None:
         self._loop = asyncio.get_running_loop()
@@ -58,7 +59,7 @@ class LocalWorker(Worker):
         self._frames = frames
         self._outputs = outputs
         self._group = group
-        self._uid_offset = uid_offset
+        self._identity = identity
         self._on_idle_death = on_idle_death
         self._init = -1  # pidfd
         self._ready: asyncio.Future[None] = self._loop.create_future()
@@ -73,11 +74,11 @@ class LocalWorker(Worker):
 
         Raises WorkerLost when the box dies meanwhile, BackendUnavailable when a layer of the sandbox is refused.
         """
-        uid_offset = box.take_uid()
-        owner = None if box.first_uid is None else box.first_uid + uid_offset
+        identity = box.identities.take()
+        owner = None if box.first_uid is None else box.first_uid + identity.uid_offset
         try:
             with ExitStack() as undo:
-                undo.callback(box.give_uid_back, uid_offset)
+                undo.callback(box.identities.give_back, identity)
                 frames = FrameSocket()
                 undo.callback(frames.close)
                 stdout = OutputPipe("stdout", owner)
@@ -88,7 +89,7 @@ class LocalWorker(Worker):
                 undo.pop_all()
         except OSError as error:
             raise diagnosis.explain("server", error.errno, str(error)) from error
-        worker = cls(box, limits, frames, (stdout, stderr), group, uid_offset, on_idle_death)
+        worker = cls(box, limits, frames, (stdout, stderr), group, identity, on_idle_death)
         try:
             await worker._hand_over()
         except BaseException:
@@ -129,7 +130,7 @@ class LocalWorker(Worker):
     @property
     def uid_in_box(self) -> int:
         """Whom the script is, seen from its box."""
-        return ID + self._uid_offset
+        return ID + self._identity.uid_offset
 
     def is_in_its_cgroup(self) -> bool:
         """Whether the idle standby is where its limits are, if it has a cgroup at all."""
@@ -149,7 +150,7 @@ class LocalWorker(Worker):
         for output in self._outputs:
             output.close()
         if dead:
-            self._box.give_uid_back(self._uid_offset)
+            self._box.identities.give_back(self._identity)
         if self._group is not None:
             self._group.give_back(empty=dead)
             self._group = None
@@ -158,7 +159,7 @@ class LocalWorker(Worker):
         joins = [] if self._group is None else self._group.joins
         try:
             self._box.make_standby(
-                self._uid_offset, [self._frames.theirs.fileno(), *(output.theirs for output in self._outputs), *joins]
+                self._identity, [self._frames.theirs.fileno(), *(output.theirs for output in self._outputs), *joins]
             )
         finally:
             self._frames.theirs.close()

@@ -45,7 +45,8 @@ class Confinement:
         with open("/proc/self/statm", encoding="ascii") as file:
             self.own_address_space = int(file.read().split()[0]) * resource.getpagesize()
         self.reached = Reached(self.limits["reached"], self.limits["processes"])
-        self.uid_offset = 0  # these three belong to the standby that is being made
+        self.uid_offset = 0  # these four belong to the standby that is being made
+        self.network = -1
         self.frames = -1
         self.cgroups: tuple[int, ...] = ()
 
@@ -67,11 +68,8 @@ def own_uid(box: Confinement) -> None:
 
 
 def own_namespaces(box: Confinement) -> None:
-    """Without it: mounts, System V IPC and host name are shared with the scripts beside this one.
-
-    The box's network leads nowhere either, but its sockets' names, ports in use and counters are seen by all in it.
-    """
-    syscalls.unshare(syscalls.NEWNS | syscalls.NEWIPC | syscalls.NEWUTS | syscalls.NEWCGROUP | syscalls.NEWNET)
+    """Without it: mounts, System V IPC and host name are shared with the scripts beside this one."""
+    syscalls.unshare(syscalls.NEWNS | syscalls.NEWIPC | syscalls.NEWUTS | syscalls.NEWCGROUP)
 
 
 def own_scratch(box: Confinement) -> None:
@@ -87,6 +85,18 @@ def own_scratch(box: Confinement) -> None:
 def own_proc(box: Confinement) -> None:
     """Without it: /proc shows the processes of the scripts beside this one. Not possible after `own_user`."""
     syscalls.mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC)
+
+
+def own_network(box: Confinement) -> None:
+    """Without it: the box's network leads nowhere either, but names of sockets there are seen and taken by all in it.
+
+    It is one that an execution before this one had, if that left nothing: what is in flight lives on for a moment.
+    """
+    syscalls.setns(box.network, syscalls.NEWNET)
+    descriptor = os.open("/proc/net/unix", os.O_RDONLY)
+    if os.read(descriptor, 256).count(b"\n") != 1:  # more than the names of the columns
+        syscalls.unshare(syscalls.NEWNET)
+    os.close(descriptor)
 
 
 def own_user(box: Confinement) -> None:
@@ -158,7 +168,9 @@ def landlock(box: Confinement) -> None:
 
 
 def system_call_filter(box: Confinement) -> None:
-    """Without it: the parts of the kernel where the bugs are (bpf, io_uring, ...), and vsock to the hypervisor."""
+    """Without it: the parts of the kernel where the bugs are (bpf, io_uring, ...), and vsock to the hypervisor; and a
+    network, empty as it is, keeps counters of what was tried, for the next execution there to read.
+    """
     box.filter.load()  # last: it forbids most calls of the layers above
 
 
@@ -168,6 +180,7 @@ LAYERS: tuple[Callable[[Confinement], None], ...] = (
     own_namespaces,
     own_scratch,
     own_proc,
+    own_network,
     own_user,
     only_own_descriptors,
     own_session,

@@ -1,4 +1,4 @@
-"""One execution's two processes: init, and the script's own. Both stand ready before there is a script."""
+"""The process of one script. It stands ready before there is a script."""
 
 from __future__ import annotations
 
@@ -6,13 +6,11 @@ import gc
 import json
 import os
 import resource
-import signal
 import socket
 from typing import TYPE_CHECKING, NoReturn
 
 from airlock.worker import codec, script
 
-from . import syscalls
 from .layers import FRAMES
 
 if TYPE_CHECKING:
@@ -22,31 +20,11 @@ CHANNEL_LOST = 70  # exit code when the script took the frame socket away
 CPU_SLACK = 2  # seconds
 
 
-def be_init(box: Confinement, stdout: int, stderr: int) -> NoReturn:
-    """Pid 1 of one execution: reaps, says how the script ended, and ends, whereupon the kernel kills all that is left.
-
-    It stays outside the script's cgroup, so that an OOM kill never hits it, and is not dumpable, as it has the
-    script's uid. Its code is Python after a bare fork: it only waits.
-    """
-    try:
-        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-        script_pid = os.fork()  # with Python's hooks: `random` is seeded anew, locks are fresh
-        if script_pid == 0:
-            be_script(box, stdout, stderr)
-        os.dup2(box.frames, FRAMES)
-        syscalls.close_from(FRAMES + 1)
-        while True:
-            pid, status = os.wait()
-            if pid == script_pid:
-                code = os.waitstatus_to_exitcode(status)
-                socket.socket(fileno=FRAMES).sendall(codec.encode(codec.EXIT, {"code": code}))
-                break
-    finally:
-        os._exit(0)
-
-
 def be_script(box: Confinement, stdout: int, stderr: int) -> NoReturn:
-    """Pid 2, since pid 1 would ignore most signals. All but the last third happens ahead of need."""
+    """Pid 2, since pid 1 would ignore most signals. All but the last third happens ahead of need.
+
+    Its parent is the zygote, outside its pid namespace. Pid 1 is an init without the script's cgroup and uid.
+    """
     step, frames = "output", box.frames
     try:
         os.dup2(stdout, 1)
@@ -62,7 +40,7 @@ def be_script(box: Confinement, stdout: int, stderr: int) -> NoReturn:
         channel = codec.Channel(sock)
         box.reached.owner = os.getpid()
         script.run({"code": "print", "settings": {}, "memory": {}}, channel, box.reached)
-        init = os.pidfd_open(os.getppid())
+        init = os.pidfd_open(1)
         socket.send_fds(sock, [codec.encode(codec.READY, None)], [init])
         os.close(init)
     except BaseException as error:  # noqa: BLE001 - nothing of a script ran yet; the server explains it

@@ -1,13 +1,7 @@
-"""The warm process of a box: imports what scripts need, then forks standbys. Runs no script and knows no secret.
-
-The server sends one message per standby: its uid, counted from ours, and [frames, stdout, stderr, cgroup...]. There is
-no answer here: the standby itself says READY on its frame socket, with a pidfd of its init, and its init says EXIT
-there.
-"""
+"""The warm process of a box: imports what scripts need, then forks standbys. Runs no script and knows no secret."""
 
 from __future__ import annotations
 
-import array
 import gc
 import importlib
 import json
@@ -20,13 +14,14 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from airlock.worker import codec, reached, script
 
-from . import box_root, standby, syscalls
+from . import box_root, syscalls
+from .keeper import Keeper
 from .layers import Confinement
+from .maker import Maker
 
 if TYPE_CHECKING:
     from .config import BoxConfig
 
-MAX_DESCRIPTORS = 8
 NAMESPACES = ("cgroup", "ipc", "mnt", "net", "pid", "user", "uts")  # of which each standby has its own
 PRIMING = (
     "class A: pass\nprint([x for x in (1, 2.5)], {1: A()})\nset_result({'a': [1, 'x']})",
@@ -42,6 +37,7 @@ def main(control: socket.socket, config: BoxConfig) -> NoReturn:
     """Enter the box, warm up, say so, and serve until the server is gone."""
     try:
         box_root.enter(config)
+        maker = Maker()
         be_a_plain_interpreter(config["site"])
         preload(config["preload"])
         confinement = Confinement(config)
@@ -50,7 +46,6 @@ def main(control: socket.socket, config: BoxConfig) -> NoReturn:
         os._exit(1)
     syscalls.prctl(syscalls.PR_SET_DUMPABLE, 0)  # scripts have our uid
     signal.signal(signal.SIGINT, signal.SIG_DFL)
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the kernel reaps our inits
     signal.signal(signal.SIGXFSZ, confinement.reached.file_size)
     for _ in range(2):
         prime()
@@ -59,7 +54,7 @@ def main(control: socket.socket, config: BoxConfig) -> NoReturn:
     gc.disable()
     namespaces = {name: os.readlink(f"/proc/self/ns/{name}") for name in NAMESPACES}
     report(control, {"landlock": confinement.landlock_version, "namespaces": namespaces})
-    serve(control, confinement)
+    Keeper(control, confinement, maker).serve()
 
 
 def report(control: socket.socket, message: dict[str, Any]) -> None:
@@ -110,37 +105,3 @@ def prime() -> None:
             channel.send(codec.END, {"error": script.run(job, channel, nothing)})
             theirs.recv(1 << 16)
     sys.stdout, sys.stderr = stdout, stderr
-
-
-def serve(control: socket.socket, confinement: Confinement) -> NoReturn:
-    """Make a standby of each message."""
-    home = os.open("/proc/self/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
-    while True:
-        message, ancillary, _, _ = control.recvmsg(16, socket.CMSG_SPACE(MAX_DESCRIPTORS * 4))
-        if not message:
-            os._exit(0)  # the server is gone: so are we, and with us every script
-        descriptors = array.array("i")
-        for _, _, data in ancillary:
-            descriptors.frombytes(data[: len(data) // 4 * 4])
-        confinement.frames, stdout, stderr, *cgroups = descriptors
-        confinement.cgroups = tuple(cgroups)
-        confinement.uid_offset = int(message)
-        try:
-            make_standby(confinement, stdout, stderr, home)
-        except OSError as error:
-            standby.report_failure(confinement.frames, "fork", error)
-        for descriptor in descriptors:
-            os.close(descriptor)
-
-
-def make_standby(confinement: Confinement, stdout: int, stderr: int, home: int) -> None:
-    """Fork a standby's init into a pid namespace of its own.
-
-    Without the namespace: a script sees and signals its neighbours, and what it leaves running outlives it.
-    """
-    syscalls.unshare(syscalls.NEWPID)  # for the next child, not for us
-    try:
-        if syscalls.fork() == 0:
-            standby.be_init(confinement, stdout, stderr)
-    finally:
-        syscalls.setns(home, syscalls.NEWPID)  # otherwise the next unshare fails

@@ -1,0 +1,128 @@
+"""Makes the first process of each execution's pid namespace, and networks: in a small process beside the zygote.
+
+Such an init only has to be there, so that all the others die with it. It shares its maker's memory, and sleeps. A fork
+of the zygote instead would be the dearest part of an execution: it copies page tables, and then the pages that Python
+touches just to wait.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import errno
+import os
+import signal
+import socket
+import traceback
+from typing import NoReturn
+
+from . import syscalls
+
+OURS = 3  # the maker's descriptor of its socket
+STACK = 16 << 10  # bytes
+
+
+class Init:
+    """One, seen from the zygote."""
+
+    def __init__(self, pid: int, namespace: int, pidfd: int) -> None:
+        self._pid = pid
+        self.namespace = namespace  # descriptor of the pid namespace that it is the first process of
+        self._pidfd = pidfd
+
+    def is_dead(self) -> bool:
+        """Whether somebody killed it: nothing in its namespace can. Dead before its namespace is empty, it stays there
+        without memory.
+        """
+        try:
+            with open(f"/proc/{self._pid}/statm", encoding="ascii") as file:
+                return file.read().startswith("0 ")
+        except (FileNotFoundError, ProcessLookupError):
+            return True
+
+    def end(self) -> None:
+        """Kill it, and so all that is left in its namespace."""
+        with contextlib.suppress(ProcessLookupError):  # the server was first
+            signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
+        os.close(self._pidfd)
+        os.close(self.namespace)
+
+
+class Maker:
+    """The zygote's side. Made before `preload`, which that process need not carry."""
+
+    def __init__(self) -> None:
+        self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        if os.fork() == 0:
+            try:
+                os.dup2(theirs.fileno(), OURS)
+                syscalls.close_from(OURS + 1)
+                serve(socket.socket(fileno=OURS))
+            except BaseException:  # noqa: BLE001 - it must not return into the zygote's code
+                traceback.print_exc()
+            finally:
+                os._exit(1)
+        theirs.close()
+
+    def make_init(self) -> Init:
+        """Return another one. Raises OSError, also when the maker is gone."""
+        pid, (namespace, pidfd) = self._ask(b"init", 2)
+        return Init(pid, namespace, pidfd)
+
+    def make_network(self) -> int:
+        """Return the descriptor of another network namespace, with nothing in it. Raises OSError."""
+        return self._ask(b"network", 1)[1][0]
+
+    def _ask(self, what: bytes, count: int) -> tuple[int, list[int]]:
+        self._socket.send(what)
+        message, descriptors, _, _ = socket.recv_fds(self._socket, 16, count)
+        if len(descriptors) != count:
+            number = int(message or errno.ESRCH)
+            raise OSError(number, f"no {what.decode()}: {os.strerror(number)}")
+        return int(message), descriptors
+
+
+def serve(sock: socket.socket) -> NoReturn:
+    """Answer each message with what it asks for, or with an errno."""
+    syscalls.prctl(syscalls.PR_SET_DUMPABLE, 0)
+    # What inits inherit: orphans of a script are reaped by the kernel, and no handler ever runs on our memory.
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+    own = os.open("/proc/self/ns", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    home = open_namespace("pid", own)
+    # One stack is enough for all: each init leaves the same words there, and never comes back for them.
+    stack = ctypes.create_string_buffer(STACK)
+    while what := sock.recv(16):
+        try:
+            number, descriptors = make_network(own) if what == b"network" else make_init(home, stack, own)
+        except OSError as error:
+            sock.send(b"%d" % (error.errno or errno.EIO))
+            continue
+        socket.send_fds(sock, [b"%d" % number], descriptors)
+        for descriptor in descriptors:
+            os.close(descriptor)
+    os._exit(0)
+
+
+def make_network(own: int) -> tuple[int, list[int]]:
+    """Return (0, [namespace])."""
+    syscalls.unshare(syscalls.NEWNET)  # we need none, so there is no way back
+    return 0, [open_namespace("net", own)]
+
+
+def make_init(home: int, stack: ctypes.Array[ctypes.c_char], own: int) -> tuple[int, list[int]]:
+    """Start an init in a pid namespace of its own; returns (its pid, [namespace, pidfd]).
+
+    Without the namespace: a script sees and signals its neighbours, and what it leaves running outlives it.
+    """
+    syscalls.unshare(syscalls.NEWPID)  # for the next child, not for us
+    try:
+        pid = syscalls.clone_sleeper(stack)
+        return pid, [open_namespace("pid_for_children", own), os.pidfd_open(pid)]
+    finally:
+        syscalls.setns(home, syscalls.NEWPID)  # otherwise the next unshare fails
+
+
+def open_namespace(name: str, own: int) -> int:
+    """Open one of our own; `own` is the directory of them, wherever /proc is by now."""
+    return os.open(name, os.O_RDONLY | os.O_CLOEXEC, dir_fd=own)
