@@ -9,6 +9,7 @@ from _thread import RLock
 from typing import Any, Protocol
 
 HEADER = struct.Struct("<IB")
+_ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False)
 
 # worker -> Airlock
 READY = ord("S")  # the worker stands by
@@ -38,7 +39,11 @@ class Transport(Protocol):
 
 def encode(kind: int, value: Any) -> bytes:
     """Make one frame. Raises TypeError, ValueError or RecursionError when the value has no strict JSON form."""
-    body = json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
+    return frame(kind, _ENCODER.encode(value).encode())
+
+
+def frame(kind: int, body: bytes) -> bytes:
+    """Make one frame of what is JSON already."""
     return HEADER.pack(len(body), kind) + body
 
 
@@ -53,11 +58,11 @@ class Channel:
 
     def send(self, kind: int, value: Any) -> None:
         """Send one frame. Raises RuntimeError in a child process of the script: the channel is not the child's."""
-        frame = encode(kind, value)
+        data = encode(kind, value)
         if os.getpid() != self._pid:
             raise RuntimeError("only the script's own process can talk to Airlock, not a child of it")
         with self._lock:
-            self._transport.sendall(frame)
+            self._transport.sendall(data)
 
     def receive(self) -> tuple[int, Any]:
         """Wait for one frame. Raises ConnectionLost when Airlock is gone."""

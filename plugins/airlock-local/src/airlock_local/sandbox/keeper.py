@@ -92,11 +92,9 @@ class Keeper:
         self._events.unregister(script)
         _, status = os.waitpid(pid, 0)
         code = os.waitstatus_to_exitcode(status)
-        with socket.socket(fileno=frames) as sock:
-            if code != -signal.SIGKILL or not init.is_dead():  # otherwise it is no doing of the script
-                # Gone if the server has let go; full if the script filled it: then there is no code, only the end.
-                with contextlib.suppress(BrokenPipeError, BlockingIOError):
-                    sock.send(codec.encode(codec.EXIT, {"code": code}), socket.MSG_DONTWAIT)
+        if code != -signal.SIGKILL or not init.is_dead():  # otherwise it is no doing of the script
+            tell(frames, code)
+        os.close(frames)
         init.end()
         os.close(script)
 
@@ -105,3 +103,14 @@ class Keeper:
         if number not in self._networks:
             self._networks[number] = self._maker.make_network()
         return self._networks[number]
+
+
+def tell(frames: int, code: int) -> None:
+    """Send EXIT. Plain and without waiting: each page that we touch is copied for the next fork, and scripts are slow
+    readers.
+    """
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM, 0, frames)
+    # The server may have let go; or the script filled the socket, and then there is no code, only the end.
+    with contextlib.suppress(BrokenPipeError, BlockingIOError):
+        sock.send(codec.frame(codec.EXIT, b'{"code": %d}' % code), socket.MSG_DONTWAIT)
+    sock.detach()

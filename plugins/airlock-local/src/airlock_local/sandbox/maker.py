@@ -35,10 +35,15 @@ class Init:
         without memory.
         """
         try:
-            with open(f"/proc/{self._pid}/statm", encoding="ascii") as file:
-                return file.read().startswith("0 ")
-        except (FileNotFoundError, ProcessLookupError):
+            descriptor = os.open(f"/proc/{self._pid}/statm", os.O_RDONLY)
+        except FileNotFoundError:
             return True
+        try:
+            return os.read(descriptor, 2) == b"0 "
+        except ProcessLookupError:
+            return True
+        finally:
+            os.close(descriptor)
 
     def end(self) -> None:
         """Kill it, and so all that is left in its namespace."""

@@ -9,6 +9,7 @@ import signal
 import struct
 
 libc = ctypes.PyDLL(None, use_errno=True)  # PyDLL keeps the GIL: quicker, and nothing here blocks
+libc.prctl.argtypes = [ctypes.c_int, *[ctypes.c_ulong] * 4]
 
 NEWNS, NEWCGROUP, NEWUTS, NEWIPC = 0x20000, 0x2000000, 0x4000000, 0x8000000
 NEWUSER, NEWPID, NEWNET = 0x10000000, 0x20000000, 0x40000000
@@ -68,8 +69,7 @@ def clone_sleeper(stack: ctypes.Array[ctypes.c_char]) -> int:
 
 def prctl(option: int, *values: int) -> None:
     """Change something of one's own process."""
-    padded = (*values, 0, 0, 0, 0)[:4]
-    check(libc.prctl(option, *(ctypes.c_ulong(value) for value in padded)), f"prctl({option})")
+    check(libc.prctl(option, *(*values, 0, 0, 0, 0)[:4]), f"prctl({option})")
 
 
 def mount(source: str | None, target: str, kind: str | None = None, flags: int = 0, data: str | None = None) -> None:
@@ -112,7 +112,7 @@ def close_from(first: int) -> None:
 def drop_capabilities(last: int) -> None:
     """Empty every capability set; `last` is the highest capability that the kernel knows."""
     for capability in range(last + 1):
-        prctl(PR_CAPBSET_DROP, capability)
+        check(libc.prctl(PR_CAPBSET_DROP, capability, 0, 0, 0), "prctl(PR_CAPBSET_DROP)")
     prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL)
     check(libc.capset(struct.pack("Ii", 0x20080522, 0), bytes(24)), "capset")
 
