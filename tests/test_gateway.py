@@ -252,6 +252,18 @@ async def test_backend_that_cannot_come_up_says_why_and_can_be_tried_again(
     await until_status(gateway, await submit(gateway, "x"), "completed")
 
 
+async def test_a_project_that_cannot_grow_serves_on_with_what_it_has(
+    gateways: Gateways, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gateway = await started(gateways)
+    monkeypatch.setattr(ObedientBackend, "broken", "No room.")
+    with pytest.raises(ScaleFailed, match="Mend it"):
+        await gateway.up("p", 3)
+    [info] = await gateway.projects()
+    assert (info.status, info.replicas) == ("up", 1)
+    await until_status(gateway, await submit(gateway, "x"), "completed")
+
+
 async def test_execution_accepted_while_starting_ends_when_the_start_fails(
     gateways: Gateways, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -57,6 +57,7 @@ class FakeBackend(PooledBackend[BackendSettings]):
         self.gate = asyncio.Event()
         self.gate.set()
         self.starts = 0
+        self.all_are_lost = False
 
     async def start_worker(self) -> FakeWorker:
         self.starts += 1
@@ -64,6 +65,7 @@ class FakeBackend(PooledBackend[BackendSettings]):
         if self.failures:
             raise self.failures.popleft()
         worker = FakeWorker()
+        worker.lost_before_start = self.all_are_lost
         self.made.append(worker)
         return worker
 
@@ -132,6 +134,30 @@ async def test_a_scale_that_fails_raises_and_leaves_the_pool_down(backend: FakeB
     assert (backend.pool().replicas, backend.pool().idle) == (0, 0)
 
 
+async def test_a_scale_up_that_fails_leaves_a_running_pool_as_it_was(backend: FakeBackend) -> None:
+    await backend.scale(2)
+    backend.failures.append(BackendUnavailable("No room.", "Make some."))
+    with pytest.raises(BackendUnavailable, match="No room"):
+        await backend.scale(3)
+    await settle()
+    assert backend.pool().replicas == 2
+    assert backend.pool().idle == 2
+
+
+async def test_jobs_that_wait_while_the_pool_grows_start_no_workers_beyond_it(backend: FakeBackend) -> None:
+    backend.gate.clear()
+    growing = asyncio.create_task(backend.scale(2))
+    await settle()
+    job, _ = begin(backend)
+    await settle()
+    backend.gate.set()
+    await growing
+    await settle()
+    assert backend.starts == 3  # two idle, one for the job
+    backend.made[0].finish.set_result(Outcome())
+    await job
+
+
 async def test_a_worker_serves_one_job_and_is_replaced(backend: FakeBackend) -> None:
     await backend.scale(1)
     for number in range(3):
@@ -164,12 +190,21 @@ async def test_a_worker_lost_after_the_start_is_the_outcome(backend: FakeBackend
 
 
 async def test_workers_lost_again_and_again_end_the_job(backend: FakeBackend) -> None:
+    backend.all_are_lost = True
+    await backend.scale(5)
+    outcome = await backend.execute(JOB, Nobody())
+    assert outcome.error_type == "worker_lost"
+    assert sum(worker.runs for worker in backend.made) == 5 + pools_module.TRIES
+
+
+async def test_a_job_outlives_all_that_stood_idle_when_it_came(backend: FakeBackend) -> None:
     await backend.scale(5)
     for worker in backend.made:
         worker.lost_before_start = True
-    outcome = await backend.execute(JOB, Nobody())
-    assert outcome.error_type == "worker_lost"
-    assert sum(worker.runs for worker in backend.made) == pools_module.TRIES
+    task, _ = begin(backend)
+    await settle()
+    backend.made[5].finish.set_result(Outcome(result="the next"))
+    assert (await task).result == "the next"
 
 
 async def test_a_job_waits_for_a_worker_when_none_is_idle(backend: FakeBackend) -> None:

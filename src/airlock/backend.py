@@ -153,7 +153,8 @@ class Backend(ABC, Generic[S]):
 
         Cancelled at shutdown when it takes long: end what was begun, and re-raise; `scale(0)` and `close` follow.
 
-        Raises BackendUnavailable, with the remedy, when that is not possible; the next call may succeed.
+        Raises BackendUnavailable, with the remedy, when that is not possible; the next call may succeed. Workers that
+        were there before stay, and `pool` says how many: the project serves on with those.
         """
 
     @abstractmethod

@@ -70,8 +70,8 @@ class PooledBackend(Backend[S]):
         return Pool(replicas=self._replicas, idle=len(self._idle), detail=self._detail)
 
     async def scale(self, replicas: int) -> None:
-        """Keep this many idle workers; returns when they stand ready."""
-        self._replicas = replicas
+        """Keep this many idle workers; returns when they stand ready. When that fails, the pool stays as it was."""
+        before, self._replicas = self._replicas, replicas
         self._failures = 0
         while len(self._idle) > replicas:
             self._discard(self._idle.pop())
@@ -81,16 +81,20 @@ class PooledBackend(Backend[S]):
             await _finish(self._stopping)
             return
         missing = replicas - len(self._idle) - len(self._starting)
-        started = await asyncio.gather(*(self._start() for _ in range(missing)), return_exceptions=True)
+        starts = [self._track(self._starting, self._start()) for _ in range(missing)]
+        started = await asyncio.gather(*starts, return_exceptions=True)
         for error in started:
             if isinstance(error, BaseException):
-                await self.scale(0)
+                self._replicas = before
+                if not before:
+                    await PooledBackend.scale(self, 0)
                 raise error
 
     async def execute(self, job: Job, session: Session) -> Outcome:
         """Run a job on an idle worker, which is then gone."""
         watched = _WatchedSession(session)
-        for _ in range(TRIES):
+        tries = TRIES + len(self._idle)  # those that are idle now may all have died of one cause
+        for _ in range(tries):
             worker = await self._take()
             try:
                 return await worker.run(job, watched)
@@ -102,7 +106,7 @@ class PooledBackend(Backend[S]):
                 self._discard(worker)
                 # After the result is delivered: a refill at once would take the CPU from the caller.
                 asyncio.get_running_loop().call_soon(self._refill)
-        return Outcome(error=f"{TRIES} workers in a row were lost before the script began", error_type="worker_lost")
+        return Outcome(error=f"{tries} workers in a row were lost before the script began", error_type="worker_lost")
 
     def lost(self, worker: Worker) -> None:
         """Say that an idle worker died: it is replaced."""
@@ -185,10 +189,13 @@ class PooledBackend(Backend[S]):
         self._spawn(self._stopping, worker.stop())
 
     def _spawn(self, tasks: set[asyncio.Task[None]], work: Coroutine[None, None, None]) -> None:
+        self._track(tasks, work).add_done_callback(self._report)
+
+    def _track(self, tasks: set[asyncio.Task[None]], work: Coroutine[None, None, None]) -> asyncio.Task[None]:
         task = asyncio.get_running_loop().create_task(work)
         tasks.add(task)  # the loop itself keeps only weak references
         task.add_done_callback(tasks.discard)
-        task.add_done_callback(self._report)
+        return task
 
     def _report(self, task: asyncio.Task[None]) -> None:
         if not task.cancelled() and (error := task.exception()) is not None:

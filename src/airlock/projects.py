@@ -38,7 +38,7 @@ class LiveProject:
         self._detail: str | None = "server not started"
         self._scaling = asyncio.Lock()
         self._wanted = 0
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[str | None]] = set()
 
     # --- pool ----------------------------------------------------------------------------------------------------
 
@@ -52,12 +52,12 @@ class LiveProject:
             raise InvalidRequest(("body", "replicas"), f"at most {most} (limits.max_replicas of {self.project.name})")
         scaling = self.start(replicas)
         await asyncio.wait({scaling}, timeout=SCALE_PATIENCE)
-        if self._state == "failed":
-            raise ScaleFailed(self._detail or "")
+        if scaling.done() and (detail := scaling.result()) is not None:
+            raise ScaleFailed(detail)
         return self.pool_status()
 
-    def start(self, replicas: int) -> asyncio.Task[None]:
-        """Begin to scale, and return the task that does."""
+    def start(self, replicas: int) -> asyncio.Task[str | None]:
+        """Begin to scale, and return the task that does; its result says why that failed."""
         self._wanted = replicas
         if not replicas:
             self._state, self._detail = "down", "replicas is 0 in airlock.yaml"
@@ -81,22 +81,25 @@ class LiveProject:
         for live in executions & self._executions:
             live.end(ExecutionStatus.error, "project_down", f"project {self.project.name} was put down")
 
-    def _spawn_scaling(self) -> asyncio.Task[None]:
+    def _spawn_scaling(self) -> asyncio.Task[str | None]:
         task = asyncio.get_running_loop().create_task(self._scale())
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
 
-    async def _scale(self) -> None:
+    async def _scale(self) -> str | None:
+        detail = None
         async with self._scaling:
             replicas = self._wanted
             try:
                 await self.backend.scale(replicas)
             except BackendUnavailable as error:
-                self._fail(str(error))
+                detail = str(error)
             except Exception:  # the boundary to a plugin: the project is down, the others serve
                 log.exception("project %s: backend %r failed to scale", self.project.name, self.backend.type)
-                self._fail("the backend failed to scale; the server's log says why")
+                detail = "the backend failed to scale; the server's log says why"
+            if detail is not None:
+                self._fail(detail)
             else:
                 if replicas:  # at 0 those that run, and those that come back from a pause, may still finish
                     self._slots.resize(replicas)
@@ -110,9 +113,14 @@ class LiveProject:
                         self.backend.isolation,
                     )
         self._plugins.pool_changed(self.project.name, self.backend.pool())
+        return detail
 
     def _fail(self, detail: str) -> None:
-        if self._wanted:
+        still = self.backend.pool().replicas
+        if self._state == "up" and still:
+            log.error("project %s stays at %d replicas: %s", self.project.name, still, detail)
+            self._wanted = still
+        elif self._wanted:
             self._state, self._detail = "failed", detail
             log.error("project %s is down: %s", self.project.name, detail)
             for live in list(self._executions):

@@ -77,13 +77,15 @@ class LocalBackend(PooledBackend[LocalSettings]):
             await super().scale(0)
             await self._let_go()
             return
-        self._replicas = replicas  # from now on nothing is let go
+        before, self._replicas = self._replicas, replicas  # from now on nothing is let go
         try:
             async with self._changing_box:
                 await self._prepare()
             await super().scale(replicas)
         except BaseException as error:
-            await self.scale(0)
+            self._replicas = before
+            if not before:
+                await self.scale(0)
             if isinstance(error, WorkerLost):
                 raise BackendUnavailable(f"The sandbox died at its start: {error}.", "The log says more.") from error
             if isinstance(error, OSError):

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 PERIOD: Final = 100_000  # microseconds
+WEIGHT: Final = 4  # a process outside, the server above all, counts that many times as much as all of an execution's
 
 
 class Group:
@@ -147,8 +148,7 @@ class Groups:
 
 def find(name: str, limits: Limits) -> Groups | None:
     """Return groups below a new directory `name`, or None where we may not make any."""
-    wanted = ["memory", "pids", "cpuacct", *([] if limits.cpus is None else ["cpu"])]
-    for found in bases(name, wanted):
+    for found in bases(name, ["memory", "pids", "cpuacct", "cpu"]):
         groups = Groups(found, limits)
         try:
             groups.give_back(groups.take(), empty=True)
@@ -175,7 +175,7 @@ def _files(base: Base) -> dict[str, str]:
 def _knobs(base: Base, limits: Limits) -> list[tuple[str, str, bool]]:
     """Return (file, value, whether it has to work). Swap accounting may be off: then `memory` bounds only memory."""
     memory, processes = str(limits.memory), str(limits.processes)
-    quota = int((limits.cpus or 0) * PERIOD)
+    quota = None if limits.cpus is None else str(int(limits.cpus * PERIOD))
     all_of_them = {
         ("memory", 2): [
             ("memory.max", memory, True),
@@ -186,7 +186,13 @@ def _knobs(base: Base, limits: Limits) -> list[tuple[str, str, bool]]:
         ("pids", 2): [("pids.max", processes, True)],
         ("pids", 1): [("pids.max", processes, True)],
         ("cpuacct", 1): [],
-        ("cpu", 2): [("cpu.max", f"{quota} {PERIOD}", True)],
-        ("cpu", 1): [("cpu.cfs_period_us", str(PERIOD), True), ("cpu.cfs_quota_us", str(quota), True)],
+        ("cpu", 2): [
+            ("cpu.weight", str(100 // WEIGHT), False),
+            *([] if quota is None else [("cpu.max", f"{quota} {PERIOD}", True)]),
+        ],
+        ("cpu", 1): [
+            ("cpu.shares", str(1024 // WEIGHT), False),
+            *([] if quota is None else [("cpu.cfs_period_us", str(PERIOD), True), ("cpu.cfs_quota_us", quota, True)]),
+        ],
     }
     return [knob for controller in sorted(base.controllers) for knob in all_of_them[controller, base.version]]

@@ -36,14 +36,12 @@ class Init:
         """
         try:
             descriptor = os.open(f"/proc/{self._pid}/statm", os.O_RDONLY)
-        except FileNotFoundError:
+            try:
+                return os.read(descriptor, 2) == b"0 "
+            finally:
+                os.close(descriptor)
+        except (FileNotFoundError, ProcessLookupError):
             return True
-        try:
-            return os.read(descriptor, 2) == b"0 "
-        except ProcessLookupError:
-            return True
-        finally:
-            os.close(descriptor)
 
     def end(self) -> None:
         """Kill it, and so all that is left in its namespace."""
