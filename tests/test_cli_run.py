@@ -66,7 +66,7 @@ def test_output_over_the_limit_is_said_to_be_dropped() -> None:
     Path("airlock.yaml").write_text("projects: {p: {backend: scripted, limits: {output: 4B}}}\n")
     result = run("say 123456")
     assert result.exit_code == 0
-    assert result.stderr.startswith("1234\nwarning: the script wrote more than limits.output")
+    assert result.stderr.startswith("1234\n[3 bytes dropped here: limits.output is 4B]\nwarning: the script wrote more")
 
 
 @pytest.mark.parametrize("timeout", ["0", "-1", "1000000000"])

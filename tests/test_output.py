@@ -27,18 +27,47 @@ def test_half_a_character_at_the_end_is_replaced() -> None:
     assert output.text == "\ufffd"
 
 
-@pytest.mark.parametrize(("limit", "text", "truncated"), [(3, "abc", True), (5, "abcde", True), (6, "abcdef", False)])
-def test_what_is_over_the_limit_is_dropped(limit: int, text: str, truncated: bool) -> None:
-    output = Output(limit)
-    output.write(b"abcd")
-    output.write(b"ef")
-    assert (output.text, output.truncated) == (text, truncated)
+def test_of_too_much_the_middle_is_dropped_and_the_place_is_marked() -> None:
+    output = Output(80)
+    for _ in range(10):
+        output.write(b"0123456789")
+    assert output.text == "0123456789" * 7
+    output.finish()
+    mark = "\n[20 bytes dropped here: limits.output is 80B]\n"
+    assert (output.text, output.truncated) == ("0123456789" * 7 + mark + "0123456789", True)
+
+
+@pytest.mark.parametrize("size", [69, 70, 71, 79, 80])
+def test_what_just_fits_is_kept_whole(size: int) -> None:
+    output = Output(80)
+    for _ in range(size):
+        output.write(b"x")
+    output.finish()
+    assert (output.text, output.truncated) == ("x" * size, False)
+
+
+def test_one_write_may_be_far_too_large() -> None:
+    output = Output(1 << 20)
+    output.write(b"a" * (30 << 20) + b"the end")
+    output.finish()
+    assert output.text.endswith("the end")
+    assert len(output.text) < (1 << 20) + 100
 
 
 def test_limit_counts_bytes() -> None:
     output = Output(4)
     output.write("ééé".encode())
-    assert (output.text, output.truncated) == ("éé", True)
+    output.finish()
+    assert (output.text.partition("\n")[0], output.truncated) == ("éé", True)
+
+
+def test_a_character_that_lost_its_beginning_is_dropped() -> None:
+    output = Output(80)
+    output.write("😀".encode() * 30)
+    output.finish()
+    head, _, tail = output.text.split("\n")
+    assert head.rstrip("\ufffd") == "😀" * 17
+    assert tail == "😀" * 2
 
 
 def test_limit_of_0_keeps_nothing() -> None:
@@ -46,4 +75,5 @@ def test_limit_of_0_keeps_nothing() -> None:
     output.write(b"")
     assert not output.truncated
     output.write(b"x")
-    assert (output.text, output.truncated) == ("", True)
+    output.finish()
+    assert (output.text, output.truncated) == ("\n[1 bytes dropped here: limits.output is 0B]\n", True)

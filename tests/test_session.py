@@ -311,7 +311,8 @@ async def test_output_over_the_limit_is_dropped_and_marked(bench: Benches) -> No
 
     done = await bench(output=120).run(script)
     assert (done.status.value, done.truncated) == ("completed", True)
-    assert (done.stdout, done.stderr) == ("x" * 120, "whole")
+    mark = "\n[380 bytes dropped here: limits.output is 120B]\n"
+    assert (done.stdout, done.stderr) == ("x" * 105 + mark + "x" * 15, "whole")
 
 
 @pytest.mark.parametrize(

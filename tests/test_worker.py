@@ -66,15 +66,43 @@ def test_memory_category_with_a_dot_is_a_value_error(ends: Ends) -> None:
 @pytest.mark.parametrize(
     ("value", "error"),
     [
-        ("{1, 2}", "TypeError: set_result: Object of type set is not JSON serializable"),
-        ("float('nan')", "ValueError: set_result: Out of range float values are not JSON compliant"),
+        ("{1, 2}", "TypeError: set_result: Object of type set is not JSON serializable; only str, numbers, bool, None"),
+        ("float('nan')", "ValueError: set_result: NaN and infinities are not JSON; use None, or text"),
         ("'\\ud800'", "ValueError: set_result: text with lone surrogates is not JSON"),
+        ("{1: 2, '1': 3}", "ValueError: set_result: two keys of a dict are the same text in JSON, like 1 and '1'"),
+        ("[{'a': ({None: 2, 'null': 3},)}]", "ValueError: set_result: two keys of a dict are the same text in JSON"),
+        ("eval('[' * 101 + ']' * 101)", "ValueError: set_result: nested deeper than 100 levels"),
+        ("(lambda x: [x := [x] for _ in range(10**5)][-1])([])", "ValueError: set_result: nested deeper than 100"),
+        ("(lambda x: x.append(x) or x)([])", "ValueError: set_result: Circular reference detected"),
     ],
 )
 def test_result_that_is_not_json_is_the_scripts_error(ends: Ends, value: str, error: str) -> None:
     said = run(f"set_result({value})", ends[0])
     assert said is not None
     assert said.startswith(error)
+
+
+@pytest.mark.parametrize("value", ["{1: 2, 2: 3}", "eval('[' * 100 + ']' * 100)", "{'a': (1, [None])}", "{1.5: True}"])
+def test_result_that_is_nearly_not_json_is_sent(ends: Ends, value: str) -> None:
+    assert run(f"set_result({value})", ends[0]) is None
+    assert ends[1].receive()[0] == codec.RESULT
+
+
+def test_after_a_result_that_was_refused_the_one_before_counts(ends: Ends) -> None:
+    run("set_result('first')\ntry: set_result({1: 2, '1': 3})\nexcept ValueError: pass", ends[0])
+    ends[0].send(codec.END, {"error": None})
+    assert ends[1].receive() == (codec.RESULT, "first")
+    assert ends[1].receive()[0] == codec.END
+
+
+def test_tracebacks_show_no_line_of_ours(ends: Ends, capsys: pytest.CaptureFixture[str]) -> None:
+    run("def f():\n    set_result({1})\ntry:\n    f()\nexcept TypeError:\n    memory.set('', '', 1)", ends[0])
+    files = {line.split('"')[1] for line in capsys.readouterr().err.splitlines() if line.startswith("  File ")}
+    assert files == {"<script>"}
+
+
+def test_wrong_arguments_are_named_as_the_script_knows_them(ends: Ends) -> None:
+    assert run("set_result()", ends[0]) == "TypeError: set_result() missing 1 required positional argument: 'value'"
 
 
 def test_llm_answer_comes_back(ends: Ends, capsys: pytest.CaptureFixture[str]) -> None:

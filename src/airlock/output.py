@@ -4,31 +4,57 @@ from __future__ import annotations
 
 import codecs
 import io
+from typing import Final
+
+from .limits import format_size
+
+MAX_TAIL: Final = 8 << 10  # bytes; room for a traceback after a flood
 
 
 class Output:
-    """Decodes as it comes: a character that arrives in two pieces stays one character."""
+    """Decodes as it comes: a character that arrives in two pieces stays one character.
+
+    Of what is too long, the middle is dropped. The end is often what matters, and it is only known at the end: till
+    then `text` has the beginning, and only ever grows.
+    """
 
     def __init__(self, limit: int) -> None:
         """Keep at most `limit` bytes."""
-        self._left = limit
+        self._limit = limit
+        self._max_tail = min(limit // 8, MAX_TAIL)
+        self._left = limit - self._max_tail
+        self._tail = bytearray()
+        self._dropped = 0
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
         self._text = io.StringIO()
-        self.truncated = False
 
     @property
     def text(self) -> str:
         """All that is known so far."""
         return self._text.getvalue()
 
+    @property
+    def truncated(self) -> bool:
+        """Whether something was dropped."""
+        return self._dropped > 0
+
     def write(self, data: bytes) -> None:
-        """Take more. What is over the limit is dropped."""
-        if len(data) > self._left:
-            self.truncated = True
-            data = data[: self._left]
-        self._left -= len(data)
-        self._text.write(self._decoder.decode(data))
+        """Take more."""
+        if self._left:
+            self._text.write(self._decoder.decode(data[: self._left]))
+            data, self._left = data[self._left :], max(0, self._left - len(data))
+        if data:
+            self._tail += data
+            surplus = max(0, len(self._tail) - self._max_tail)
+            self._dropped += surplus
+            del self._tail[:surplus]
 
     def finish(self) -> None:
         """Say that nothing more comes: half a character at the end becomes a replacement character."""
-        self._text.write(self._decoder.decode(b"", final=True))
+        if self._dropped:
+            self._text.write(self._decoder.decode(b"", final=True))
+            self._text.write(f"\n[{self._dropped} bytes dropped here: limits.output is {format_size(self._limit)}]\n")
+            while self._tail and self._tail[0] & 0xC0 == 0x80:  # the rest of a character whose beginning was dropped
+                del self._tail[0]
+        self._text.write(self._decoder.decode(bytes(self._tail), final=True))
+        self._tail.clear()

@@ -157,6 +157,14 @@ for _ in range(100_000): deep = [deep]
 
 async def test_a_value_nested_too_deep_for_clients_is_refused(local: Any) -> None:
     ran = await local.run("deep = 1\nfor _ in range(500): deep = [deep]\nset_result(deep)")
+    assert (ran.error_type, ran.outcome.error) == (
+        "script_error",
+        "ValueError: set_result: nested deeper than 100 levels",
+    )
+
+
+async def test_a_value_nested_too_deep_that_comes_past_the_sdk_is_a_violation(local: Any) -> None:
+    ran = await local.run(f"{FORGE}\nsend(frame('R', b'[' * 500 + b']' * 500))")
     assert ran.error_type == "protocol"
 
 

@@ -119,7 +119,7 @@ def _execute(config: Config, plugins: Plugins, request: ExecutionRequest, answer
 def _report(execution: Execution) -> None:
     """Say how it ended; ends the command unless it completed."""
     if execution.truncated:
-        warn("the script wrote more than limits.output: the rest was dropped")
+        warn("the script wrote more than limits.output: some was dropped")
     if execution.error_type == "project_down":
         fail(str(execution.error), code=2)
     if execution.status is not ExecutionStatus.completed:

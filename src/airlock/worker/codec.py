@@ -58,7 +58,10 @@ class Channel:
 
     def send(self, kind: int, value: Any) -> None:
         """Send one frame. Raises RuntimeError in a child process of the script: the channel is not the child's."""
-        data = encode(kind, value)
+        self.send_frame(encode(kind, value))
+
+    def send_frame(self, data: bytes) -> None:
+        """Send a frame that was made already. Raises as `send`."""
         if os.getpid() != self._pid:
             raise RuntimeError("only the script's own process can talk to Airlock, not a child of it")
         with self._lock:

@@ -11,7 +11,7 @@ import traceback
 import types
 from typing import TYPE_CHECKING, Any
 
-from .sdk import script_globals
+from . import codec, sdk
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 FILENAME = "<script>"
 MAX_ERROR = 2_000  # characters of the line that becomes `error`
 MAX_TRACEBACK = 65_536  # characters
+MAX_CHAIN = 20  # exceptions that one exception was caused by
+OWN_FILES = {codec.encode.__code__.co_filename, sdk.script_globals.__code__.co_filename}
 
 
 def run(job: Mapping[str, Any], channel: Channel, reached: Reached | None = None) -> str | None:
@@ -32,7 +34,7 @@ def run(job: Mapping[str, Any], channel: Channel, reached: Reached | None = None
     """
     code = job["code"]
     main = types.ModuleType("__main__")
-    main.__dict__.update(script_globals(job, channel), __builtins__=builtins)
+    main.__dict__.update(sdk.script_globals(job, channel), __builtins__=builtins)
     sys.modules["__main__"] = main
     linecache.cache[FILENAME] = (len(code), None, code.splitlines(True), FILENAME)
     _show_output_line_by_line()
@@ -91,6 +93,7 @@ def _print_traceback(error: BaseException) -> None:
             limit=-50,
             compact=True,
         )
+        _hide_our_own(shown)
         left = MAX_TRACEBACK
         for part in shown.format():
             sys.stderr.write(part[:left])
@@ -99,6 +102,15 @@ def _print_traceback(error: BaseException) -> None:
                 break
     except BaseException as raised:  # noqa: BLE001 - a hostile exception, or a closed stderr: the error line remains
         _describe(raised)
+
+
+def _hide_our_own(shown: traceback.TracebackException | None, seen: tuple[int, ...] = ()) -> None:
+    """Leave out the lines of the SDK: they are not the script's to mend, and there is no source to show."""
+    if shown is None or id(shown) in seen or len(seen) > MAX_CHAIN:
+        return
+    shown.stack = traceback.StackSummary.from_list([line for line in shown.stack if line.filename not in OWN_FILES])
+    for other in (shown.__cause__, shown.__context__):
+        _hide_our_own(other, (*seen, id(shown)))
 
 
 def _flush() -> None:

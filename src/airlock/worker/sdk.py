@@ -6,12 +6,15 @@ import json
 from _thread import allocate_lock
 from typing import TYPE_CHECKING, Any
 
-from .codec import ANSWER, LLM, MEMORY, RESULT
+from .codec import ANSWER, LLM, MEMORY, RESULT, encode
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from .codec import Channel
+
+
+MAX_DEPTH = 100  # levels of lists and dicts; Airlock reads no more
 
 
 class LLMError(Exception):
@@ -125,6 +128,7 @@ def script_globals(job: Mapping[str, Any], channel: Channel) -> dict[str, Any]:
         """Set the result of this execution; the last one counts. Raises TypeError or ValueError if it is not JSON."""
         _speak(channel, RESULT, value, "set_result")
 
+    set_result.__qualname__ = "set_result"  # as messages about its arguments name it
     added: dict[str, Any] = {
         "settings": Settings(job["settings"]),
         "memory": Memory(job["memory"], channel),
@@ -137,11 +141,38 @@ def script_globals(job: Mapping[str, Any], channel: Channel) -> dict[str, Any]:
 
 def _speak(channel: Channel, kind: int, value: Any, what: str) -> None:
     try:
-        channel.send(kind, value)
+        frame = encode(kind, value)  # finds what has no JSON form at all, and cycles
+        _check_strict(value)
     except UnicodeEncodeError:
         raise ValueError(f"{what}: text with lone surrogates is not JSON") from None
-    except (TypeError, ValueError) as error:
-        raise type(error)(f"{what}: {error}") from None
+    except RecursionError:
+        raise ValueError(f"{what}: nested deeper than {MAX_DEPTH} levels") from None
+    except TypeError as error:
+        raise TypeError(f"{what}: {error}; only str, numbers, bool, None, lists and dicts are") from None
+    except ValueError as error:
+        text = "NaN and infinities are not JSON; use None, or text" if "Out of range float" in str(error) else error
+        raise ValueError(f"{what}: {text}") from None
+    channel.send_frame(frame)
+
+
+def _check_strict(value: Any) -> None:
+    """Raise ValueError for what `json` writes, but Airlock refuses to read."""
+    level = [value]
+    for _ in range(MAX_DEPTH):
+        below: list[Any] = []
+        for item in level:
+            if isinstance(item, dict):
+                if not all(type(key) is str for key in item) and len(json.loads(json.dumps(dict.fromkeys(item)))) < len(
+                    item
+                ):
+                    raise ValueError("two keys of a dict are the same text in JSON, like 1 and '1'")
+                below += item.values()
+            elif isinstance(item, (list, tuple)):
+                below += item
+        level = below
+        if not level:
+            return
+    raise ValueError(f"nested deeper than {MAX_DEPTH} levels")
 
 
 def _memory_key(category: str, key: str) -> str:
