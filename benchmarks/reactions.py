@@ -79,9 +79,13 @@ def _weight() -> int:
 
 def _pss(pid: int) -> int:
     try:
+        status = Path(f"/proc/{pid}/status").read_text(encoding="ascii").splitlines()
         lines = Path(f"/proc/{pid}/smaps_rollup").read_text(encoding="ascii").splitlines()
     except OSError:
-        return 0  # gone, or a sleeping init, which has no memory of its own
+        return 0  # gone
+    pids = next(line.split()[1:] for line in status if line.startswith("NSpid:"))
+    if len(pids) > 2 and pids[-1] == "1":
+        return 0  # an init: its memory is that of its maker, which is counted
     return next(int(line.split()[1]) for line in lines if line.startswith("Pss:"))
 
 

@@ -87,6 +87,8 @@ async def main(rounds: int, scale: float) -> None:
         wait = await stack.enter_async_context(ways.http_wait(port, 64))
         polling = await stack.enter_async_context(ways.http_polling(port, 1))
         pandas = await stack.enter_async_context(ways.http_wait(pandas_port, 1))
+        cold_pandas = await stack.enter_async_context(ways.with_packages("pandas"))
+        direct = await stack.enter_async_context(ways.without_http(8))
         baselines = {"python3 -I -S -c": ways.bare_subprocess}
         if ways.has_bubblewrap():
             baselines["bubblewrap + python3"] = ways.bubblewrap
@@ -99,14 +101,21 @@ async def main(rounds: int, scale: float) -> None:
                 p50, p99 = quantiles(await paced(run, code, n(100), 0.01))
                 latency.add(f"{name}, POST ?wait=, paced", "p50", p50)
                 latency.add(f"{name}, POST ?wait=, paced", "p99", p99)
-            for name, run in {"POST ?wait=": wait, "polling each ms": polling, **baselines}.items():
+            p50, p99 = quantiles(await paced(cold_pandas, SCRIPTS[PANDAS], n(10), 0))
+            latency.add(f"{PANDAS}, python3 -I -S -c", "p50", p50)
+            for name, run in {
+                "POST ?wait=": wait,
+                "polling each ms": polling,
+                "without HTTP": direct,
+                **baselines,
+            }.items():
                 _, samples = await closed_loop(run, one, n(200), 1)
                 p50, p99 = quantiles(samples)
                 latency.add(f"print(1), {name}, closed loop", "p50", p50)
                 latency.add(f"print(1), {name}, closed loop", "p99", p99)
             for concurrency in (1, 8, 64):
-                for name, run in {"POST ?wait=": wait, **baselines}.items():
-                    rate, _ = await closed_loop(run, one, n(600 if run is wait else 200), concurrency)
+                for name, run in {"POST ?wait=": wait, "without HTTP": direct, **baselines}.items():
+                    rate, _ = await closed_loop(run, one, n(200 if name in baselines else 600), concurrency)
                     throughput.add(name, f"at {concurrency}", rate)
     print(
         f"{platform.machine()}, Linux {platform.release()}, {os.cpu_count()} CPUs, Python {platform.python_version()}"

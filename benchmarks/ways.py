@@ -12,6 +12,11 @@ from pathlib import Path
 
 from http_client import Connection
 
+from airlock import Job, Project
+from airlock.testing import RecordingSession
+from airlock_local import packages
+from airlock_local.backend import LocalBackend, LocalSettings
+
 Run = Callable[[str], Awaitable[None]]
 
 CONFIG = """
@@ -26,11 +31,11 @@ projects:
 
 
 @asynccontextmanager
-async def server(replicas: int, packages: list[str]) -> AsyncIterator[int]:
+async def server(replicas: int, names: list[str]) -> AsyncIterator[int]:
     """Serve one project on a free port; yields the port."""
     with tempfile.TemporaryDirectory() as folder:
         config = Path(folder, "airlock.yaml")
-        config.write_text(CONFIG.format(replicas=replicas, packages=packages))
+        config.write_text(CONFIG.format(replicas=replicas, packages=names))
         process = await asyncio.create_subprocess_exec(
             sys.executable, "-m", "airlock", "--config", str(config), stderr=asyncio.subprocess.PIPE
         )
@@ -99,6 +104,36 @@ async def _pool(port: int, connections: int) -> AsyncIterator[asyncio.Queue[Conn
     finally:
         for connection in opened:
             connection.close()
+
+
+@asynccontextmanager
+async def without_http(replicas: int) -> AsyncIterator[Run]:
+    """The backend alone, in this process."""
+    backend = LocalBackend(Project(name="bench"), LocalSettings())
+    await backend.scale(replicas)
+
+    async def run(code: str) -> None:
+        outcome = await backend.execute(Job(id="x", code=code, timeout=60), RecordingSession())
+        assert outcome.error is None, outcome
+
+    try:
+        yield run
+    finally:
+        await backend.close()
+
+
+@asynccontextmanager
+async def with_packages(*names: str) -> AsyncIterator[Run]:
+    """A fresh interpreter that finds packages where a project's sandboxes do."""
+    site = await packages.provide(Project(name="bench", packages=names))
+
+    async def run(code: str) -> None:
+        await _run("/usr/bin/python3", "-I", "-S", "-c", f"import sys\nsys.path.append({str(site.path)!r})\n{code}")
+
+    try:
+        yield run
+    finally:
+        site.close()
 
 
 async def bare_subprocess(code: str) -> None:
