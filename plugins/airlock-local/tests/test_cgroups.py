@@ -9,6 +9,7 @@ import pytest
 
 from airlock import Limits
 from airlock.testing import missing
+from airlock_local import hierarchies
 from airlock_local.cgroups import Groups
 from airlock_local.hierarchies import Base
 
@@ -42,3 +43,11 @@ def test_version_2_counts_the_cpu_time_of_all_processes_of_a_group(groups: Group
     used = group.cpu_time() - before
     assert 0.4 <= used < 5
     group.give_back(empty=True)
+
+
+def test_a_hierarchy_without_a_wanted_controller_is_left_as_it_was(groups: Groups) -> None:
+    mount = groups._bases[0].directory.parent
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(hierarchies, "MOUNT", mount)
+        assert list(hierarchies.bases("airlock-local-none", ["no-such-controller"])) == []
+    assert not (mount / "airlock-local-none").exists()

@@ -97,6 +97,8 @@ def _version2(name: str, wanted: list[str], own: dict[str, str]) -> list[Base]:
         directory = parent / name
         try:
             usable = set((parent / "cgroup.controllers").read_text(encoding="ascii").split()) & set(wanted)
+            if not usable:
+                continue
             enable = " ".join(f"+{controller}" for controller in usable)
             write(parent / "cgroup.subtree_control", enable)
             directory.mkdir()
@@ -105,8 +107,7 @@ def _version2(name: str, wanted: list[str], own: dict[str, str]) -> list[Base]:
             log.debug("no cgroup below %s: %s", parent, error)
             try_rmdir(directory)
             continue
-        if usable:
-            return [Base(directory, frozenset(usable), 2)]
+        return [Base(directory, frozenset(usable), 2)]
     return []
 
 
