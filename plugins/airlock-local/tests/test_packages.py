@@ -3,6 +3,8 @@
 import asyncio
 import fcntl
 import os
+import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -83,6 +85,35 @@ async def test_no_network_is_an_error_and_nothing_is_left(
     with pytest.raises(BackendUnavailable, match=r"project p cannot be installed"):
         await packages.provide(Project(name="p", packages=("six",)))
     assert not [path for path in cache.iterdir() if path.is_dir()]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount a disk that is full")
+async def test_a_full_disk_is_an_error_and_nothing_is_left(cache: Path) -> None:
+    cache.mkdir(parents=True)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8k", "tmpfs", str(cache)], check=True)
+    try:
+        with pytest.raises(BackendUnavailable, match=r"(?s)project p cannot be installed.*[Nn]o space left"):
+            await packages.provide(Project(name="p", packages=("six",)))
+        assert not [path for path in cache.iterdir() if path.is_dir()]
+    finally:
+        subprocess.run(["umount", str(cache)], check=True)
+
+
+async def test_two_servers_install_a_set_once(cache: Path) -> None:
+    code = """
+import asyncio, logging, sys
+from airlock import Project
+from airlock_local import packages
+logging.basicConfig(level="INFO")
+print(asyncio.run(packages.provide(Project(name=sys.argv[1], packages=("six",)))).path)
+"""
+    servers = [
+        await asyncio.create_subprocess_exec(sys.executable, "-c", code, name, stdout=-1, stderr=-1) for name in "ab"
+    ]
+    said = [await server.communicate() for server in servers]
+    assert len({out for out, _ in said}) == 1
+    assert sum(error.count(b"installing six") for _, error in said) == 1
+    assert len([path for path in cache.iterdir() if path.is_dir()]) == 1
 
 
 async def test_a_cache_that_cannot_be_made_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
