@@ -1,6 +1,6 @@
 """What a neighbour notices of a bomb: its latency beside each one, against its latency alone.
 
-    .venv/bin/python benchmarks/neighbours.py [--rounds 5]
+    .venv/bin/python benchmarks/neighbours.py [--rounds 5] [--bombs 1]
 
 Prints a Markdown table: medians over the rounds of the neighbour's p95, its ratio to the p95 alone in the same round,
 and the slowest answer of /health.
@@ -59,7 +59,6 @@ while True:
     for n in range(1000): os.unlink(f'/tmp/{n}')
 """,
 }
-AT_ONCE = 2
 SECONDS = 6
 
 
@@ -78,7 +77,7 @@ def p95(samples: list[float]) -> float:
     return sorted(samples)[int(len(samples) * 0.95)] * 1e3
 
 
-async def main(rounds: int) -> None:
+async def main(rounds: int, at_once: int) -> None:
     found: dict[str, list[tuple[float, float, float]]] = defaultdict(list)
     async with contextlib.AsyncExitStack() as stack:
         port = await stack.enter_async_context(ways.server(4, []))
@@ -93,7 +92,7 @@ async def main(rounds: int) -> None:
                     (await control.request("POST", "/execute", {"project": "bench", "code": code, "timeout": SECONDS}))[
                         "execution_id"
                     ]
-                    for _ in range(AT_ONCE)
+                    for _ in range(at_once)
                 ]
                 await asyncio.sleep(0.3)
                 over = asyncio.Event()
@@ -103,7 +102,8 @@ async def main(rounds: int) -> None:
                 found[name].append((beside, beside / alone, await watching * 1e3))
                 for bomb in bombs:
                     await control.request("GET", f"/executions/{bomb}?wait=30")
-    print("| bomb, twice | neighbour's p95, ms | times its p95 alone | slowest /health, ms |\n|---|---|---|---|")
+    print(f"| bomb, {at_once} at once | neighbour's p95, ms | times its p95 alone | slowest /health, ms |")
+    print("|---|---|---|---|")
     for name, values in found.items():
         medians = [statistics.median(column) for column in zip(*values, strict=True)]
         print(f"| {name} | " + " | ".join(f"{value:.3g}" for value in medians) + " |")
@@ -112,4 +112,6 @@ async def main(rounds: int) -> None:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=5)
-    asyncio.run(main(parser.parse_args().rounds))
+    parser.add_argument("--bombs", type=int, default=1, help="how many of a kind at once")
+    arguments = parser.parse_args()
+    asyncio.run(main(arguments.rounds, arguments.bombs))
