@@ -19,8 +19,7 @@ from pathlib import Path
 import ways
 from http_client import Connection
 
-from airlock import Job, Project
-from airlock.testing import RecordingSession
+from airlock import Project
 from airlock_local.backend import LocalBackend, LocalSettings
 
 ASK = "import time\nllm.complete('?')\nset_result(time.monotonic())"
@@ -52,14 +51,14 @@ async def deadline_to_end(connection: Connection) -> float:
     return time.monotonic() - began - 1
 
 
-async def cancellation_to_end(backend: LocalBackend) -> float:
-    """From the cancellation of an execution to its end, when all of its processes are dead."""
-    session = RecordingSession()
-    task = asyncio.create_task(backend.execute(Job(id="x", code=ENDLESS, timeout=60), session))
-    await session.until(lambda session: session.stdout)
+async def cancellation_to_end(connection: Connection) -> float:
+    """From sending the cancellation to the answer that says it is over, when all of its processes are dead."""
+    created = await connection.request("POST", "/execute", {"project": "bench", "code": ENDLESS})
+    path = f"/executions/{created['execution_id']}"
+    await connection.request("GET", f"{path}?wait=30&since=0")
     began = time.monotonic()
-    task.cancel()
-    await asyncio.wait({task})
+    done = await connection.request("POST", f"{path}/cancel")
+    assert done["error_type"] == "cancelled", done
     return time.monotonic() - began
 
 

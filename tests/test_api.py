@@ -103,6 +103,26 @@ async def test_answer_completes_a_paused_execution_without_lifespan() -> None:
         assert (await client.get(url)).json()["result"]["answer"] == "because"
 
 
+def test_cancel_ends_an_execution_that_awaits_an_answer(served: TestClient) -> None:
+    created = served.post("/execute?wait=5", json={"project": "mock-project", "code": code_that_asks("?")})
+    path = f"/executions/{created.json()['execution_id']}"
+    cancelled = served.post(f"{path}/cancel")
+    assert (cancelled.status_code, cancelled.json()["error_type"]) == (200, "cancelled")
+    assert served.post(f"{path}/respond", json={"response": "x"}).status_code == 409
+    assert served.post(f"{path}/cancel").json() == cancelled.json() == served.get(path).json()
+
+
+def test_cancel_leaves_a_completed_execution_as_it_is(client: TestClient) -> None:
+    created = client.post("/execute", json={"project": "mock-project", "code": "x"}).json()
+    answer = client.post(f"/executions/{created['execution_id']}/cancel")
+    assert (answer.status_code, answer.json()["status"]) == (200, "completed")
+
+
+def test_cancel_of_an_unknown_execution_is_404(client: TestClient) -> None:
+    answer = client.post("/executions/nobody/cancel")
+    assert (answer.status_code, answer.json()["code"]) == (404, "execution_not_found")
+
+
 def test_projects_list(client: TestClient) -> None:
     response = client.get("/projects")
     assert response.status_code == 200

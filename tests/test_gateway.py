@@ -10,6 +10,7 @@ import pytest
 from airlock import Backend, BackendSettings, BackendUnavailable, Job, Limits, Outcome, Pool, Project, Session
 from airlock.config import Config, ProjectConfig
 from airlock.errors import (
+    ExecutionNotFound,
     InvalidRequest,
     NotAwaitingLLM,
     ProjectDown,
@@ -250,6 +251,61 @@ async def test_backend_that_cannot_come_up_says_why_and_can_be_tried_again(
     monkeypatch.setattr(ObedientBackend, "broken", None)
     assert (await gateway.up("p", 1)).status == "up"
     await until_status(gateway, await submit(gateway, "x"), "completed")
+
+
+# --- cancel ------------------------------------------------------------------------------------------------------
+
+
+async def test_a_running_execution_is_cancelled_and_its_worker_is_free_again(gateways: Gateways) -> None:
+    gateway = await started(gateways)
+    running = await submit(gateway, "sleep")
+    await until_status(gateway, running, "running")
+    cancelled = await gateway.cancel(running)
+    assert (cancelled.status.value, cancelled.error_type) == ("error", "cancelled")
+    assert (await until_status(gateway, await submit(gateway, "x"), "completed")).error is None
+
+
+async def test_a_pending_execution_is_cancelled_and_never_runs(gateways: Gateways) -> None:
+    gateway = await started(gateways)
+    running = await submit(gateway, "sleep")
+    await until_status(gateway, running, "running")
+    pending = await submit(gateway, "x")
+    assert (await gateway.cancel(pending)).error_type == "cancelled"
+    assert (await gateway.get(pending)).started_at is None
+    assert (await gateway.get(running)).status.value == "running"
+
+
+async def test_a_paused_execution_is_cancelled_and_takes_no_answer_any_more(gateways: Gateways) -> None:
+    gateway = await started(gateways)
+    asking = await submit(gateway, "ask")
+    await until_status(gateway, asking, "awaiting_llm")
+    assert (await gateway.cancel(asking)).llm_requests == ()
+    with pytest.raises(NotAwaitingLLM, match="error"):
+        await gateway.respond(asking, "too late")
+
+
+async def test_cancelling_what_is_over_changes_nothing(gateways: Gateways) -> None:
+    gateway = await started(gateways)
+    done = await submit(gateway, "x")
+    before = await until_status(gateway, done, "completed")
+    assert await gateway.cancel(done) == before
+    running = await submit(gateway, "sleep")
+    assert await gateway.cancel(running) == await gateway.cancel(running)
+
+
+async def test_who_waits_for_an_execution_that_is_cancelled_is_told(gateways: Gateways) -> None:
+    gateway = await started(gateways)
+    running = await submit(gateway, "sleep")
+    waiting = asyncio.create_task(gateway.wait(running, 20))
+    await until_status(gateway, running, "running")
+    first, second = await asyncio.gather(gateway.cancel(running), gateway.cancel(running))
+    assert first == second == await waiting
+
+
+async def test_cancelling_an_unknown_execution_is_not_found(gateways: Gateways) -> None:
+    gateway = await started(gateways)
+    with pytest.raises(ExecutionNotFound):
+        await gateway.cancel("nobody")
 
 
 async def test_a_project_that_cannot_grow_serves_on_with_what_it_has(

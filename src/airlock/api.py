@@ -180,6 +180,12 @@ async def respond(execution_id: ExecutionId, answer: LLMResponse, gateway: Gatew
     return (await gateway.respond(execution_id, answer.response)).to_result()
 
 
+@router.post("/executions/{execution_id}/cancel")
+async def cancel(execution_id: ExecutionId, gateway: GatewayOf) -> ExecutionResult:
+    """End an execution in any status as `error` / `cancelled`. Safe to repeat; one that is over stays as it is."""
+    return (await gateway.cancel(execution_id)).to_result()
+
+
 @router.get("/projects")
 async def list_projects(gateway: GatewayOf) -> ProjectList:
     """Return the projects that airlock.yaml lists, with their pools."""

@@ -29,6 +29,7 @@ MAX_UNLISTED: Final = 256  # projects of `default_backend` that are remembered: 
 ENDING_PATIENCE: Final = 5.0  # seconds that ended executions get to be gone, at shutdown
 DRAIN_STEP: Final = 0.05  # seconds between looks at what still runs
 CLOSING_PATIENCE: Final = 10.0  # seconds that backends get to give everything back, at shutdown
+CANCEL_PATIENCE: Final = 30.0  # seconds; longer than a backend may take to kill
 
 
 class Gateway:
@@ -164,6 +165,18 @@ class Gateway:
         if not live.runs_code:
             await live.settled()
         return live.snapshot()
+
+    async def cancel(self, execution_id: str) -> Execution:
+        """End an execution, whatever it does; returns it once that is done, or as it was if it was over.
+
+        Raises ExecutionNotFound.
+        """
+        if (live := self._live.get(execution_id)) is not None:
+            live.end(ExecutionStatus.error, "cancelled", "a client cancelled the execution")
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(CANCEL_PATIENCE):
+                    await live.record.until(lambda execution: execution.status.is_terminal)
+        return await self.get(execution_id)
 
     def _over(self, task: asyncio.Task[None], live: LiveExecution, project: LiveProject) -> None:
         self._tasks.discard(task)
