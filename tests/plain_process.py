@@ -71,7 +71,7 @@ class PlainWorker(Worker):
 
     async def stop(self) -> None:
         self._kill()
-        await self._process.wait()
+        await self._process.communicate()  # to the end of both pipes: a loop that ends earlier leaves them open
         self._writer.close()
         await self._writer.wait_closed()
 
