@@ -107,8 +107,8 @@ async def main(rounds: int) -> None:
             bomb = await control.request("POST", "/execute", {"project": "bench", "code": BOMB, "timeout": 10})
             found["the same beside a fork bomb, ms"].append([await deadline_to_end(connection) for _ in range(3)])
             await control.request("GET", f"/executions/{bomb['execution_id']}?wait=30")
-            found["cancellation to end, without HTTP, ms"].append(
-                [await cancellation_to_end(backend) for _ in range(10)]
+            found["cancellation to terminal status, ms"].append(
+                [await cancellation_to_end(connection) for _ in range(10)]
             )
             found["an idle standby, MB"].append([await megabytes_per_standby(backend, 4) / 1000])
     print("| | median | worst |\n|---|---|---|")
