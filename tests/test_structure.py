@@ -11,7 +11,7 @@ CORE = ROOT / "src" / "airlock"
 # A module may import those of its own line and of the lines above it.
 LAYERS = [
     {"models", "errors", "strict_json"},
-    {"limits", "worker"},
+    {"limits", "worker", "seccomp"},
     {"backend", "hookspecs"},
     {"pools", "frames", "mediation", "executions", "output", "clock", "slots", "turn", "store", "record", "questions"},
     {"plugin", "plugins", "yaml_source", "testing"},

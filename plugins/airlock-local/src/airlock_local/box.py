@@ -15,9 +15,9 @@ import subprocess
 from importlib import resources
 from typing import TYPE_CHECKING, Any, Final
 
-from airlock import BackendUnavailable, WorkerLost
+from airlock import BackendUnavailable, WorkerLost, seccomp
 
-from . import diagnosis, seccomp
+from . import diagnosis
 from .filesystem import visible
 from .identities import UIDS, Identities
 from .processes import wait_dead

@@ -15,9 +15,9 @@ import signal
 import socket
 from typing import TYPE_CHECKING, NoReturn
 
-from airlock.worker import codec
+from airlock.worker import codec, syscalls
 
-from . import standby, syscalls
+from . import standby
 
 if TYPE_CHECKING:
     from .layers import Confinement

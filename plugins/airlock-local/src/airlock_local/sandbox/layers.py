@@ -11,10 +11,9 @@ import resource
 import struct
 from typing import TYPE_CHECKING
 
+from airlock.worker import syscalls
 from airlock.worker.reached import Reached
-
-from . import syscalls
-from .syscalls import MS_NODEV, MS_NOEXEC, MS_NOSUID
+from airlock.worker.syscalls import MS_NODEV, MS_NOEXEC, MS_NOSUID
 
 if TYPE_CHECKING:
     from collections.abc import Callable

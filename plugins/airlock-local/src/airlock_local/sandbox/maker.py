@@ -16,7 +16,7 @@ import socket
 import traceback
 from typing import NoReturn
 
-from . import syscalls
+from airlock.worker import syscalls
 
 OURS = 3  # the maker's descriptor of its socket
 STACK = 16 << 10  # bytes

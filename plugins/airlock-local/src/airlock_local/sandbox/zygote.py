@@ -12,9 +12,9 @@ import socket
 import sys
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from airlock.worker import codec, reached, script
+from airlock.worker import codec, reached, script, syscalls
 
-from . import box_root, syscalls
+from . import box_root
 from .keeper import Keeper
 from .layers import Confinement
 from .maker import Maker

@@ -1,4 +1,7 @@
-"""The system calls that scripts may not make, compiled once in the server (libseccomp) and loaded in every standby."""
+"""The system calls that scripts may not make, compiled once in the server (libseccomp) and loaded by the worker.
+
+For backends that run scripts on Linux; they depend on `pyseccomp`, core does not.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ import errno
 import os
 from typing import Any, Final
 
-from airlock import BackendUnavailable
+from .errors import BackendUnavailable
 
 # A deny list: an allow list breaks the scientific stack with each new libc. What a script needs none of:
 DENIED: Final = (  # noqa: SIM905 - readable as it is
