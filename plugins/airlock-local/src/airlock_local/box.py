@@ -16,6 +16,7 @@ from importlib import resources
 from typing import TYPE_CHECKING, Any, Final
 
 from airlock import BackendUnavailable, WorkerLost, seccomp
+from airlock.worker import warm
 
 from . import diagnosis
 from .filesystem import visible
@@ -39,17 +40,7 @@ START_TIMEOUT: Final = 120.0  # seconds; `preload` may import something big from
 END_TIMEOUT: Final = 5.0
 EVERY_LAYER: Final = tuple(layer.__name__ for layer in LAYERS)
 PACKAGES: Final = ("airlock.worker", "airlock_local.sandbox")
-ENVIRONMENT: Final = {
-    "PATH": "/usr/local/bin:/usr/bin:/bin",
-    "HOME": "/tmp",  # noqa: S108 - the private one inside
-    "TMPDIR": "/tmp",  # noqa: S108
-    "LANG": "C.UTF-8",
-    # A pool of threads per library and core costs each standby memory, and its limits; what scripts need they start.
-    "OMP_NUM_THREADS": "1",
-    "OPENBLAS_NUM_THREADS": "1",
-    "MKL_NUM_THREADS": "1",
-    "MALLOC_ARENA_MAX": "2",
-}
+ENVIRONMENT: Final = {"PATH": "/usr/local/bin:/usr/bin:/bin", **warm.ENVIRONMENT}
 
 
 class Box:

@@ -14,11 +14,11 @@ from airlock import Outcome, Worker, WorkerLost
 from airlock.frames import Conversation, FrameReader
 from airlock.limits import format_size
 from airlock.worker import codec
+from airlock.worker.one_script import CPU_SLACK
 from airlock.worker.syscalls import ID
 
 from . import diagnosis, processes
 from .pauses import PauseWatch
-from .sandbox.standby import CPU_SLACK
 from .transport import FrameSocket, OutputPipe
 
 if TYPE_CHECKING:

@@ -1,6 +1,6 @@
 """What is put around one script, layer by layer, in this order. Each one says what gets through without it.
 
-A layer is a function of a `Confinement`; it runs in the script's own process before that gets any code.
+Those that every backend has are `airlock.worker.layers`; here are those of a box: cgroups, namespaces, mounts.
 """
 
 from __future__ import annotations
@@ -8,27 +8,26 @@ from __future__ import annotations
 import base64
 import os
 import resource
-import struct
 from typing import TYPE_CHECKING
 
 from airlock.worker import syscalls
+from airlock.worker.layers import (
+    landlock,
+    last_capability,
+    no_capabilities,
+    no_new_privileges,
+    only_own_descriptors,
+    own_session,
+    resource_limits,
+    system_call_filter,
+)
 from airlock.worker.reached import Reached
 from airlock.worker.syscalls import MS_NODEV, MS_NOEXEC, MS_NOSUID
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
-    from .config import BoxConfig
-
-FRAMES = 3  # the descriptor of the frame socket in a script's process
-
-# Landlock's rights, as bits: see landlock(7)
-EXECUTE, WRITE_FILE, READ_FILE, READ_DIR, MAKE_CHAR, MAKE_BLOCK = 1 << 0, 1 << 1, 1 << 2, 1 << 3, 1 << 6, 1 << 11
-TRUNCATE, IOCTL_DEV, ALL_RIGHTS = 1 << 14, 1 << 15, (1 << 16) - 1
-READ = EXECUTE | READ_FILE | READ_DIR
-SCRATCH = ALL_RIGHTS & ~(MAKE_CHAR | MAKE_BLOCK | IOCTL_DEV)
-RIGHTS_OF_VERSION = {1: 13, 2: 14, 3: 15, 4: 15}  # how many of the bits a version knows; later: all 16
-BIND_TCP_AND_CONNECT_TCP, ABSTRACT_SOCKETS_AND_SIGNALS = 3, 3
+    from .config import BoxConfig, BoxLimits
 
 
 class Confinement:
@@ -39,10 +38,8 @@ class Confinement:
         self.layers = tuple(layer for layer in LAYERS if layer.__name__ in config["layers"])
         self.filter = syscalls.Filter(base64.b64decode(config["bpf"]))
         self.landlock_version = syscalls.landlock_version()
-        with open("/proc/sys/kernel/cap_last_cap", encoding="ascii") as file:
-            self.last_capability = int(file.read())
-        with open("/proc/self/statm", encoding="ascii") as file:
-            self.own_address_space = int(file.read().split()[0]) * resource.getpagesize()
+        self.last_capability = last_capability()
+        self.resource_limits: Mapping[int, int] = bounds(self.limits)
         self.reached = Reached(self.limits["reached"], self.limits["processes"])
         self.uid_offset = 0  # these four belong to the standby that is being made
         self.network = -1
@@ -106,71 +103,21 @@ def own_user(box: Confinement) -> None:
     syscalls.map_ids(uid, gid)
 
 
-def only_own_descriptors(box: Confinement) -> None:
-    """Without it: the zygote's control socket, and the cgroup files that were opened with the server's rights."""
-    os.dup2(box.frames, FRAMES, inheritable=False)
-    syscalls.close_from(FRAMES + 1)
+def bounds(limits: BoxLimits) -> dict[int, int]:
+    """Return the resource limits of a script; without cgroups they stand in for those, process by process.
 
-
-def own_session(box: Confinement) -> None:
-    """Without it: signals to the process group, and a terminal, are shared with the box."""
-    os.setsid()
-
-
-def resource_limits(box: Confinement) -> None:
-    """Without it: descriptors, file sizes, locked memory and core dumps have no bound; as ordinary user also memory.
-
-    After `own_user`: RLIMIT_NPROC counts inside the user namespace (since Linux 5.14), before it would bind the pool.
+    RLIMIT_NPROC counts inside the user namespace (since Linux 5.14): before `own_user` it would bind the pool.
     """
-    limits = box.limits
     processes = limits["processes"] + limits["process_cgroup"]  # one more than the cgroup's: that one counts refusals
-    bounds = [
-        (resource.RLIMIT_NOFILE, limits["files"]),
-        (resource.RLIMIT_FSIZE, limits["file_size"]),
-        (resource.RLIMIT_NPROC, processes),
-        (resource.RLIMIT_CORE, 0),
-        (resource.RLIMIT_MEMLOCK, 1 << 20),
-        (resource.RLIMIT_MSGQUEUE, 0),
-        (resource.RLIMIT_SIGPENDING, 256),
-        (resource.RLIMIT_STACK, 8 << 20),
-    ]
+    found = {
+        resource.RLIMIT_NOFILE: limits["files"],
+        resource.RLIMIT_FSIZE: limits["file_size"],
+        resource.RLIMIT_NPROC: processes,
+    }
     if not limits["memory_cgroup"]:  # per process, and counts what is reserved: only the fallback
-        bounds.append((resource.RLIMIT_AS, limits["memory"] + box.own_address_space))
-    for name, value in bounds:
-        hard = resource.getrlimit(name)[1]
-        bound = value if hard == resource.RLIM_INFINITY else min(value, hard)
-        resource.setrlimit(name, (bound, bound))
-
-
-def no_capabilities(box: Confinement) -> None:
-    """Without it: root inside its own user namespace, and so all of the kernel's code that asks just for that."""
-    syscalls.drop_capabilities(box.last_capability)
-
-
-def no_new_privileges(box: Confinement) -> None:
-    """Without it: a setuid program raises the script; and the two layers below are refused."""
-    syscalls.prctl(syscalls.PR_SET_NO_NEW_PRIVS, 1)
-
-
-def landlock(box: Confinement) -> None:
-    """Without it: files have the mounts as their only guard; abstract sockets and signals reach the neighbours."""
-    version = box.landlock_version
-    if version == 0:
-        return  # the self-test says so, and the project stays down unless the operator chose `isolation: reduced`
-    rights = (1 << RIGHTS_OF_VERSION.get(version, 16)) - 1
-    devices = READ | WRITE_FILE | TRUNCATE | IOCTL_DEV
-    allowed = (("/", READ), ("/dev", devices), ("/tmp", SCRATCH), ("/dev/shm", SCRATCH))
-    sizes = {1: 8, 2: 8, 3: 8, 4: 16, 5: 16}  # later: all three numbers
-    ruleset = struct.pack("QQQ", rights, BIND_TCP_AND_CONNECT_TCP, ABSTRACT_SOCKETS_AND_SIGNALS)
-    rules = tuple((path, bits & rights) for path, bits in allowed)
-    syscalls.landlock(ruleset[: sizes.get(version, 24)], rules)
-
-
-def system_call_filter(box: Confinement) -> None:
-    """Without it: the parts of the kernel where the bugs are (bpf, io_uring, ...), and vsock to the hypervisor; and a
-    network, empty as it is, keeps counters of what was tried, for the next execution there to read.
-    """
-    box.filter.load()  # last: it forbids most calls of the layers above
+        with open("/proc/self/statm", encoding="ascii") as file:
+            found[resource.RLIMIT_AS] = limits["memory"] + int(file.read().split()[0]) * resource.getpagesize()
+    return found
 
 
 LAYERS: tuple[Callable[[Confinement], None], ...] = (

@@ -5,19 +5,14 @@ from __future__ import annotations
 import gc
 import json
 import os
-import resource
 import socket
 from typing import TYPE_CHECKING, NoReturn
 
-from airlock.worker import codec, script
-
-from .layers import FRAMES
+from airlock.worker import codec, one_script
+from airlock.worker.layers import FRAMES
 
 if TYPE_CHECKING:
     from .layers import Confinement
-
-CHANNEL_LOST = 70  # exit code when the script took the frame socket away
-CPU_SLACK = 2  # seconds
 
 
 def be_script(box: Confinement, stdout: int, stderr: int) -> NoReturn:
@@ -39,27 +34,14 @@ def be_script(box: Confinement, stdout: int, stderr: int) -> NoReturn:
         sock = socket.socket(fileno=frames)
         channel = codec.Channel(sock)
         box.reached.owner = os.getpid()
-        script.run({"code": "print", "settings": {}, "memory": {}}, channel, box.reached)
+        one_script.warm_up(channel, box.reached)
         init = os.pidfd_open(1)
         socket.send_fds(sock, [codec.encode(codec.READY, None)], [init])
         os.close(init)
     except BaseException as error:  # noqa: BLE001 - nothing of a script ran yet; the server explains it
         report_failure(frames, step, error)
         os._exit(1)
-    code = CHANNEL_LOST
-    try:
-        _, job = channel.receive()
-        limit_cpu(job["timeout"], box.limits["cores"])
-        channel.send(codec.END, {"error": script.run(job, channel, box.reached)})
-        code = 0
-    finally:
-        os._exit(code)  # no atexit, no __del__, no join: nothing of the script's runs after this
-
-
-def limit_cpu(timeout: int, cores: int) -> None:
-    """Bound the CPU time of each process: a backstop behind the clock, which stands still while a script is paused."""
-    seconds = timeout * cores + CPU_SLACK
-    resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds + 1))
+    one_script.wait_and_run(channel, box.reached, box.limits["cores"])
 
 
 def report_failure(frames: int, step: str, error: BaseException) -> None:

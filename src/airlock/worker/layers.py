@@ -1,0 +1,101 @@
+"""The layers around a script that every Linux sandbox has. Each one says what gets through without it.
+
+A layer is a function of what it has to know; it runs in the script's own process before that gets any code. What only
+one backend has (mounts, namespaces, cgroups) stands in its own module, beside a list of all of them in their order.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import struct
+from typing import TYPE_CHECKING, Protocol
+
+from . import syscalls
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+FRAMES = 3  # the descriptor of the frame socket in a script's process
+
+# Landlock's rights, as bits: see landlock(7)
+EXECUTE, WRITE_FILE, READ_FILE, READ_DIR, MAKE_CHAR, MAKE_BLOCK = 1 << 0, 1 << 1, 1 << 2, 1 << 3, 1 << 6, 1 << 11
+TRUNCATE, IOCTL_DEV, ALL_RIGHTS = 1 << 14, 1 << 15, (1 << 16) - 1
+READ = EXECUTE | READ_FILE | READ_DIR
+SCRATCH = ALL_RIGHTS & ~(MAKE_CHAR | MAKE_BLOCK | IOCTL_DEV)
+RIGHTS_OF_VERSION = {1: 13, 2: 14, 3: 15, 4: 15}  # how many of the bits a version knows; later: all 16
+BIND_TCP_AND_CONNECT_TCP, ABSTRACT_SOCKETS_AND_SIGNALS = 3, 3
+
+
+class Confined(Protocol):
+    """What these layers need to know of a sandbox."""
+
+    frames: int  # descriptor of the frame socket
+    resource_limits: Mapping[int, int]  # RLIMIT_* to its bound, beside those of `resource_limits`
+    filter: syscalls.Filter
+    landlock_version: int  # of the kernel; 0: it has none
+    last_capability: int  # the highest that the kernel knows
+
+
+def only_own_descriptors(box: Confined) -> None:
+    """Without it: whatever else the process has inherited, opened with the rights of those who made the sandbox."""
+    os.dup2(box.frames, FRAMES, inheritable=False)
+    syscalls.close_from(FRAMES + 1)
+
+
+def own_session(box: Confined) -> None:
+    """Without it: signals to the process group, and a terminal, are shared with what is around the script."""
+    os.setsid()
+
+
+def resource_limits(box: Confined) -> None:
+    """Without it: descriptors, file sizes, locked memory and core dumps have no bound."""
+    bounds = {
+        resource.RLIMIT_CORE: 0,
+        resource.RLIMIT_MEMLOCK: 1 << 20,
+        resource.RLIMIT_MSGQUEUE: 0,
+        resource.RLIMIT_SIGPENDING: 256,
+        resource.RLIMIT_STACK: 8 << 20,
+        **box.resource_limits,
+    }
+    for name, value in bounds.items():
+        hard = resource.getrlimit(name)[1]
+        bound = value if hard == resource.RLIM_INFINITY else min(value, hard)
+        resource.setrlimit(name, (bound, bound))
+
+
+def no_capabilities(box: Confined) -> None:
+    """Without it: rights the process was made with, and so all of the kernel's code that asks just for those."""
+    syscalls.drop_capabilities(box.last_capability)
+
+
+def no_new_privileges(box: Confined) -> None:
+    """Without it: a setuid program raises the script; and the two layers below are refused."""
+    syscalls.prctl(syscalls.PR_SET_NO_NEW_PRIVS, 1)
+
+
+def landlock(box: Confined) -> None:
+    """Without it: files have the mounts as their only guard; abstract sockets and signals reach the neighbours."""
+    version = box.landlock_version
+    if version == 0:
+        return  # the backend says so, and decides whether it runs without
+    rights = (1 << RIGHTS_OF_VERSION.get(version, 16)) - 1
+    devices = READ | WRITE_FILE | TRUNCATE | IOCTL_DEV
+    allowed = (("/", READ), ("/dev", devices), ("/tmp", SCRATCH), ("/dev/shm", SCRATCH))
+    sizes = {1: 8, 2: 8, 3: 8, 4: 16, 5: 16}  # later: all three numbers
+    ruleset = struct.pack("QQQ", rights, BIND_TCP_AND_CONNECT_TCP, ABSTRACT_SOCKETS_AND_SIGNALS)
+    rules = tuple((path, bits & rights) for path, bits in allowed)
+    syscalls.landlock(ruleset[: sizes.get(version, 24)], rules)
+
+
+def system_call_filter(box: Confined) -> None:
+    """Without it: the parts of the kernel where the bugs are (bpf, io_uring, ...), and vsock to the hypervisor; and a
+    network, empty as it is, keeps counters of what was tried, for the next execution there to read.
+    """
+    box.filter.load()  # last: it forbids most calls of the layers above
+
+
+def last_capability() -> int:
+    """Return the highest capability that the kernel knows."""
+    with open("/proc/sys/kernel/cap_last_cap", encoding="ascii") as file:
+        return int(file.read())

@@ -1,0 +1,39 @@
+"""The life of a process that was made for one script, once its layers are on."""
+
+from __future__ import annotations
+
+import os
+import resource
+from typing import TYPE_CHECKING, NoReturn
+
+from . import codec, script
+
+if TYPE_CHECKING:
+    from .codec import Channel
+    from .reached import Reached
+
+CHANNEL_LOST = 70  # exit code when the script took the frame socket away
+CPU_SLACK = 2  # seconds
+
+
+def warm_up(channel: Channel, reached: Reached) -> None:
+    """Run an empty script: what the layers made this process forget is fetched now."""
+    script.run({"code": "print", "settings": {}, "memory": {}}, channel, reached)
+
+
+def wait_and_run(channel: Channel, reached: Reached, cores: int) -> NoReturn:
+    """Wait for the job, run it, say END, and be gone."""
+    code = CHANNEL_LOST
+    try:
+        _, job = channel.receive()
+        limit_cpu(job["timeout"], cores)
+        channel.send(codec.END, {"error": script.run(job, channel, reached)})
+        code = 0
+    finally:
+        os._exit(code)  # no atexit, no __del__, no join: nothing of the script's runs after this
+
+
+def limit_cpu(timeout: int, cores: int) -> None:
+    """Bound the CPU time of each process: a backstop behind the clock, which stands still while a script is paused."""
+    seconds = timeout * cores + CPU_SLACK
+    resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds + 1))
