@@ -12,7 +12,7 @@ CORE = ROOT / "src" / "airlock"
 LAYERS = [
     {"models", "errors", "strict_json"},
     {"limits", "worker", "seccomp"},
-    {"backend", "hookspecs"},
+    {"backend", "hookspecs", "wheels"},
     {"pools", "frames", "mediation", "executions", "output", "clock", "slots", "turn", "store", "record", "questions"},
     {"plugin", "plugins", "yaml_source", "testing"},
     {"config", "schema", "phrasing", "session", "projects"},

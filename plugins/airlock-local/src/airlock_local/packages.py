@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from airlock import BackendUnavailable
+from airlock import BackendUnavailable, wheels
 
 if TYPE_CHECKING:
     from airlock import Project
@@ -31,7 +31,6 @@ log = logging.getLogger(__name__)
 KEEP_SETS: Final = 20  # at most; the ones that were used last
 KEEP_DAYS: Final = 30
 LOCK_INTERVAL: Final = 0.2  # seconds
-SAID: Final = 1500  # characters of uv's message that an operator is shown
 
 
 @dataclass
@@ -126,55 +125,12 @@ async def _lock(descriptor: int, kind: int) -> None:
 
 async def _install(project: Project, path: Path) -> None:
     """Install into a temporary directory beside it, then rename: a set is complete or not there."""
-    from uv import find_uv_bin  # noqa: PLC0415 - looks for the program at import
-
-    log.info("project %s: installing %s", project.name, ", ".join(project.packages))
     temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
-    command = [find_uv_bin(), "pip", "install", "--no-progress", "--color=never", "--only-binary=:all:"]
-    command += [f"--python={sys.executable}", f"--target={temporary}", "--", *project.packages]
     try:
-        said = await _run(project, command)
-        if said is not None:
-            raise BackendUnavailable(
-                f"The packages of project {project.name} cannot be installed: {said}",
-                "Correct `packages`, or what this says; only wheels are installed, nothing is built.",
-            )
-        await asyncio.to_thread(_publish, temporary, path)
+        await wheels.install(project, temporary, f"--python={sys.executable}")
+        await asyncio.to_thread(temporary.rename, path)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
-
-
-async def _run(project: Project, command: list[str]) -> str | None:
-    """Run uv with its lines going to the log; returns None, or what it said if it failed."""
-    process = await asyncio.create_subprocess_exec(
-        *command,
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.DEVNULL,
-        stderr=asyncio.subprocess.PIPE,
-        env={**os.environ, "VIRTUAL_ENV": ""},
-    )
-    assert process.stderr is not None
-    lines = []
-    try:
-        async for line in process.stderr:
-            lines.append(line.decode(errors="replace").strip())
-            log.info("project %s: uv: %s", project.name, lines[-1])
-        failed = await process.wait() != 0
-    except BaseException:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
-        raise
-    return " ".join(lines)[-SAID:] if failed else None
-
-
-def _publish(temporary: Path, final: Path) -> None:
-    """Let the throw-away user read it, whatever the server's umask is, and give it its name."""
-    temporary.chmod(0o755)
-    for path in temporary.rglob("*"):
-        if not path.is_symlink():
-            path.chmod(path.stat().st_mode | (0o555 if path.is_dir() else 0o444))
-    temporary.rename(final)
 
 
 def _no_place(cache: Path, error: OSError) -> BackendUnavailable:
