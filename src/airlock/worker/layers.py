@@ -34,7 +34,6 @@ class Confined(Protocol):
     resource_limits: Mapping[int, int]  # RLIMIT_* to its bound, beside those of `resource_limits`
     filter: syscalls.Filter
     landlock_version: int  # of the kernel; 0: it has none
-    last_capability: int  # the highest that the kernel knows
 
 
 def only_own_descriptors(box: Confined) -> None:
@@ -64,11 +63,6 @@ def resource_limits(box: Confined) -> None:
         resource.setrlimit(name, (bound, bound))
 
 
-def no_capabilities(box: Confined) -> None:
-    """Without it: rights the process was made with, and so all of the kernel's code that asks just for those."""
-    syscalls.drop_capabilities(box.last_capability)
-
-
 def no_new_privileges(box: Confined) -> None:
     """Without it: a setuid program raises the script; and the two layers below are refused."""
     syscalls.prctl(syscalls.PR_SET_NO_NEW_PRIVS, 1)
@@ -93,9 +87,3 @@ def system_call_filter(box: Confined) -> None:
     network, empty as it is, keeps counters of what was tried, for the next execution there to read.
     """
     box.filter.load()  # last: it forbids most calls of the layers above
-
-
-def last_capability() -> int:
-    """Return the highest capability that the kernel knows."""
-    with open("/proc/sys/kernel/cap_last_cap", encoding="ascii") as file:
-        return int(file.read())

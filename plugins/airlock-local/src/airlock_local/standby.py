@@ -10,11 +10,9 @@ import signal
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Final
 
-from airlock import Outcome, Worker, WorkerLost
+from airlock import Worker, WorkerLost, causes
 from airlock.frames import Conversation, FrameReader
-from airlock.limits import format_size
 from airlock.worker import codec
-from airlock.worker.one_script import CPU_SLACK
 from airlock.worker.syscalls import ID
 
 from . import diagnosis, processes
@@ -24,7 +22,7 @@ from .transport import FrameSocket, OutputPipe
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from airlock import Job, Limits, Session
+    from airlock import Job, Limits, Outcome, Session
 
     from .box import Box
     from .cgroups import Group, Groups
@@ -240,18 +238,9 @@ class LocalWorker(Worker):
 
     def _true_cause(self, outcome: Outcome, exit_code: int | None, job: Job, took: float) -> Outcome:
         """Name the limit behind a death that looks like any other."""
-        if outcome.error is None or outcome.error_type not in ("script_error", "worker_lost", "protocol"):
+        if not causes.may_be_wrong(outcome):
             return outcome
         refused = self._group is None and (outcome.error or "").startswith(NO_MEMORY)
         if refused or (self._group is not None and self._group.oom_killed()):
-            limit = format_size(self._limits.memory)
-            return Outcome(
-                error=f"the script used more than its memory (limits.memory is {limit})", error_type="memory_limit"
-            )
-        cpu_time = job.timeout * self._box.cores + CPU_SLACK
-        if exit_code == -signal.SIGXCPU or (exit_code == -signal.SIGKILL and took * self._box.cores >= cpu_time):
-            return Outcome(
-                error=f"the script used more CPU time than its timeout of {job.timeout} s allows (limits.timeout)",
-                error_type="cpu_limit",
-            )
-        return outcome
+            return causes.over_memory(self._limits)
+        return causes.over_cpu_time(exit_code, took, job.timeout, self._box.cores) or outcome

@@ -13,8 +13,6 @@ from typing import TYPE_CHECKING
 from airlock.worker import syscalls
 from airlock.worker.layers import (
     landlock,
-    last_capability,
-    no_capabilities,
     no_new_privileges,
     only_own_descriptors,
     own_session,
@@ -38,7 +36,8 @@ class Confinement:
         self.layers = tuple(layer for layer in LAYERS if layer.__name__ in config["layers"])
         self.filter = syscalls.Filter(base64.b64decode(config["bpf"]))
         self.landlock_version = syscalls.landlock_version()
-        self.last_capability = last_capability()
+        with open("/proc/sys/kernel/cap_last_cap", encoding="ascii") as file:
+            self.last_capability = int(file.read())
         self.resource_limits: Mapping[int, int] = bounds(self.limits)
         self.reached = Reached(self.limits["reached"], self.limits["processes"])
         self.uid_offset = 0  # these four belong to the standby that is being made
@@ -101,6 +100,11 @@ def own_user(box: Confinement) -> None:
     uid, gid = os.getuid(), os.getgid()
     syscalls.unshare(syscalls.NEWUSER)
     syscalls.map_ids(uid, gid)
+
+
+def no_capabilities(box: Confinement) -> None:
+    """Without it: root inside its own user namespace, and so all of the kernel's code that asks just for that."""
+    syscalls.drop_capabilities(box.last_capability)
 
 
 def bounds(limits: BoxLimits) -> dict[int, int]:

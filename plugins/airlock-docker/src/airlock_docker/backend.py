@@ -1,0 +1,164 @@
+"""The backend: single-use containers that stand ready."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import math
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal
+
+from docker.errors import NotFound
+from pydantic import Field
+
+from airlock import BackendSettings, BackendUnavailable, PooledBackend, Project
+
+from . import hardening, images, instance
+from .engine import Engine
+from .instance import Instance
+from .worker import DockerWorker
+
+if TYPE_CHECKING:
+    from .inside.config import Config
+
+log = logging.getLogger(__name__)
+
+STARTS_AT_ONCE: Final = 4  # more get in each other's way: the daemon is the bound
+
+
+class DockerSettings(BackendSettings):
+    """Options of `backend: {type: docker}`."""
+
+    image: str = Field(min_length=1, description="any image with glibc and CPython 3.9 or later as `python3`")
+    runtime: str | None = Field(None, description="`runsc` for gVisor, if the daemon has it; unset: its default")
+    network: Literal["none"] = Field("none", description="there is no other, for now")
+    docker_host: str | None = Field(
+        None,
+        pattern="^unix://.+",
+        description="address of the daemon; unset: $DOCKER_HOST, or unix:///var/run/docker.sock",
+    )
+    labels: dict[str, str] = Field(default_factory=dict, description="put on every container, beside Airlock's own")
+    start_time_limit: float = Field(
+        60,
+        gt=0,
+        le=3600,
+        description="seconds that the daemon, and then the worker, may take to start a container",
+    )
+    stop_time_limit: float = Field(20, gt=0, le=600, description="seconds that it may take to remove one")
+
+
+class DockerBackend(PooledBackend[DockerSettings]):
+    """Runs each script in a container of its own, which was started before it was needed."""
+
+    type = "docker"
+    enforces: ClassVar[frozenset[str]] = frozenset({"cpus", "memory", "processes", "files", "file_size", "scratch"})
+    Settings = DockerSettings
+    isolation = "container without network and capabilities, seccomp"
+
+    def __init__(self, project: Project, settings: DockerSettings) -> None:
+        """Remember what was configured."""
+        super().__init__(project, settings)
+        self._engine: Engine | None = None
+        self._instance: Instance | None = None
+        self._image: dict[str, Any] | None = None
+        self._cores = 1
+        self._starts = asyncio.Semaphore(STARTS_AT_ONCE)
+        self._left: set[str] = set()  # containers that the daemon did not remove when it was told to
+
+    async def scale(self, replicas: int) -> None:
+        """Sweep, and provide the image, when they are first needed; then keep containers."""
+        if replicas and self._image is None:
+            await self._prepare()
+        await super().scale(replicas)
+
+    async def start_worker(self) -> DockerWorker:
+        """Start one container."""
+        async with self._starts:
+            return await self._start_worker()
+
+    async def close(self) -> None:
+        """Leave nothing behind: no container, thread or file."""
+        await super().close()
+        if self._engine is not None:
+            await self._clear()
+            self._engine.close()
+            self._engine = None
+        if self._instance is not None:
+            self._instance.close(is_clean=not self._left)
+            self._instance = None
+
+    async def _prepare(self) -> None:
+        settings = self.settings
+        if self._engine is None:
+            self._engine = Engine(
+                settings.docker_host,
+                start_time_limit=settings.start_time_limit,
+                stop_time_limit=settings.stop_time_limit,
+            )
+        info = await self._engine.call(lambda client: client.info())
+        if settings.runtime is not None and settings.runtime not in info["Runtimes"]:
+            known = ", ".join(sorted(info["Runtimes"]))
+            raise BackendUnavailable(
+                f"The Docker daemon has no runtime {settings.runtime}; it has: {known}.",
+                "Install it and register it with the daemon, or correct `runtime`.",
+            )
+        limit = self.project.limits.cpus
+        self._cores = info["NCPU"] if limit is None else max(1, min(info["NCPU"], math.ceil(limit)))
+        if self._instance is None:
+            await instance.sweep(self._engine)
+            self._instance = Instance(self._engine.host)
+        self._image = await images.provide(self._engine, self.project, settings.image, settings.runtime)
+
+    async def _start_worker(self) -> DockerWorker:
+        if self._image is None:  # it was removed while we were up
+            await self._prepare()
+        assert self._engine is not None
+        assert self._instance is not None
+        assert self._image is not None
+        worker = DockerWorker(
+            self._engine, self._instance.next_name(), self.project.limits, self._cores, self.lost, self._left.add
+        )
+        try:
+            stream = await self._engine.launch(worker.name, self._container(self._image))
+        except NotFound as error:
+            self._image = None
+            raise BackendUnavailable(f"Docker refuses: {error.explanation}.", "It is tried again.") from error
+        try:
+            await worker.start(stream, self.settings.start_time_limit)
+        except BaseException:
+            await worker.stop()
+            raise
+        await self._clear()
+        return worker
+
+    def _container(self, image: dict[str, Any]) -> dict[str, Any]:
+        limits = self.project.limits
+        config: Config = {
+            "preload": list(self.project.preload),
+            "processes": limits.processes,
+            "files": limits.files,
+            "file_size": limits.file_size,
+            "reached": {key: limits.reached(key) for key in ("files", "file_size", "scratch", "processes")},
+            "cores": self._cores,
+        }
+        assert self._instance is not None
+        return hardening.container(
+            image["Id"],
+            ["python3", "-I", images.MAIN, json.dumps(config)],
+            limits=limits,
+            labels={**self.settings.labels, "airlock.project": self.project.name, **self._instance.labels},
+            runtime=self.settings.runtime,
+            environment={"PYTHONPATH": images.python_path(image)},
+            volumes=image["Config"].get("Volumes") or (),
+        )
+
+    async def _clear(self) -> None:
+        """Remove what could not be removed while the daemon was away."""
+        assert self._engine is not None
+        for name in list(self._left):
+            try:
+                await self._engine.remove(name)
+            except BackendUnavailable as error:
+                log.warning("project %s: container %s is left for now: %s", self.project.name, name, error)
+                return
+            self._left.discard(name)

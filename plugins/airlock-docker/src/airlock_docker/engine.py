@@ -1,0 +1,144 @@
+"""The Docker daemon: docker-py's control calls in threads, each with a time limit, and the attached streams in asyncio.
+
+A waiting container costs a socket and no thread.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import socket
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+import docker
+from docker.errors import DockerException, NotFound
+from requests.exceptions import RequestException
+
+from . import diagnosis
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+DEFAULT_HOST: Final = "unix:///var/run/docker.sock"
+THREADS: Final = 8  # control calls at once, and so containers that are made or removed at once
+STREAMS: Final = {"stdin": 1, "stdout": 1, "stderr": 1, "stream": 1}
+
+
+class Engine:
+    """One project's connection to the daemon. Every method but `close` may be cancelled at any time."""
+
+    def __init__(self, host: str | None, *, start_time_limit: float, stop_time_limit: float) -> None:
+        """No I/O. Times are seconds that one answer of the daemon may take."""
+        self.host = host or os.environ.get("DOCKER_HOST") or DEFAULT_HOST
+        self._start_time_limit = start_time_limit
+        self._stop_time_limit = stop_time_limit
+        self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="airlock-docker")
+        self._clients: dict[float, docker.APIClient] = {}
+
+    async def call(self, function: Callable[[docker.APIClient], T], *, time_limit: float | None = None) -> T:
+        """Ask the daemon, in a thread.
+
+        Raises BackendUnavailable, with the remedy, when it does not do that; NotFound is left as it is.
+        """
+        limit = self._start_time_limit if time_limit is None else time_limit
+        return await asyncio.get_running_loop().run_in_executor(self._threads, self._call, function, limit)
+
+    async def launch(self, name: str, container: Mapping[str, Any]) -> socket.socket:
+        """Create a container, attach to it, start it. Returns the stream. When that fails nothing of it is left."""
+        starting = asyncio.ensure_future(self.call(lambda client: _launch(client, name, container)))
+        try:
+            return await asyncio.shield(starting)
+        except asyncio.CancelledError:
+            await asyncio.wait({starting})  # a thread cannot be stopped: it has its time limit
+            if not starting.cancelled() and starting.exception() is None:
+                starting.result().close()
+                await self.remove(name)
+            raise
+
+    async def state(self, name: str, patience: float) -> dict[str, Any] | None:
+        """Wait for the end of a container and return its State; None when there is no such container."""
+
+        def ask(client: docker.APIClient) -> dict[str, Any]:
+            with contextlib.suppress(RequestException):  # it still runs
+                client.wait(name, timeout=patience)  # type: ignore[arg-type]
+            state: dict[str, Any] = client.inspect_container(name)["State"]
+            return state
+
+        try:
+            return await self.call(ask)
+        except NotFound:
+            return None
+
+    async def kill(self, name: str) -> None:
+        """Kill a container; it is all the same if it is dead or gone."""
+
+        def kill(client: docker.APIClient) -> None:
+            with contextlib.suppress(NotFound, docker.errors.APIError):
+                client.kill(name)
+
+        await self.call(kill, time_limit=self._stop_time_limit)
+
+    async def remove(self, name: str) -> None:
+        """Kill and remove a container, with what is mounted in it; it is all the same if it is gone."""
+
+        def remove(client: docker.APIClient) -> None:
+            try:
+                client.remove_container(name, force=True, v=True)
+            except NotFound:
+                return
+            except docker.errors.APIError as error:
+                if error.status_code != 409:  # somebody else is removing it
+                    raise
+
+        await self.call(remove, time_limit=self._stop_time_limit)
+
+    async def labelled(self, label: str) -> list[str]:
+        """Return the ids of all containers with this label, whatever they do."""
+
+        def ask(client: docker.APIClient) -> list[str]:
+            return [found["Id"] for found in client.containers(all=True, filters={"label": label})]
+
+        return await self.call(ask)
+
+    def close(self) -> None:
+        """Let go of threads and connections. Calls that still run end by their time limits."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
+        for client in self._clients.values():
+            client.close()
+
+    def _call(self, function: Callable[[docker.APIClient], T], limit: float) -> T:
+        try:
+            return function(self._client(limit))
+        except NotFound:
+            raise
+        except (DockerException, RequestException, OSError) as error:
+            raise diagnosis.explain(error, self.host) from error
+
+    def _client(self, limit: float) -> docker.APIClient:
+        if limit not in self._clients:  # two threads may both make one, and the later one stays
+            self._clients[limit] = docker.APIClient(self.host, timeout=limit)  # type: ignore[arg-type]  # requests takes parts of seconds
+        return self._clients[limit]
+
+
+def _launch(client: docker.APIClient, name: str, container: Mapping[str, Any]) -> socket.socket:
+    client.create_container(name=name, **container)
+    stream = None
+    try:
+        attached = client.attach_socket(name, params=STREAMS)  # before the start, so that nothing is missed
+        stream = socket.socket(fileno=attached._sock.detach())
+        attached.close()
+        client.start(name)
+    except BaseException:
+        if stream is not None:
+            stream.close()
+        with contextlib.suppress(DockerException, RequestException, OSError):
+            client.remove_container(name, force=True, v=True)
+        raise
+    return stream

@@ -1,0 +1,86 @@
+"""How a container is made: everything that Docker can take away from it is taken away."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from docker.types import HostConfig, LogConfig, Ulimit
+
+from airlock.worker import warm
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+
+    from airlock import Limits
+
+API: Final = "1.41"  # Docker Engine 20.10: what HostConfig checks our options against
+USER: Final = "65532:65532"  # owns nothing in any image
+LEAST_FILES: Final = 256  # runc and Python need some before the worker sets its own, lower limits
+LEAST_FILE_SIZE: Final = 1 << 20
+OWN_PROCESSES: Final = 1  # the supervisor
+
+
+def container(
+    image: str,
+    command: list[str],
+    *,
+    limits: Limits,
+    labels: Mapping[str, str],
+    runtime: str | None = None,
+    environment: Mapping[str, str] | None = None,
+    volumes: Collection[str] = (),
+) -> dict[str, Any]:
+    """Return what `APIClient.create_container` takes. `volumes` are the paths that the image declares as such."""
+    return {
+        "image": image,
+        "entrypoint": command,
+        "command": [],
+        "user": USER,
+        "working_dir": "/tmp",  # noqa: S108 - the private one inside
+        "environment": {**warm.ENVIRONMENT, **(environment or {})},
+        "labels": dict(labels),
+        "healthcheck": {"test": ["NONE"]},
+        "stdin_open": True,
+        "detach": False,  # StdinOnce: when the server is gone, stdin ends, and with it the container
+        "hostname": "sandbox",
+        "host_config": host_config(limits, runtime, volumes),
+    }
+
+
+def host_config(limits: Limits, runtime: str | None, volumes: Collection[str]) -> dict[str, Any]:
+    """Return the part that holds the limits and takes the rights away. Never a bind mount, port, device or capability.
+
+    The seccomp profile stays Docker's own: the worker puts ours on top of it.
+    """
+    scratch = f"size={limits.scratch},nr_inodes={max(limits.scratch >> 12, 256)},mode=1777,nosuid,nodev,exec"
+    shared = f"size={limits.scratch // 2},nr_inodes=256,mode=1777,nosuid,nodev,noexec"
+    # A volume would be a directory on the host's disk that a script can fill.
+    nothing = dict.fromkeys(volumes, "size=4k,nr_inodes=1,mode=755,ro,nosuid,nodev,noexec")
+    return HostConfig(
+        version=API,
+        network_mode="none",
+        cap_drop=["ALL"],
+        security_opt=["no-new-privileges"],
+        read_only=True,
+        tmpfs={**nothing, "/tmp": scratch, "/dev/shm": shared},  # noqa: S108 - the private ones inside
+        ipc_mode="private",
+        cgroupns="private",
+        mem_limit=limits.memory,
+        memswap_limit=limits.memory,  # memory and swap together: no swap
+        pids_limit=limits.processes + OWN_PROCESSES,
+        nano_cpus=None if limits.cpus is None else int(limits.cpus * 1_000_000_000),
+        ulimits=[
+            _ulimit("nofile", max(limits.files, LEAST_FILES)),
+            _ulimit("fsize", max(limits.file_size, LEAST_FILE_SIZE)),
+            _ulimit("core", 0),
+        ],
+        log_config=LogConfig(type=LogConfig.types.NONE, config={}),
+        runtime=runtime,
+        privileged=False,
+        publish_all_ports=False,
+        init=False,
+    )
+
+
+def _ulimit(name: str, value: int) -> Ulimit:
+    return Ulimit(name=name, soft=value, hard=value)

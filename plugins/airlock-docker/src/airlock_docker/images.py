@@ -1,0 +1,150 @@
+"""A project's image: the base image, the worker's code and the project's packages. Built without network and pip."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import logging
+import platform
+import tarfile
+import tempfile
+from importlib import resources
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from docker.errors import ImageNotFound
+
+from airlock import BackendUnavailable, seccomp, wheels
+
+from . import diagnosis
+from .probe import probe
+
+if TYPE_CHECKING:
+    from airlock import Project
+
+    from .engine import Engine
+    from .probe import Machine
+
+log = logging.getLogger(__name__)
+
+REPOSITORY: Final = "airlock/project"
+HOME: Final = "/opt/airlock"
+SITE: Final = f"{HOME}/site"
+MAIN: Final = f"{HOME}/lib/main.py"
+INSIDE: Final = ("airlock.worker", "airlock_docker.inside")
+BUILD_TIME_LIMIT: Final = 600.0  # seconds without a word from the daemon
+MACHINES: Final = {"x86_64": "amd64", "aarch64": "arm64"}  # as Python and as Docker call them
+
+# Compiled here, since a container's root is read-only and each one would do it again.
+DOCKERFILE: Final = f"""\
+FROM {{base}}
+USER 0:0
+COPY lib {HOME}/lib
+COPY site {SITE}
+RUN ["python3", "-I", "-c", "import compileall; compileall.compile_dir('{HOME}', quiet=2)"]
+"""
+
+
+async def provide(engine: Engine, project: Project, image: str, runtime: str | None) -> dict[str, Any]:
+    """Return what Docker knows of the project's image; build it first if there is none.
+
+    Raises BackendUnavailable, with the command that mends it, when that is not possible.
+    """
+    base = await inspect(engine, image)
+    if base is None:
+        raise BackendUnavailable(f"The image {image} is not there.", f"Get it: `docker -H {engine.host} pull {image}`.")
+    if base["Architecture"] != MACHINES.get(platform.machine()):
+        raise BackendUnavailable(
+            f"The image {image} is for {base['Architecture']}, and Airlock runs on {platform.machine()}.",
+            "Use an image of this architecture: the system call filter is made for one.",
+        )
+    files = inside()
+    key = [base["Id"], sorted(project.packages), {name: data.hex() for name, data in files.items()}]
+    tag = f"{REPOSITORY}:{hashlib.sha256(json.dumps(key).encode()).hexdigest()[:32]}"
+    found = await inspect(engine, tag)
+    if found is None:
+        machine = await probe(engine, project, image, base, runtime)
+        await build(engine, project, base["Id"], machine, tag, files)
+        found = await inspect(engine, tag)
+        assert found is not None
+    return found
+
+
+async def inspect(engine: Engine, image: str) -> dict[str, Any] | None:
+    """Return what Docker knows of an image, None when it has none of that name."""
+    try:
+        found: dict[str, Any] = await engine.call(lambda client: client.inspect_image(image))  # type: ignore[no-untyped-call]
+    except ImageNotFound:
+        return None
+    return found
+
+
+def python_path(image: dict[str, Any]) -> str:
+    """Return where Python finds packages: the project's, then what the image says itself."""
+    own = [entry.partition("=")[2] for entry in image["Config"].get("Env") or () if entry.startswith("PYTHONPATH=")]
+    return ":".join([SITE, *own])
+
+
+def inside() -> dict[str, bytes]:
+    """Return the files of the worker by their paths below `lib`, and the system call filter."""
+    files = {"airlock/__init__.py": b"", "airlock_docker/__init__.py": b"", "filter.bpf": seccomp.program()}
+    for package in INSIDE:
+        for file in resources.files(package).iterdir():
+            if file.name.endswith(".py"):
+                files[f"{package.replace('.', '/')}/{file.name}"] = file.read_bytes()
+    files["main.py"] = files.pop("airlock_docker/inside/main.py")
+    return files
+
+
+async def build(
+    engine: Engine, project: Project, base: str, machine: Machine, tag: str, files: dict[str, bytes]
+) -> None:
+    """Install the packages here, and have the daemon put them and our files on top of the base image."""
+    with tempfile.TemporaryDirectory(prefix="airlock-docker-") as folder:
+        site = Path(folder)
+        if project.packages:
+            fits = (f"--python-version={machine.python}", f"--python-platform={machine.platform}")
+            await wheels.install(project, site, *fits)
+        log.info("project %s: building the image %s", project.name, tag)
+        await engine.call(lambda client: _build(client, project, base, tag, files, site), time_limit=BUILD_TIME_LIMIT)
+
+
+def _build(client: Any, project: Project, base: str, tag: str, files: dict[str, bytes], site: Path) -> None:
+    with tempfile.TemporaryFile() as context:
+        with tarfile.open(fileobj=context, mode="w") as tar:
+            _add(tar, "Dockerfile", DOCKERFILE.format(base=base).encode())
+            for name, data in files.items():
+                _add(tar, f"lib/{name}", data)
+            tar.add(site, "site", filter=_owned_by_root)
+        context.seek(0)
+        said = client.build(
+            fileobj=context,
+            custom_context=True,
+            tag=tag,
+            rm=True,
+            forcerm=True,
+            network_mode="none",
+            labels={"airlock.project": project.name, "airlock.packages": " ".join(project.packages)},
+            decode=True,
+        )
+        for line in said:
+            if "error" in line:
+                refusal = diagnosis.refused(line["error"])
+                raise BackendUnavailable(f"The image of project {project.name} cannot be built.", str(refusal))
+            if text := line.get("stream", "").strip():
+                log.info("project %s: docker: %s", project.name, text)
+
+
+def _add(tar: tarfile.TarFile, name: str, data: bytes) -> None:
+    entry = tarfile.TarInfo(name)
+    entry.size = len(data)
+    entry.mode = 0o644
+    tar.addfile(entry, io.BytesIO(data))
+
+
+def _owned_by_root(entry: tarfile.TarInfo) -> tarfile.TarInfo:
+    entry.uid = entry.gid = 0
+    entry.mode |= 0o555 if entry.isdir() else 0o444
+    entry.uname = entry.gname = ""
+    return entry

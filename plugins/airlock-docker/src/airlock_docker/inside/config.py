@@ -1,0 +1,16 @@
+"""What the server tells a container at its start. Types only: inside it is a plain dict."""
+
+from __future__ import annotations
+
+from typing import TypedDict
+
+
+class Config(TypedDict):
+    """The one argument of `main`. Sizes are bytes; a script may read all of it."""
+
+    preload: list[str]
+    processes: int
+    files: int
+    file_size: int
+    reached: dict[str, str]  # the line for stderr of each limit that the script's process has to find out about
+    cores: int  # how many CPU cores one execution can use at once

@@ -1,0 +1,158 @@
+"""The first process of a container: it forks the script's process, and carries bytes between that and the server.
+
+A container has three streams, and an execution needs four: so stdout of the container carries records, which are frames
+(`airlock.worker.codec`) of the kinds below. What the server writes goes to the script's frame socket as it is. stderr
+of the container is for our own last words.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import signal
+import socket
+import struct
+from typing import TYPE_CHECKING, NoReturn
+
+from airlock.worker import codec, syscalls
+
+from . import script_process
+
+if TYPE_CHECKING:
+    from .config import Config
+
+# container -> server
+FRAMES = ord("f")  # bytes that the script's process wrote to its frame socket
+STDOUT = ord("o")
+STDERR = ord("e")
+EXITED = ord("x")  # the script's process is gone; its exit code, negative: by that signal
+EXIT_CODE = struct.Struct("<i")
+
+READ_SIZE = 64 << 10
+REST_SIZE = 4 << 20  # bytes of each output that are still read when the script is gone: something may go on writing
+
+
+def main(config: Config, bpf: bytes) -> NoReturn:
+    """Be pid 1. Nothing inside can kill, read or write it; when it ends, everything in the container does."""
+    syscalls.prctl(syscalls.PR_SET_DUMPABLE, 0)  # scripts have our uid
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # which the kernel keeps from pid 1
+    ours, theirs = socket.socketpair()
+    stdout, stdout_theirs = os.pipe()
+    stderr, stderr_theirs = os.pipe()
+    script = os.fork()
+    if script == 0:
+        script_process.be_script(config, bpf, theirs.fileno(), stdout_theirs, stderr_theirs)
+    theirs.close()
+    os.close(stdout_theirs)
+    os.close(stderr_theirs)
+    Supervisor(script, ours, {stdout: STDOUT, stderr: STDERR}).serve()
+
+
+class Supervisor:
+    """What pid 1 does while the script's process lives."""
+
+    def __init__(self, script: int, frames: socket.socket, outputs: dict[int, int]) -> None:
+        self._script = script
+        self._frames = frames
+        self._outputs = outputs
+        self._unsent = bytearray()  # what the script's process has not read yet
+        self._is_deaf = False  # it closed its frame socket
+        for descriptor in outputs:
+            os.set_blocking(descriptor, False)
+        frames.setblocking(False)
+        self._deaths, wakeup = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+        signal.set_wakeup_fd(wakeup, warn_on_full_buffer=False)
+        self._events = select.poll()
+        for descriptor in (0, self._deaths, frames.fileno(), *outputs):
+            self._events.register(descriptor, select.POLLIN)
+
+    def serve(self) -> NoReturn:
+        """Go on until the script's process is gone. When the server closes our stdin, everything is killed."""
+        self._reap()  # it may have died before we listened
+        while True:
+            ready = {descriptor for descriptor, _ in self._events.poll()}
+            if self._deaths in ready:
+                os.read(self._deaths, READ_SIZE)
+                self._reap()
+            if 0 in ready:
+                self._hear_server()
+            if self._frames.fileno() in ready:
+                self._flush()
+                self._pass_frames()
+            for descriptor in ready & self._outputs.keys():
+                self._pass_output(descriptor, READ_SIZE)
+
+    def _hear_server(self) -> None:
+        data = os.read(0, READ_SIZE)
+        self._unsent += data
+        self._flush()
+        if not data:
+            self._events.unregister(0)
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(-1, signal.SIGKILL)  # all but us; what they wrote is still passed on
+
+    def _flush(self) -> None:
+        """Send without waiting: a script that computes reads nothing, and its output must not wait for that."""
+        if self._is_deaf:
+            self._unsent.clear()
+            return
+        if self._unsent:
+            with contextlib.suppress(OSError):  # full, or nobody is there any more, which `recv` finds out
+                del self._unsent[: self._frames.send(self._unsent)]
+        self._events.modify(self._frames, select.POLLIN | (select.POLLOUT if self._unsent else 0))
+
+    def _pass_frames(self) -> bool:
+        """Pass them on behind all output that was written before them. Returns whether there may be more."""
+        if self._is_deaf:
+            return False
+        try:
+            data = self._frames.recv(READ_SIZE)
+        except BlockingIOError:
+            return False
+        except OSError:
+            data = b""
+        for descriptor in self._outputs:
+            self._pass_output(descriptor, REST_SIZE)
+        if data:
+            tell(FRAMES, data)
+        else:
+            self._events.unregister(self._frames)
+            self._is_deaf = True
+        return bool(data)
+
+    def _pass_output(self, descriptor: int, most: int) -> None:
+        while most > 0:
+            try:
+                data = os.read(descriptor, min(most, READ_SIZE))
+            except BlockingIOError:
+                return
+            if not data:
+                with contextlib.suppress(KeyError):
+                    self._events.unregister(descriptor)
+                return
+            tell(self._outputs[descriptor], data)
+            most -= len(data)
+
+    def _reap(self) -> None:
+        """Bury the dead, as pid 1 has to; with the script's process all ends."""
+        with contextlib.suppress(ChildProcessError):
+            while True:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+                if pid == 0:
+                    return
+                if pid == self._script:
+                    while self._pass_frames():
+                        pass
+                    for descriptor in self._outputs:
+                        self._pass_output(descriptor, REST_SIZE)
+                    tell(EXITED, EXIT_CODE.pack(os.waitstatus_to_exitcode(status)))
+                    os._exit(0)
+
+
+def tell(kind: int, data: bytes) -> None:
+    """Send one record. Waits for the server, which always reads."""
+    view = memoryview(codec.frame(kind, data))
+    while view:
+        view = view[os.write(1, view) :]

@@ -1,0 +1,92 @@
+"""What says which containers are a server's own, also after it was killed.
+
+A lock on a file says that its server lives: the kernel drops it with the server, whatever killed that. The name of the
+file is the label of its containers. So what is swept is certainly ours and dead, and other Airlocks on the same daemon
+are left alone.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import os
+import secrets
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from airlock import BackendUnavailable
+
+if TYPE_CHECKING:
+    from .engine import Engine
+
+log = logging.getLogger(__name__)
+
+LABEL: Final = "airlock.instance"
+
+
+def state_directory() -> Path:
+    """Return where the locks are, below $XDG_STATE_HOME or ~/.local/state."""
+    return Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "airlock" / "docker"
+
+
+class Instance:
+    """One pool of one server."""
+
+    def __init__(self, host: str) -> None:
+        """Raises BackendUnavailable when the lock cannot be made. `host` is the daemon that has the containers."""
+        directory = state_directory()
+        self.name = secrets.token_hex(8)
+        self._path = directory / self.name
+        self._count = 0
+        try:
+            directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._lock = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+            fcntl.flock(self._lock, fcntl.LOCK_EX)
+            os.write(self._lock, host.encode())
+        except OSError as error:
+            raise BackendUnavailable(
+                f"The folder {directory}, which says what containers are ours, cannot be written: {error.strerror}.",
+                "Let this user write it, or set XDG_STATE_HOME to another folder.",
+            ) from error
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """What its containers are labelled with."""
+        return {LABEL: self.name}
+
+    def next_name(self) -> str:
+        """Return the name for one more container."""
+        self._count += 1
+        return f"airlock-{self.name}-{self._count}"
+
+    def close(self, *, is_clean: bool) -> None:
+        """Let go; if not clean, the next start sweeps what is left."""
+        if is_clean:
+            self._path.unlink(missing_ok=True)
+        os.close(self._lock)
+
+
+async def sweep(engine: Engine) -> None:
+    """Remove the containers of dead servers of this user on this daemon.
+
+    Raises BackendUnavailable when the daemon cannot be asked.
+    """
+    directory = state_directory()
+    for path in directory.iterdir() if directory.is_dir() else ():
+        try:
+            lock = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
+        except FileNotFoundError:
+            continue  # another server was quicker
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if os.read(lock, 4096).decode() != engine.host:
+                continue  # another daemon's, or a server is just making it
+            left = await engine.labelled(f"{LABEL}={path.name}")
+            for container in left:
+                await engine.remove(container)
+            path.unlink(missing_ok=True)
+            log.info("removed what a killed server left: %d containers", len(left))
+        except BlockingIOError:
+            continue  # its server lives
+        finally:
+            os.close(lock)
