@@ -13,7 +13,7 @@ from pydantic import Field
 
 from airlock import BackendSettings, BackendUnavailable, PooledBackend, Project
 
-from . import hardening, images, instance
+from . import hardening, images, instance, selftest
 from .engine import Engine
 from .instance import Instance
 from .worker import DockerWorker
@@ -107,19 +107,41 @@ class DockerBackend(PooledBackend[DockerSettings]):
         if self._instance is None:
             await instance.sweep(self._engine)
             self._instance = Instance(self._engine.host)
-        self._image = await images.provide(self._engine, self.project, settings.image, settings.runtime)
+        image = await images.provide(self._engine, self.project, settings.image, settings.runtime)
+        await self._test(image)
+        self._image = image
+
+    async def _test(self, image: dict[str, Any]) -> None:
+        """Fail closed. Raises BackendUnavailable when a container does not confine as it should."""
+        worker = await self._start_one(image)
+        try:
+            missing = await selftest.failures(worker, self.project.limits)
+        finally:
+            await worker.stop()
+        if missing:
+            raise BackendUnavailable(
+                f"Containers do not hold what they should: {', '.join(missing)}.",
+                "Look at how the daemon is configured (`docker info`), and at `runtime`; nothing runs until they do.",
+            )
+        layers = ["container without network and capabilities", "seccomp"]
+        layers += ["Landlock"] if worker.landlock_version else []
+        runtime = self.settings.runtime or "the daemon's default"
+        self.isolation = f"{', '.join(layers)}; runtime: {runtime}; uid {hardening.UID}"
 
     async def _start_worker(self) -> DockerWorker:
         if self._image is None:  # it was removed while we were up
             await self._prepare()
+        assert self._image is not None
+        return await self._start_one(self._image)
+
+    async def _start_one(self, image: dict[str, Any]) -> DockerWorker:
         assert self._engine is not None
         assert self._instance is not None
-        assert self._image is not None
         worker = DockerWorker(
             self._engine, self._instance.next_name(), self.project.limits, self._cores, self.lost, self._left.add
         )
         try:
-            stream = await self._engine.launch(worker.name, self._container(self._image))
+            stream = await self._engine.launch(worker.name, self._container(image))
         except NotFound as error:
             self._image = None
             raise BackendUnavailable(f"Docker refuses: {error.explanation}.", "It is tried again.") from error

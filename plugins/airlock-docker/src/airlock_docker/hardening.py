@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from airlock import Limits
 
 API: Final = "1.41"  # Docker Engine 20.10: what HostConfig checks our options against
-USER: Final = "65532:65532"  # owns nothing in any image
+UID: Final = 65532  # owns nothing in any image
 LEAST_FILES: Final = 256  # runc and Python need some before the worker sets its own, lower limits
 LEAST_FILE_SIZE: Final = 1 << 20
 OWN_PROCESSES: Final = 1  # the supervisor
@@ -35,7 +35,7 @@ def container(
         "image": image,
         "entrypoint": command,
         "command": [],
-        "user": USER,
+        "user": f"{UID}:{UID}",
         "working_dir": "/tmp",  # noqa: S108 - the private one inside
         "environment": {**warm.ENVIRONMENT, **(environment or {})},
         "labels": dict(labels),

@@ -38,6 +38,12 @@ def client() -> Iterator[docker.DockerClient]:
     found.close()
 
 
+@pytest.fixture(scope="session")
+def base_image() -> str:
+    """The name of the image that projects use."""
+    return IMAGE
+
+
 @pytest.fixture(scope="session", autouse=True)
 def daemon(client: docker.DockerClient) -> None:
     """Where there is none, one clear line says so instead of a failure for each test."""

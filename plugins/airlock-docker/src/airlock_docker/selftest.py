@@ -1,0 +1,38 @@
+"""The part of the self-test (`airlock.selftest`) that only a container can be asked."""
+
+from __future__ import annotations
+
+import resource
+from typing import TYPE_CHECKING, Final
+
+from airlock import selftest
+
+from . import hardening
+
+if TYPE_CHECKING:
+    from airlock import Limits
+
+    from .worker import DockerWorker
+
+OWN: Final = f"""{{
+    "uid and gid {hardening.UID}": {{*os.getresuid(), *os.getresgid()}} == {{{hardening.UID}}}
+        and set(os.getgroups()) <= {{os.getgid()}},
+    "a supervisor that cannot be read": refused(lambda: os.listdir("/proc/1/fd"))
+        and refused(lambda: open("/proc/1/mem", "rb")),
+    "a small /tmp": os.statvfs("/tmp").f_blocks * os.statvfs("/tmp").f_frsize <= int(settings.get("scratch")),
+    "no Docker socket": not os.path.exists("/var/run/docker.sock"),
+}}"""
+
+
+async def failures(worker: DockerWorker, limits: Limits) -> list[str]:
+    """Run the self-test on this worker; returns what does not hold."""
+    bounds = {
+        resource.RLIMIT_NOFILE: limits.files,
+        resource.RLIMIT_FSIZE: limits.file_size,
+        resource.RLIMIT_CORE: 0,
+        resource.RLIMIT_MSGQUEUE: 0,  # which Docker does not limit
+    }
+    missing = await selftest.failures(worker, bounds, OWN, {"scratch": str(limits.scratch)})
+    if not worker.landlock_version:  # a second guard of what mounts and namespaces hold already
+        missing = [what for what in missing if what != "Landlock"]
+    return missing

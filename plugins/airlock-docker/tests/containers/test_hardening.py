@@ -1,0 +1,251 @@
+"""What Docker itself says of a container that waits, and what a script meets inside."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any
+
+import docker
+import pytest
+
+from airlock import BackendUnavailable, Limits
+from airlock_docker import hardening
+from airlock_docker.inside import script_process
+from airlock_docker.worker import DockerWorker
+
+if TYPE_CHECKING:
+    from containers.conftest import Up
+
+pytestmark = pytest.mark.anyio
+
+
+def inspected(client: docker.DockerClient, up: Up) -> dict[str, Any]:
+    worker = up.backend._idle[0]
+    assert isinstance(worker, DockerWorker)
+    found: dict[str, Any] = client.api.inspect_container(worker.name)
+    return found
+
+
+async def test_docker_took_away_all_that_it_can(client: docker.DockerClient, up: Up) -> None:
+    found = inspected(client, up)["HostConfig"]
+    assert found["NetworkMode"] == "none"
+    assert found["CapDrop"] == ["ALL"]
+    assert found["CapAdd"] is None
+    assert found["SecurityOpt"] == ["no-new-privileges"]
+    assert found["ReadonlyRootfs"] is True
+    assert found["Privileged"] is False
+    assert found["IpcMode"] == "private"
+    assert found["CgroupnsMode"] == "private"
+    assert (found["PidMode"], found["UTSMode"], found["UsernsMode"]) == ("", "", "")
+    assert found["LogConfig"] == {"Type": "none", "Config": {}}
+    assert found["RestartPolicy"]["Name"] in ("", "no")
+    assert not found["Binds"]
+    assert not found["Devices"]
+    assert not found["PortBindings"]
+    assert not found["VolumesFrom"]
+    assert not found["Init"]
+
+
+async def test_docker_holds_the_limits(client: docker.DockerClient, make_docker: Callable[..., Awaitable[Up]]) -> None:
+    up = await make_docker(memory=100 << 20, processes=20, cpus=0.5, files=300, file_size=2 << 20, scratch=4 << 20)
+    found = inspected(client, up)["HostConfig"]
+    assert found["Memory"] == found["MemorySwap"] == 100 << 20
+    assert found["PidsLimit"] == 21  # with the supervisor
+    assert found["NanoCpus"] == 500_000_000
+    assert {limit["Name"]: (limit["Soft"], limit["Hard"]) for limit in found["Ulimits"]} == {
+        "nofile": (300, 300),
+        "fsize": (2 << 20, 2 << 20),
+        "core": (0, 0),
+    }
+    assert found["Tmpfs"] == {
+        "/tmp": "size=4194304,nr_inodes=1024,mode=1777,nosuid,nodev,exec",
+        "/dev/shm": "size=2097152,nr_inodes=256,mode=1777,nosuid,nodev,noexec",
+    }
+
+
+async def test_the_container_is_nobody_and_mounts_nothing_of_the_host(client: docker.DockerClient, up: Up) -> None:
+    found = inspected(client, up)
+    assert found["Config"]["User"] == "65532:65532"
+    assert found["Mounts"] == []
+    assert found["Config"]["StdinOnce"] is True
+    assert found["Config"]["Healthcheck"] == {"Test": ["NONE"]}
+
+
+async def test_the_operators_labels_stand_beside_ours(
+    client: docker.DockerClient, make_docker: Callable[..., Awaitable[Up]]
+) -> None:
+    up = await make_docker(settings={"labels": {"team": "data", "airlock.project": "forged"}})
+    labels = inspected(client, up)["Config"]["Labels"]
+    assert labels["team"] == "data"
+    assert labels["airlock.project"] == "test"
+    assert len(labels["airlock.instance"]) == 16
+
+
+async def test_an_images_volumes_cannot_be_written(
+    client: docker.DockerClient, base_image: str, make_docker: Callable[..., Awaitable[Up]]
+) -> None:
+    container = client.containers.create(base_image, ["true"])
+    container.commit("airlock-test-volume", conf={"Volumes": {"/data": {}}})
+    container.remove()
+    up = await make_docker(settings={"image": "airlock-test-volume"})
+    assert inspected(client, up)["Mounts"] == []
+    code = "try: open('/data/x', 'w')\nexcept OSError as error: set_result(error.errno)"
+    assert await up.result(code) in (errno.EROFS, errno.EACCES, errno.ENOSPC)
+
+
+@pytest.mark.parametrize("layer", [layer.__name__ for layer in script_process.LAYERS])
+async def test_a_missing_layer_is_found_and_the_project_stays_down(
+    monkeypatch: pytest.MonkeyPatch, make_docker: Callable[..., Awaitable[Up]], layer: str
+) -> None:
+    """The layers are baked into the image: so leave one out of what is baked."""
+    from airlock_docker import images
+
+    def without() -> dict[str, bytes]:
+        files = real()
+        name = "airlock_docker/inside/script_process.py"
+        files[name] = files[name].replace(f"    layers.{layer},\n".encode(), b"")
+        return files
+
+    found = {
+        "only_own_descriptors": "no descriptors of others",
+        "own_session": "its own session",
+        "resource_limits": "resource limits",
+        "landlock": "Landlock",
+        "system_call_filter": "seccomp",
+    }
+    real = images.inside
+    monkeypatch.setattr(images, "inside", without)
+    if layer == "no_new_privileges":
+        await make_docker()  # Docker did that already; both are asked for
+        return
+    with pytest.raises(BackendUnavailable, match=found[layer]):
+        await make_docker()
+
+
+async def test_docker_that_leaves_something_out_is_found(
+    monkeypatch: pytest.MonkeyPatch, make_docker: Callable[..., Awaitable[Up]]
+) -> None:
+    def weaker(*arguments: Any) -> dict[str, Any]:
+        return {**real(*arguments), "NetworkMode": "host", "CapDrop": [], "ReadonlyRootfs": False}
+
+    real = hardening.host_config
+    monkeypatch.setattr(hardening, "host_config", weaker)
+    with pytest.raises(BackendUnavailable) as caught:
+        await make_docker()
+    assert "no capabilities" in str(caught.value)
+    assert "no network" in str(caught.value)
+
+
+def test_limits_that_would_keep_python_from_starting_are_left_to_the_worker() -> None:
+    found = hardening.host_config(Limits(files=16, file_size=0), None, ())
+    assert {limit["Name"]: limit["Hard"] for limit in found["Ulimits"]} == {"nofile": 256, "fsize": 1 << 20, "core": 0}
+
+
+async def test_the_smallest_limits_still_let_a_script_run(make_docker: Callable[..., Awaitable[Up]]) -> None:
+    up = await make_docker(files=16, file_size=0, processes=1, scratch=1 << 20, memory=32 << 20)
+    assert await up.result("import resource; set_result(resource.getrlimit(resource.RLIMIT_NOFILE))") == [16, 16]
+
+
+# --- attacks that are about a container ----------------------------------------------------------------------------
+
+
+async def test_the_supervisor_can_be_neither_killed_nor_read(up: Up) -> None:
+    code = """
+import os
+for number in set(range(1, 65)) - {32, 33}:
+    try: os.kill(1, number)
+    except OSError: pass
+readable = []
+for name in ("mem", "environ", "maps", "root", "fd", "fd/0", "fd/1", "cwd"):
+    path = f"/proc/1/{name}"
+    try: os.listdir(path) if os.path.isdir(path) else open(path, "rb")
+    except OSError: continue
+    readable.append(name)
+set_result(readable)
+"""
+    assert await up.result(code) == []
+
+
+async def test_a_script_that_writes_to_the_supervisors_streams_forges_nothing(up: Up) -> None:
+    code = """
+import os
+failed = 0
+for number in range(3):
+    try: os.open(f"/proc/1/fd/{number}", os.O_WRONLY)
+    except OSError: failed += 1
+set_result(failed)
+"""
+    assert await up.result(code) == 3
+
+
+async def test_what_the_server_told_the_container_holds_no_secret_and_no_id(up: Up) -> None:
+    arguments = await up.result("set_result(open('/proc/1/cmdline').read().split(chr(0)))")
+    assert set(json.loads(arguments[3])) == {"preload", "processes", "files", "file_size", "reached", "cores"}
+
+
+async def test_the_environment_is_ours_and_the_images_alone(monkeypatch: pytest.MonkeyPatch, up: Up) -> None:
+    monkeypatch.setenv("CANARY", "x")
+    environment = await up.result("import os; set_result(dict(os.environ))")
+    assert not {"CANARY", "DOCKER_HOST", "AIRLOCK_API_KEY"} & set(environment)
+    assert environment["HOME"] == "/tmp"
+
+
+async def test_no_module_of_airlock_is_left_in_the_script(up: Up) -> None:
+    assert await up.result("import sys; set_result([n for n in sys.modules if 'airlock' in n])") == []
+    assert await up.result("import sys; set_result([p for p in sys.path if 'airlock' in p])") == ["/opt/airlock/site"]
+
+
+async def test_a_flood_of_output_and_of_zombies_is_survived(up: Up) -> None:
+    code = """
+import os
+for _ in range(200):
+    if os.fork() == 0:
+        if os.fork() == 0: os._exit(0)
+        os._exit(0)
+    os.wait()
+os.write(1, b"x" * (8 << 20))
+set_result(len([p for p in os.listdir("/proc") if p.isdigit()]))
+"""
+    ran = await up.run(code)
+    assert ran.result <= 4  # orphans are buried by the supervisor
+    assert len(ran.session.output["stdout"]) == 8 << 20
+
+
+async def test_output_after_the_end_of_the_script_cannot_hold_up_its_result(up: Up) -> None:
+    code = """
+import os
+if os.fork() == 0:
+    while True: os.write(1, b"x" * 65536)
+set_result("over")
+"""
+    assert await up.result(code) == "over"
+
+
+async def test_frames_that_a_script_forges_end_it_as_protocol(up: Up) -> None:
+    ran = await up.run("import os; os.write(3, b'\\xff' * 64)")
+    assert ran.outcome.error_type == "protocol"
+    assert await up.result("set_result(1)") == 1
+
+
+async def test_a_script_that_closes_its_frame_socket_is_told_from_a_lost_container(up: Up) -> None:
+    ran = await up.run("import os; os.close(3)")
+    assert (ran.outcome.error_type, ran.outcome.error) == ("script_error", "the script ended with exit code 70")
+
+
+async def test_the_kernel_refuses_what_dockers_own_profile_allows(up: Up) -> None:
+    code = """
+import ctypes, errno, socket
+libc = ctypes.CDLL(None, use_errno=True)
+def call(*arguments):
+    return 0 if libc.syscall(*arguments) >= 0 else errno.errorcode[ctypes.get_errno()]
+try:
+    vsock = socket.socket(40, socket.SOCK_STREAM) and "opened"
+except OSError as error:
+    vsock = errno.errorcode[error.errno]
+set_result([vsock, call(425, 1, 0), call(%d, 0, 0, 0, 0)])
+"""
+    ptrace = 101 if os.uname().machine == "x86_64" else 117
+    assert await up.result(code % ptrace) == ["EAFNOSUPPORT", "EPERM", "EPERM"]
