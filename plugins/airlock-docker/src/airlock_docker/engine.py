@@ -10,6 +10,7 @@ import contextlib
 import logging
 import os
 import socket
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
@@ -41,6 +42,7 @@ class Engine:
         self._stop_time_limit = stop_time_limit
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="airlock-docker")
         self._clients: dict[float, docker.APIClient] = {}
+        self._making_client = threading.Lock()
 
     async def call(self, function: Callable[[docker.APIClient], T], *, time_limit: float | None = None) -> T:
         """Ask the daemon, in a thread.
@@ -122,9 +124,14 @@ class Engine:
             raise diagnosis.explain(error, self.host) from error
 
     def _client(self, limit: float) -> docker.APIClient:
-        if limit not in self._clients:  # two threads may both make one, and the later one stays
-            self._clients[limit] = docker.APIClient(self.host, timeout=limit)  # type: ignore[arg-type]  # requests takes parts of seconds
-        return self._clients[limit]
+        with self._making_client:
+            if limit not in self._clients:
+                self._clients[limit] = docker.APIClient(
+                    self.host,
+                    timeout=limit,  # type: ignore[arg-type]  # requests takes parts of seconds
+                    num_pools=THREADS,
+                )
+            return self._clients[limit]
 
 
 def _launch(client: docker.APIClient, name: str, container: Mapping[str, Any]) -> socket.socket:

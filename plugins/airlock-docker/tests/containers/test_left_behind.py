@@ -1,0 +1,130 @@
+"""Nothing is left behind: by an end, a kill of the server, or beside another Airlock."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import docker
+import pytest
+
+if TYPE_CHECKING:
+    from containers.conftest import Up
+
+pytestmark = pytest.mark.anyio
+
+SERVER = """
+import asyncio, sys
+from airlock import Project
+from airlock_docker.backend import DockerBackend, DockerSettings
+
+async def main():
+    backend = DockerBackend(Project(name="other"), DockerSettings(image=sys.argv[1]))
+    await backend.scale(2)
+    print(backend._instance.name, flush=True)
+    await asyncio.sleep(600)
+
+asyncio.run(main())
+"""
+
+
+def containers(client: docker.DockerClient, instance: str) -> list[str]:
+    found = client.api.containers(all=True, filters={"label": f"airlock.instance={instance}"})
+    return [container["Id"] for container in found]
+
+
+def instance(up: Up) -> str:
+    assert up.backend._instance is not None
+    return up.backend._instance.name
+
+
+async def test_close_removes_containers_and_lock(
+    client: docker.DockerClient, own_state: Path, make_docker: Callable[..., Awaitable[Up]]
+) -> None:
+    up = await make_docker(replicas=2)
+    name = instance(up)
+    assert len(containers(client, name)) == 2
+    await up.backend.close()
+    assert containers(client, name) == []
+    assert list(own_state.iterdir()) == []
+
+
+async def test_what_a_killed_server_left_is_swept_and_what_a_living_one_has_is_not(
+    client: docker.DockerClient, base_image: str, own_state: Path, make_docker: Callable[..., Awaitable[Up]]
+) -> None:
+    servers = [
+        subprocess.Popen([sys.executable, "-c", SERVER, base_image], stdout=subprocess.PIPE, text=True)
+        for _ in range(2)
+    ]
+    try:
+        names = [server.stdout.readline().strip() for server in servers if server.stdout]
+        assert [len(containers(client, name)) for name in names] == [2, 2]
+        servers[0].send_signal(signal.SIGKILL)
+        servers[0].wait()
+        await make_docker()
+        assert [len(containers(client, name)) for name in names] == [0, 2]
+    finally:
+        for server in servers:
+            server.kill()
+            server.wait()
+            assert server.stdout is not None
+            server.stdout.close()
+    await make_docker()
+    assert containers(client, names[1]) == []
+    assert len(list(own_state.iterdir())) == 2  # of the two that live
+
+
+async def test_what_another_daemon_has_is_left_alone(
+    own_state: Path, make_docker: Callable[..., Awaitable[Up]]
+) -> None:
+    own_state.mkdir(parents=True)
+    (own_state / "0123456789abcdef").write_text("unix:///elsewhere.sock")
+    await make_docker()
+    assert (own_state / "0123456789abcdef").exists()
+
+
+async def test_containers_end_when_the_server_is_gone(
+    client: docker.DockerClient, base_image: str, make_docker: Callable[..., Awaitable[Up]]
+) -> None:
+    """Before any sweep: nothing computes on for a server that was killed."""
+    server = subprocess.Popen([sys.executable, "-c", SERVER, base_image], stdout=subprocess.PIPE, text=True)
+    assert server.stdout is not None
+    name = server.stdout.readline().strip()
+    left = containers(client, name)
+    server.kill()
+    server.wait()
+    server.stdout.close()
+    for container in left:
+        assert client.api.wait(container, timeout=10)["StatusCode"] == 0
+    await make_docker()  # sweeps
+
+
+async def test_many_executions_leave_one_container_and_no_descriptor(client: docker.DockerClient, up: Up) -> None:
+    count = 1000 if os.environ.get("AIRLOCK_TEST_SOAK") else 40
+    before = 0
+    for number in range(count):
+        if number == 20:
+            await up.settle()
+            before = len(os.listdir("/proc/self/fd"))
+        assert await up.result(f"set_result({number})") == number
+    await up.settle()
+    assert len(containers(client, instance(up))) == 1
+    assert len(os.listdir("/proc/self/fd")) <= before + 8  # connections that are kept for the next call
+    assert len(os.listdir("/proc/self/task")) < 20
+
+
+async def test_a_state_folder_that_cannot_be_written_is_named(
+    own_state: Path, make_docker: Callable[..., Awaitable[Up]]
+) -> None:
+    from airlock import BackendUnavailable
+
+    own_state.parent.mkdir(parents=True)
+    own_state.write_text("a file")
+    with pytest.raises(BackendUnavailable) as caught:
+        await make_docker()
+    assert "XDG_STATE_HOME" in caught.value.remedy
