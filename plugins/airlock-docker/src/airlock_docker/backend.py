@@ -66,8 +66,8 @@ class DockerBackend(PooledBackend[DockerSettings]):
         self._left: set[str] = set()  # containers that the daemon did not remove when it was told to
 
     async def scale(self, replicas: int) -> None:
-        """Sweep, and provide the image, when they are first needed; then keep containers."""
-        if replicas and self._image is None:
+        """Coming up from 0: sweep, provide the image, have a container tested. Then keep containers."""
+        if replicas and not self._replicas:
             await self._prepare()
         await super().scale(replicas)
 

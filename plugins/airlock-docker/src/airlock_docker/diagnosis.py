@@ -20,7 +20,7 @@ def explain(error: Exception, host: str) -> BackendUnavailable:
     """Turn what docker-py raised into what an operator can act on. `host` is the daemon's address."""
     if isinstance(error, APIError) and error.explanation is not None:
         return refused(str(error.explanation))
-    if isinstance(error, ReadTimeout):
+    if isinstance(error, ReadTimeout) or isinstance(error.__cause__, ReadTimeout):
         return BackendUnavailable(
             f"The Docker daemon at {host} did not answer in time.",
             "Look at its log and its load; `start_time_limit` and `stop_time_limit` say how long to wait.",

@@ -116,6 +116,9 @@ class Engine:
             client.close()
 
     def _call(self, function: Callable[[docker.APIClient], T], limit: float) -> T:
+        # Asked first, for the exact reason: docker-py hides it, and leaves the socket to the garbage collector.
+        if (refusal := diagnosis.unreachable(self.host)) is not None:
+            raise refusal
         try:
             return function(self._client(limit))
         except NotFound:

@@ -42,6 +42,7 @@ def container(
         "healthcheck": {"test": ["NONE"]},
         "stdin_open": True,
         "detach": False,  # StdinOnce: when the server is gone, stdin ends, and with it the container
+        "stop_signal": "SIGKILL",  # pid 1 ignores all others, and each stop of the daemon would wait 10 s
         "hostname": "sandbox",
         "host_config": host_config(limits, runtime, volumes),
     }

@@ -4,6 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,6 +40,8 @@ def client() -> Iterator[docker.DockerClient]:
     except docker.errors.DockerException as error:
         missing("docker", f"{error}; see plugins/airlock-docker/README.md for how to run these tests")
     yield found
+    for image in found.images.list(filters={"label": "airlock.project=throw-away"}):
+        found.images.remove(str(image.id), force=True)
     found.close()
 
 
@@ -47,6 +54,77 @@ def base_image() -> str:
 @pytest.fixture(scope="session", autouse=True)
 def daemon(client: docker.DockerClient) -> None:
     """Where there is none, one clear line says so instead of a failure for each test."""
+
+
+class Daemon:
+    """A Docker daemon of a test's own, which it may kill."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.host = f"unix://{folder}/docker.sock"
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start it, and wait until it answers."""
+        names = ("data-root", "exec-root", "pidfile")
+        places = [f"--{name}={self.folder / name}" for name in names]
+        with (self.folder / "log").open("ab") as log:
+            self._process = subprocess.Popen(
+                ["dockerd", f"--host={self.host}", *places, "--iptables=false", "--ip6tables=false", "--bridge=none"],
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+        for _ in range(300):
+            try:
+                self.docker("version")
+            except subprocess.CalledProcessError:
+                time.sleep(0.1)
+            else:
+                return
+        raise AssertionError((self.folder / "log").read_text()[-3000:])
+
+    def docker(self, *arguments: str) -> str:
+        """Run a command of Docker's own client."""
+        done = subprocess.run(["docker", "-H", self.host, *arguments], check=True, capture_output=True, text=True)
+        return done.stdout
+
+    def copy_image(self, image: str) -> None:
+        """Bring an image over from the daemon that all other tests use."""
+        with subprocess.Popen(["docker", "save", image], stdout=subprocess.PIPE) as save:
+            subprocess.run(
+                ["docker", "-H", self.host, "load", "-q"], stdin=save.stdout, check=True, capture_output=True
+            )
+
+    def end(self, number: signal.Signals) -> None:
+        """Send it a signal, and wait for its end."""
+        if self._process is None:
+            return
+        containerd = Path("/proc", (self.folder / "exec-root/containerd/containerd.pid").read_text())
+        self._process.send_signal(number)
+        self._process.wait(60)
+        self._process = None
+        for _ in range(300):  # it dies with its daemon; until it is buried, the next daemon would take it for alive
+            if not containerd.exists():
+                return
+            time.sleep(0.1)
+        raise AssertionError("containerd does not die with its daemon")
+
+
+@pytest.fixture
+def own_daemon() -> Iterator[Daemon]:
+    """A daemon without images, on a disk of 400 MB, which is not started yet."""
+    if os.geteuid() != 0 or shutil.which("dockerd") is None:
+        missing("docker", "only root can start a daemon of its own, with `dockerd`")
+    folder = Path(tempfile.mkdtemp(prefix="d"))
+    disk = folder / "data-root"
+    disk.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=400m", "tmpfs", str(disk)], check=True)
+    daemon = Daemon(folder)
+    yield daemon
+    daemon.end(signal.SIGTERM)
+    subprocess.run(["umount", "--recursive", "--lazy", str(disk)], check=True)
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture(autouse=True)

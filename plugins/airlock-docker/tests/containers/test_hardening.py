@@ -119,10 +119,10 @@ async def test_a_missing_layer_is_found_and_the_project_stays_down(
     real = images.inside
     monkeypatch.setattr(images, "inside", without)
     if layer == "no_new_privileges":
-        await make_docker()  # Docker did that already; both are asked for
+        await make_docker(name="throw-away")  # Docker did that already; both are asked for
         return
     with pytest.raises(BackendUnavailable, match=found[layer]):
-        await make_docker()
+        await make_docker(name="throw-away")
 
 
 async def test_docker_that_leaves_something_out_is_found(
