@@ -314,6 +314,19 @@ async def test_failing_starts_are_tried_again_with_growing_pauses_and_say_why(
     assert [text in caplog.text for text in ("(in 0.01 s)", "(in 0.02 s)", "(in 0.04 s)")] == [True, True, True]
 
 
+async def test_starts_that_fail_together_count_once_for_the_pause(
+    backend: FakeBackend, caplog: pytest.LogCaptureFixture
+) -> None:
+    await backend.scale(4)
+    backend.failures.extend([BackendUnavailable("No room.")] * 4)
+    for worker in backend.made[:]:
+        backend.lost(worker)
+    async with asyncio.timeout(5):
+        while backend.pool().idle < 4:
+            await asyncio.sleep(0.005)
+    assert [text in caplog.text for text in ("(in 0.01 s)", "(in 0.02 s)")] == [True, False]
+
+
 async def test_jobs_that_wait_while_starts_fail_are_served_after_the_recovery(backend: FakeBackend) -> None:
     await backend.scale(1)
     running, _ = begin(backend)

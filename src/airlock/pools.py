@@ -169,12 +169,13 @@ class PooledBackend(Backend[S]):
         except Exception as error:  # the boundary to a plugin: jobs wait for this worker, so it is tried again
             if not isinstance(error, (BackendUnavailable, WorkerLost, OSError)):
                 log.exception("project %s: start_worker failed", self.project.name)
+            if self._retry is not None:
+                return  # of those that fail together one counts, or a big pool would wait longer than a small one
             delay = min(FIRST_BACKOFF * 2**self._failures, MAX_BACKOFF)
             self._failures += 1
             self._detail = f"no worker could be started, trying again: {error}"
             log.warning("project %s: %s (in %g s)", self.project.name, self._detail, delay)
-            if self._retry is None:
-                self._retry = asyncio.get_running_loop().call_later(delay, self._try_again)
+            self._retry = asyncio.get_running_loop().call_later(delay, self._try_again)
 
     def _try_again(self) -> None:
         self._retry = None
