@@ -60,7 +60,11 @@ def resource_limits(box: Confined) -> None:
     for name, value in bounds.items():
         hard = resource.getrlimit(name)[1]
         bound = value if hard == resource.RLIM_INFINITY else min(value, hard)
-        resource.setrlimit(name, (bound, bound))
+        try:
+            resource.setrlimit(name, (bound, bound))
+        except ValueError:
+            if name in box.resource_limits:
+                raise  # the others are about parts of Linux that gVisor does not have, nor lets one limit
 
 
 def no_new_privileges(box: Confined) -> None:
