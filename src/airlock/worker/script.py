@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 FILENAME = "<script>"
 MAX_ERROR = 2_000  # characters of the line that becomes `error`
 MAX_TRACEBACK = 65_536  # characters
+COMPACT: dict[str, Any] = {"compact": True} if sys.version_info >= (3, 10) else {}  # 3.9 has no way to keep less
 MAX_CHAIN = 20  # exceptions that one exception was caused by
 OWN_FILES = {codec.encode.__code__.co_filename, sdk.script_globals.__code__.co_filename}
 
@@ -91,7 +92,7 @@ def _print_traceback(error: BaseException) -> None:
             error,
             error.__traceback__ and error.__traceback__.tb_next,  # without our own frame
             limit=-50,
-            compact=True,
+            **COMPACT,
         )
         _hide_our_own(shown)
         left = MAX_TRACEBACK

@@ -63,6 +63,7 @@ class DockerBackend(PooledBackend[DockerSettings]):
         self._image: dict[str, Any] | None = None
         self._cores = 1
         self._starts = asyncio.Semaphore(STARTS_AT_ONCE)
+        self._preparing = asyncio.Lock()
         self._left: set[str] = set()  # containers that the daemon did not remove when it was told to
 
     async def scale(self, replicas: int) -> None:
@@ -129,8 +130,9 @@ class DockerBackend(PooledBackend[DockerSettings]):
         self.isolation = f"{', '.join(layers)}; runtime: {runtime}; uid {hardening.UID}"
 
     async def _start_worker(self) -> DockerWorker:
-        if self._image is None:  # it was removed while we were up
-            await self._prepare()
+        async with self._preparing:
+            if self._image is None:  # it was removed while we were up
+                await self._prepare()
         assert self._image is not None
         return await self._start_one(self._image)
 
