@@ -19,7 +19,9 @@ import pytest
 
 from airlock import Job, Limits, LLMRequest, Outcome, Project
 from airlock.testing import RecordingSession, missing
+from airlock_docker import diagnosis
 from airlock_docker.backend import DockerBackend, DockerSettings
+from airlock_docker.engine import DEFAULT_HOST
 
 IMAGE = os.environ.get("AIRLOCK_TEST_IMAGE", "airlock-test-base")
 HANG = 60.0  # seconds after which a test that should take one has failed
@@ -34,11 +36,14 @@ def anyio_backend() -> str:
 @pytest.fixture(scope="session")
 def client() -> Iterator[docker.DockerClient]:
     """The daemon, asked directly."""
+    if (refusal := diagnosis.unreachable(os.environ.get("DOCKER_HOST", DEFAULT_HOST))) is not None:
+        missing("docker", str(refusal))
+    found = docker.from_env()
     try:
-        found = docker.from_env()
         found.images.get(IMAGE)
-    except docker.errors.DockerException as error:
-        missing("docker", f"{error}; see plugins/airlock-docker/README.md for how to run these tests")
+    except docker.errors.ImageNotFound:
+        found.close()
+        missing("docker", f"no image {IMAGE}; `.ci/docker` makes it, $AIRLOCK_TEST_IMAGE names another one")
     yield found
     for image in found.images.list(filters={"label": "airlock.project=throw-away"}):
         found.images.remove(str(image.id), force=True)
