@@ -259,10 +259,6 @@ async def test_a_process_that_is_gone_says_how(code: int | None, error_type: str
     assert not conversation.said_end
 
 
-async def test_a_forged_exit_code_out_of_range_is_a_violation() -> None:
-    assert (await outcome_of(codec.encode(codec.EXIT, {"code": 10**9}))).error_type == "protocol"
-
-
 async def test_running_out_of_memory_in_the_script_names_the_limit() -> None:
     outcome = await outcome_of(codec.encode(codec.END, {"error": "MemoryError"}), memory="64MiB")
     assert outcome == Outcome(error="MemoryError (limits.memory is 64MiB)", error_type="memory_limit")

@@ -24,7 +24,7 @@ FRAMES: Final = 1_000_000 if os.environ.get("AIRLOCK_TEST_SOAK") else 20_000
 GROWTH: Final = 16 << 20  # bytes, whatever the count
 ERROR_TYPES: Final = {None, "script_error", "memory_limit", "result_limit", "llm_limit", "protocol", "worker_lost"}
 HONEST: Final = (
-    [(codec.RESULT, b'{"a": [1.5, null, "\\u00e9"]}'), (codec.END, b'{"error": null}'), (codec.EXIT, b'{"code": 0}')],
+    [(codec.RESULT, b'{"a": [1.5, null, "\\u00e9"]}'), (codec.END, b'{"error": null}')],
     [
         (codec.LLM, b'{"id": 1, "prompt": "why?", "model": "default"}'),
         (codec.MEMORY, b'["facts.name", {"first": "Ada"}]'),
@@ -32,7 +32,7 @@ HONEST: Final = (
         (codec.RESULT, b"[[[[1]]]]"),
         (codec.END, b'{"error": "ValueError: x"}'),
     ],
-    [(codec.RESULT, b"1"), (codec.MEMORY, b'["a.b", 1]'), (codec.MEMORY, b'["a.b", 2]'), (codec.EXIT, b'{"code": -9}')],
+    [(codec.RESULT, b"1"), (codec.MEMORY, b'["a.b", 1]'), (codec.MEMORY, b'["a.b", 2]')],
     [(codec.END, b'{"error": "MemoryError"}'), (codec.READY, b"null"), (codec.JOB, b"{}")],
 )  # fmt: skip
 SPICES: Final = (

@@ -27,7 +27,8 @@ def over_memory(limits: Limits) -> Outcome:
 def over_cpu_time(exit_code: int | None, took: float, timeout: int, cores: int) -> Outcome | None:
     """Say that CPU time was the cause, if it was. The script's process `took` seconds on at most so many cores."""
     most = timeout * cores + CPU_SLACK
-    if exit_code == -signal.SIGXCPU or (exit_code == -signal.SIGKILL and took * cores >= most):
+    is_possible = took * cores >= most - 1  # otherwise it sent the signal to itself
+    if exit_code in (-signal.SIGXCPU, -signal.SIGKILL) and is_possible:
         return Outcome(
             error=f"the script used more CPU time than its timeout of {timeout} s allows (limits.timeout)",
             error_type="cpu_limit",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import signal
 from typing import TYPE_CHECKING, Any, Final
 
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 
     from .backend import Job, Session
     from .limits import Limits
+
+log = logging.getLogger(__name__)
 
 MAX_TOTAL: Final = 256 << 20  # bytes of frames that one execution may send: reading them costs the neighbours' time
 MAX_ERROR: Final = 2_000  # characters
@@ -97,7 +100,7 @@ class Conversation:
         self._asked = 0
         self._answering: set[asyncio.Task[None]] = set()
         self.said_end = False  # the script's main code is over; otherwise it was ended, or ended itself
-        self.exit_code: int | None = None  # what EXIT said; the script can make that up
+        self.exit_code: int | None = None  # what `exited` was told
         self.ended: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
 
     @property
@@ -135,7 +138,11 @@ class Conversation:
             self.end("protocol", f"protocol violation: {violation}")
 
     def exited(self, code: int | None) -> None:
-        """Say that the script's process is gone without END: its exit code, negative for a signal, None if unknown."""
+        """Say that the script's process is gone without END: its exit code, negative for a signal, None if unknown.
+
+        The code must come from who saw the process end, by a way that the script has no hold of.
+        """
+        self.exit_code = code
         if code is None:
             self.end("worker_lost", "the worker was lost")
         elif code < 0:
@@ -175,8 +182,6 @@ class Conversation:
             self._on_llm(body)
         elif kind == codec.END:
             self._on_end(body)
-        elif kind == codec.EXIT:
-            self._on_exit(body)
         else:
             raise ProtocolViolation(f"frame of kind {kind}")
 
@@ -208,6 +213,10 @@ class Conversation:
             answer = {"id": number, "answer": await self._session.complete(request)}
         except LLMError as error:
             answer = {"id": number, "error": str(error)}
+        except Exception:
+            log.exception("an LLM request could not be handled")
+            self.end("internal", "Airlock could not handle an LLM request of the script; its log says why")
+            return
         if not self.ended.done():
             self._send(codec.encode(codec.ANSWER, answer))
 
@@ -226,14 +235,6 @@ class Conversation:
                     self.end("script_error", error)
             case _:
                 raise ProtocolViolation("malformed end frame")
-
-    def _on_exit(self, body: bytes) -> None:
-        match _parse(body, "exit"):
-            case {"code": int(code), **rest} if not rest and -128 <= code <= 255:
-                self.exit_code = code
-                self.exited(code)
-            case _:
-                raise ProtocolViolation("malformed exit frame")
 
     def _end_too_large(self, frame: FrameTooLarge) -> None:
         """Name the limit: an honest script may well have a result that is too large, and should hear so."""

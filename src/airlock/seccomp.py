@@ -6,10 +6,14 @@ For backends that run scripts on Linux; they depend on `pyseccomp`, core does no
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from .errors import BackendUnavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 # A deny list: an allow list breaks the scientific stack with each new libc. What a script needs none of:
 DENIED: Final = (  # noqa: SIM905 - readable as it is
@@ -23,6 +27,8 @@ DENIED: Final = (  # noqa: SIM905 - readable as it is
     "memfd_secret fanotify_init lookup_dcookie nfsservctl uselib ustat sysfs _sysctl quotactl quotactl_fd "
     # files by handle, past every path check
     "open_by_handle_at name_to_handle_at "
+    # what the host and neighbours do with files that are shared, /usr above all
+    "inotify_init inotify_init1 inotify_add_watch "
     # the machine
     "kexec_load kexec_file_load init_module finit_module delete_module syslog swapon swapoff reboot acct vhangup "
     "settimeofday clock_settime clock_adjtime adjtimex iopl ioperm modify_ldt personality sethostname setdomainname "
@@ -31,13 +37,17 @@ DENIED: Final = (  # noqa: SIM905 - readable as it is
     "seccomp landlock_create_ruleset landlock_add_rule landlock_restrict_self"
 ).split()
 
+CLONE_PARENT: Final = 0x8000  # a child of the warm process, which does not know it, and does not end it
 NAMESPACE_FLAGS: Final = (0x20000, 0x2000000, 0x4000000, 0x8000000, 0x10000000, 0x20000000, 0x40000000)
 UNIX, INET, INET6 = 1, 2, 10
 TIOCSTI, TIOCLINUX = 0x5412, 0x541C  # typing into a terminal
 
 
-def program() -> bytes:
-    """Compile the filter. Raises BackendUnavailable when libseccomp is not there."""
+def program(also: Iterable[str] = ()) -> bytes:
+    """Compile the filter; `also` are calls to deny beside DENIED.
+
+    Raises BackendUnavailable when libseccomp is not there.
+    """
     try:
         import pyseccomp as sc  # noqa: PLC0415 - loads the shared library
     except (ImportError, OSError, RuntimeError) as error:
@@ -46,11 +56,11 @@ def program() -> bytes:
             "Install it: `apt-get install libseccomp2` (Debian, Ubuntu), `dnf install libseccomp` (Fedora, RHEL).",
         ) from error
     made = sc.SyscallFilter(sc.ALLOW)  # calls of a foreign ABI (int 0x80, x32) are killed
-    for name in DENIED:
+    for name in (*DENIED, *also):
         _deny(sc, made, name)
     # The flags of clone3 lie in memory, where a filter cannot look; libc then falls back to clone.
     made.add_rule(sc.ERRNO(errno.ENOSYS), "clone3")
-    for flag in NAMESPACE_FLAGS:
+    for flag in (CLONE_PARENT, *NAMESPACE_FLAGS):
         made.add_rule(sc.ERRNO(errno.EPERM), "clone", sc.Arg(0, sc.MASKED_EQ, flag, flag))
     # AF_VSOCK is in no namespace and reaches the hypervisor; packet, netlink, alg, bluetooth, ... are attack surface.
     for call in ("socket", "socketpair"):
@@ -59,6 +69,8 @@ def program() -> bytes:
             # No address can be reached anyway, so say what `connect` would, without the code behind these sockets.
             number = errno.ENETUNREACH if family in (INET, INET6) else errno.EAFNOSUPPORT
             made.add_rule(sc.ERRNO(number), call, sc.Arg(0, sc.EQ, family))
+    for command in (fcntl.F_NOTIFY, fcntl.F_SETLEASE):  # the same as inotify; and holding up who opens a file
+        made.add_rule(sc.ERRNO(errno.EPERM), "fcntl", sc.Arg(1, sc.MASKED_EQ, 0xFFFFFFFF, command))
     for request in (TIOCSTI, TIOCLINUX):
         made.add_rule(sc.ERRNO(errno.EPERM), "ioctl", sc.Arg(1, sc.MASKED_EQ, 0xFFFFFFFF, request))
     with os.fdopen(os.memfd_create("seccomp"), "r+b") as file:

@@ -31,10 +31,10 @@ async def uses_more_memory_than_it_may(local: Any) -> bool:
     return bool((await local.run("x = bytearray(200 << 20)")).error_type != "memory_limit")
 
 
-async def finds_shared_memory_of_a_neighbour(local: Any) -> bool:
+async def finds_a_semaphore_of_a_neighbour(local: Any) -> bool:
     libc = "import ctypes\nlibc = ctypes.CDLL(None)\n"
-    await neighbour(local, f"{libc}assert libc.shmget(4711, 4096, 0o1666) >= 0")
-    return bool(await local.result(f"{libc}set_result(libc.shmget(4711, 4096, 0o666) >= 0)"))
+    await neighbour(local, f"{libc}assert libc.semget(4711, 1, 0o1666) >= 0")
+    return bool(await local.result(f"{libc}set_result(libc.semget(4711, 1, 0o666) >= 0)"))
 
 
 async def finds_a_file_of_a_former_execution(local: Any) -> bool:
@@ -195,7 +195,7 @@ root = pytest.mark.skipif(os.geteuid() != 0, reason="only where the server is ro
 Attack = Callable[[Any], Awaitable[bool]]
 HELD_BY: list[tuple[Attack, tuple[str, ...]]] = [
     (uses_more_memory_than_it_may, ("join_cgroups",)),
-    (finds_shared_memory_of_a_neighbour, ("own_namespaces",)),
+    (finds_a_semaphore_of_a_neighbour, ("own_namespaces",)),
     (finds_a_file_of_a_former_execution, ("own_scratch", "read-only root", "own_uid")),
     (sees_processes_of_a_neighbour, ("own_proc",)),
     (uses_up_the_processes_of_a_neighbour, ("own_user", "own_uid")),

@@ -17,7 +17,6 @@ LLM = ord("L")  # {"id", "prompt", "model"}
 RESULT = ord("R")  # any value; the last one counts
 MEMORY = ord("M")  # ["category.key", value]
 END = ord("E")  # {"error": null | "one line"}: the script's main code is over
-EXIT = ord("X")  # {"code"}: the script's process is gone; negative: by that signal
 # Airlock -> worker
 JOB = ord("J")  # {"code", "settings", "memory", "timeout"}
 ANSWER = ord("A")  # {"id", "answer"} or {"id", "error"}

@@ -50,7 +50,7 @@ def own_session(box: Confined) -> None:
 def resource_limits(box: Confined) -> None:
     """Without it: descriptors, file sizes, locked memory and core dumps have no bound."""
     bounds = {
-        resource.RLIMIT_CORE: 0,
+        resource.RLIMIT_CORE: 1,  # 0 still starts the program of a piped core_pattern, as root and outside; 1 does not
         resource.RLIMIT_MEMLOCK: 1 << 20,
         resource.RLIMIT_MSGQUEUE: 0,
         resource.RLIMIT_SIGPENDING: 256,

@@ -25,7 +25,7 @@ from .processes import wait_dead
 from .sandbox.layers import LAYERS
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from airlock import Limits, Project
@@ -38,6 +38,7 @@ log = logging.getLogger(__name__)
 
 START_TIMEOUT: Final = 120.0  # seconds; `preload` may import something big from a cold disk
 END_TIMEOUT: Final = 5.0
+NOT_COUNTED: Final = ("memfd_create", "shmget")  # memory that is in no address space; only a cgroup counts it
 EVERY_LAYER: Final = tuple(layer.__name__ for layer in LAYERS)
 PACKAGES: Final = ("airlock.worker", "airlock_local.sandbox")
 ENVIRONMENT: Final = {"PATH": "/usr/local/bin:/usr/bin:/bin", **warm.ENVIRONMENT}
@@ -85,10 +86,12 @@ class Box:
                 },
                 "cores": self.cores,
             },
-            "bpf": base64.b64encode(seccomp.program()).decode(),
+            "bpf": base64.b64encode(seccomp.program(() if "memory" in controllers else NOT_COUNTED)).decode(),
         }
         self.landlock_version = 0
         self.zygotes_namespaces: dict[str, str] = {}  # their names by kind: a standby's must differ
+        self._exits: dict[int, Callable[[int | None], None]] = {}  # by the number of the standby
+        self._made = 0
         self._control: socket.socket | None = None
         self._process: subprocess.Popen[bytes] | None = None
         self._pidfd = -1
@@ -101,7 +104,7 @@ class Box:
         return {
             resource.RLIMIT_NOFILE: limits["files"],
             resource.RLIMIT_FSIZE: limits["file_size"],
-            resource.RLIMIT_CORE: 0,
+            resource.RLIMIT_CORE: 1,
         }
 
     @property
@@ -149,17 +152,30 @@ class Box:
             raise _explain(report["failed"], report["errno"], report["message"])
         self.landlock_version = report["landlock"]
         self.zygotes_namespaces = report["namespaces"]
-        loop.add_reader(ours, self._on_death)  # it never says anything again: readable means gone
+        loop.add_reader(ours, self._on_exits)
 
-    def make_standby(self, identity: Identity, descriptors: Sequence[int]) -> None:
-        """Ask for a standby with these [frames, stdout, stderr, cgroup...]. Raises WorkerLost when nobody is there."""
+    def make_standby(
+        self, identity: Identity, descriptors: Sequence[int], on_exit: Callable[[int | None], None]
+    ) -> int:
+        """Ask for a standby with these [frames, stdout, stderr, cgroup...]. Raises WorkerLost when nobody is there.
+
+        `on_exit` is told once how the script's process ended (negative: by that signal), or None if that was no doing
+        of the script. Returns the number for `forget`.
+        """
         if self._control is None:
             raise WorkerLost("the box is gone")
         rights = (socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", descriptors))
         try:
-            self._control.sendmsg([b"%d %d" % identity], [rights])
+            self._control.sendmsg([b"%d %d %d" % (self._made + 1, *identity)], [rights])
         except OSError as error:  # also when it has not taken up what was asked for before: it hangs
             raise WorkerLost(f"the zygote does not take requests: {error}") from error
+        self._made += 1
+        self._exits[self._made] = on_exit
+        return self._made
+
+    def forget(self, number: int) -> None:
+        """Tell nobody how this one ended."""
+        self._exits.pop(number, None)
 
     def kill(self) -> None:
         """Kill the zygote, and so all that is in the box; its executions notice that as they would any other death."""
@@ -172,6 +188,7 @@ class Box:
             asyncio.get_running_loop().remove_reader(self._control)
             self._control.close()
             self._control = None
+            self._all_exited()
         if self._process is not None:
             self._process.kill()
             if self._pidfd >= 0 and not await wait_dead(self._pidfd, END_TIMEOUT):
@@ -211,10 +228,28 @@ class Box:
         finally:
             os.close(config)
 
-    def _on_death(self) -> None:
-        if self._control is not None:
+    def _on_exits(self) -> None:
+        assert self._control is not None
+        try:
+            message = self._control.recv(64)
+        except BlockingIOError:
+            return
+        except OSError:
+            message = b""
+        if not message:
             asyncio.get_running_loop().remove_reader(self._control)
-        log.error("project %s: the zygote died: %s", self._project, self._last_words())
+            log.error("project %s: the zygote died: %s", self._project, self._last_words())
+            self._all_exited()
+            return
+        number, *code = map(int, message.split())
+        on_exit = self._exits.pop(number, None)
+        if on_exit is not None:
+            on_exit(code[0] if code else None)
+
+    def _all_exited(self) -> None:
+        while self._exits:
+            _, on_exit = self._exits.popitem()
+            on_exit(None)
 
     def _last_words(self) -> str:
         words = os.pread(self._stderr, 1 << 20, 0).decode(errors="replace").strip()

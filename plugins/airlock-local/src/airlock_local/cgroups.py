@@ -105,6 +105,7 @@ class Groups:
     def give_back(self, group: Group, *, empty: bool) -> None:
         """Take a group back. One in which the kernel killed is not used again: its counter would accuse the next."""
         if empty and not group.oom_killed():
+            group.refused_processes()  # those after its execution's end are not the next one's
             self._free.append(group)
         else:
             group.close()

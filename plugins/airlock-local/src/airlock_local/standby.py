@@ -60,6 +60,7 @@ class LocalWorker(Worker):
         self._identity = identity
         self._on_idle_death = on_idle_death
         self._init = -1  # pidfd
+        self._number = 0  # of the box's standbys
         self._ready: asyncio.Future[None] = self._loop.create_future()
         self._conversation: Conversation | None = None
         self._is_lost = False
@@ -90,6 +91,9 @@ class LocalWorker(Worker):
         worker = cls(box, limits, frames, (stdout, stderr), group, identity, on_idle_death)
         try:
             await worker._hand_over()
+        except OSError as error:
+            await worker.stop()
+            raise diagnosis.explain("server", error.errno, str(error)) from error
         except BaseException:
             await worker.stop()
             raise
@@ -136,6 +140,7 @@ class LocalWorker(Worker):
 
     async def stop(self) -> None:
         """Kill what is left, and give everything back."""
+        self._box.forget(self._number)
         self._frames.close()
         dead = False
         if self._init >= 0:
@@ -156,8 +161,10 @@ class LocalWorker(Worker):
     async def _hand_over(self) -> None:
         joins = [] if self._group is None else self._group.joins
         try:
-            self._box.make_standby(
-                self._identity, [self._frames.theirs.fileno(), *(output.theirs for output in self._outputs), *joins]
+            self._number = self._box.make_standby(
+                self._identity,
+                [self._frames.theirs.fileno(), *(output.theirs for output in self._outputs), *joins],
+                self._on_exit,
             )
         finally:
             self._frames.theirs.close()
@@ -191,16 +198,33 @@ class LocalWorker(Worker):
         if data is None:
             return
         if conversation is None:  # a standby has nothing to say
-            self._is_lost = True
-            self._frames.unwatch()
-            self._on_idle_death(self)
+            self._is_idly_lost()
         elif data:
             conversation.feed(data)
         else:
-            self._frames.unwatch()
-            if conversation.is_amid_frame and self._box.is_alive:
-                conversation.end("protocol", "protocol violation: the script's process ended in the middle of a frame")
-            conversation.exited(None)
+            self._frames.unwatch()  # the script shut it, or is gone: `_on_exit` is told
+
+    def _on_exit(self, code: int | None) -> None:
+        if not self._ready.done():
+            self._on_ready()
+            self._is_lost = True
+            return
+        conversation = self._conversation
+        if conversation is None:
+            self._is_idly_lost()
+            return
+        while not conversation.ended.done() and (data := self._frames.receive()):
+            conversation.feed(data)
+        self._frames.unwatch()
+        if code is not None and conversation.is_amid_frame:
+            conversation.end("protocol", "protocol violation: the script's process ended in the middle of a frame")
+        conversation.exited(code)
+
+    def _is_idly_lost(self) -> None:
+        self._frames.unwatch()
+        if not self._is_lost:
+            self._is_lost = True
+            self._on_idle_death(self)
 
     def _name_reached_limits(self, session: Session, exit_code: int | None) -> None:
         """Say on stderr what only the kernel knows; see `airlock.worker.reached` for the rest."""
@@ -232,6 +256,8 @@ class LocalWorker(Worker):
 
     async def _kill(self) -> None:
         """The one way to end an execution before it ends itself."""
+        if self._init < 0:
+            return  # `stop` did it
         processes.kill(self._init)
         if not await processes.wait_dead(self._init, KILL_TIMEOUT):
             log.warning("a sandbox takes longer than %g s to die", KILL_TIMEOUT)

@@ -1,21 +1,20 @@
 """Forks standbys for the server, and tells it how their scripts' processes ended.
 
-The server sends one message per standby: "uid network", both counted from the zygote's own, and
-[frames, stdout, stderr, cgroup...]. There is no answer here: the standby itself says READY on its frame socket, with a
-pidfd of its init, and we say EXIT there.
+The server sends one message per standby: "number uid network", the last two counted from the zygote's own, and
+[frames, stdout, stderr, cgroup...]. The standby itself says READY on its frame socket, with a pidfd of its init. When
+its process is gone we answer "number code", which the script has no hold of; without a code if that was no doing of it.
 """
 
 from __future__ import annotations
 
 import array
-import contextlib
 import os
 import select
 import signal
 import socket
 from typing import TYPE_CHECKING, NoReturn
 
-from airlock.worker import codec, syscalls
+from airlock.worker import syscalls
 
 from . import standby
 
@@ -35,9 +34,10 @@ class Keeper:
         self._maker = maker
         self._home = os.open("/proc/self/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
         self._networks: dict[int, int] = {}
-        self._scripts: dict[int, tuple[int, Init, int]] = {}  # by pidfd: pid, init, frames
+        self._scripts: dict[int, tuple[int, int, Init]] = {}  # by pidfd: number, pid, init
         self._events = select.epoll()
         self._events.register(control, select.EPOLLIN)
+        self._events.register(maker.pidfd, select.EPOLLIN)
 
     def serve(self) -> NoReturn:
         """Go on until the server is gone."""
@@ -45,32 +45,39 @@ class Keeper:
             for descriptor, _ in self._events.poll():
                 if descriptor == self._control.fileno():
                     self._make()
+                elif descriptor == self._maker.pidfd:
+                    os.write(2, b"the process that makes inits and networks died\n")
+                    os._exit(1)
                 else:
                     self._end(descriptor)
 
     def _make(self) -> None:
-        message, ancillary, _, _ = self._control.recvmsg(32, socket.CMSG_SPACE(MAX_DESCRIPTORS * 4))
+        message, ancillary, flags, _ = self._control.recvmsg(32, socket.CMSG_SPACE(MAX_DESCRIPTORS * 4))
         if not message:
             os._exit(0)  # the server is gone: so are we, and with us every script
         descriptors = array.array("i")
         for _, _, data in ancillary:
             descriptors.frombytes(data[: len(data) // 4 * 4])
-        uid_offset, network = map(int, message.split())
+        if flags & socket.MSG_CTRUNC:  # we may hold no more: the server hears that nobody holds the other ends
+            for descriptor in descriptors:
+                os.close(descriptor)
+            return
+        number, uid_offset, network = map(int, message.split())
         frames, stdout, stderr, *cgroups = descriptors
         self._confinement.frames = frames
         self._confinement.cgroups = tuple(cgroups)
         self._confinement.uid_offset = uid_offset
         try:
             self._confinement.network = self._network(network)
-            self._fork(stdout, stderr)
+            self._fork(number, stdout, stderr)
         except OSError as error:
             standby.report_failure(frames, "fork", error)
-            os.close(frames)
-        for descriptor in descriptors[1:]:
+        for descriptor in descriptors:
             os.close(descriptor)
 
-    def _fork(self, stdout: int, stderr: int) -> None:
+    def _fork(self, number: int, stdout: int, stderr: int) -> None:
         init = self._maker.make_init()
+        pid = 0
         try:
             syscalls.setns(init.namespace, syscalls.NEWPID)  # for the next child, not for us
             try:
@@ -79,38 +86,40 @@ class Keeper:
                     standby.be_script(self._confinement, stdout, stderr)
             finally:
                 syscalls.setns(self._home, syscalls.NEWPID)
-            script = os.pidfd_open(pid)
+            script = self._watch(pid)
         except OSError:
             init.end()
+            if pid:
+                os.waitpid(pid, 0)
             raise
-        self._scripts[script] = pid, init, self._confinement.frames
-        self._events.register(script, select.EPOLLIN)
+        self._scripts[script] = number, pid, init
+
+    def _watch(self, pid: int) -> int:
+        """Return a pidfd of it, which wakes us when it ends. Raises OSError."""
+        script = os.pidfd_open(pid)
+        try:
+            self._events.register(script, select.EPOLLIN)
+        except OSError:
+            os.close(script)
+            raise
+        return script
 
     def _end(self, script: int) -> None:
         """Report the end of a script's own process, and end all that is left beside it."""
-        pid, init, frames = self._scripts.pop(script)
+        number, pid, init = self._scripts.pop(script)
         self._events.unregister(script)
         _, status = os.waitpid(pid, 0)
         code = os.waitstatus_to_exitcode(status)
-        if code != -signal.SIGKILL or not init.is_dead():  # otherwise it is no doing of the script
-            tell(frames, code)
-        os.close(frames)
+        is_own_doing = code != -signal.SIGKILL or not init.is_dead()
         init.end()
         os.close(script)
+        try:
+            self._control.send(b"%d %d" % (number, code) if is_own_doing else b"%d" % number)
+        except BrokenPipeError:
+            os._exit(0)  # the server is gone
 
     def _network(self, number: int) -> int:
         """Return an empty network namespace; they are used again, as to make and unmake one is dear."""
         if number not in self._networks:
             self._networks[number] = self._maker.make_network()
         return self._networks[number]
-
-
-def tell(frames: int, code: int) -> None:
-    """Send EXIT. Plain and without waiting: each page that we touch is copied for the next fork, and scripts are slow
-    readers.
-    """
-    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM, 0, frames)
-    # The server may have let go; or the script filled the socket, and then there is no code, only the end.
-    with contextlib.suppress(BrokenPipeError, BlockingIOError):
-        sock.send(codec.frame(codec.EXIT, b'{"code": %d}' % code), socket.MSG_DONTWAIT)
-    sock.detach()

@@ -11,6 +11,7 @@ import contextlib
 import ctypes
 import errno
 import os
+import select
 import signal
 import socket
 import traceback
@@ -56,7 +57,8 @@ class Maker:
 
     def __init__(self) -> None:
         self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        if os.fork() == 0:
+        pid = os.fork()
+        if pid == 0:
             try:
                 os.dup2(theirs.fileno(), OURS)
                 syscalls.close_from(OURS + 1)
@@ -66,6 +68,10 @@ class Maker:
             finally:
                 os._exit(1)
         theirs.close()
+        self.pidfd = os.pidfd_open(pid)  # readable when it is dead
+        self._answers = select.poll()
+        self._answers.register(self._socket, select.POLLIN)
+        self._answers.register(self.pidfd, select.POLLIN)
 
     def make_init(self) -> Init:
         """Return another one. Raises OSError, also when the maker is gone."""
@@ -78,6 +84,9 @@ class Maker:
 
     def _ask(self, what: bytes, count: int) -> tuple[int, list[int]]:
         self._socket.send(what)
+        # Inits hold its end of the socket as well, so its death is no end of file there.
+        if self._socket.fileno() not in dict(self._answers.poll()):
+            raise OSError(errno.ESRCH, f"no {what.decode()}: the process that makes them is dead")
         message, descriptors, _, _ = socket.recv_fds(self._socket, 16, count)
         if len(descriptors) != count:
             number = int(message or errno.ESRCH)
@@ -93,11 +102,13 @@ def serve(sock: socket.socket) -> NoReturn:
     signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
     own = os.open("/proc/self/ns", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     home = open_namespace("pid", own)
+    syscalls.unshare(syscalls.NEWNET)
+    nobodys = open_namespace("net", own)
     # One stack is enough for all: each init leaves the same words there, and never comes back for them.
     stack = ctypes.create_string_buffer(STACK)
     while what := sock.recv(16):
         try:
-            number, descriptors = make_network(own) if what == b"network" else make_init(home, stack, own)
+            number, descriptors = make_network(nobodys, own) if what == b"network" else make_init(home, stack, own)
         except OSError as error:
             sock.send(b"%d" % (error.errno or errno.EIO))
             continue
@@ -107,10 +118,16 @@ def serve(sock: socket.socket) -> NoReturn:
     os._exit(0)
 
 
-def make_network(own: int) -> tuple[int, list[int]]:
-    """Return (0, [namespace])."""
-    syscalls.unshare(syscalls.NEWNET)  # we need none, so there is no way back
-    return 0, [open_namespace("net", own)]
+def make_network(nobodys: int, own: int) -> tuple[int, list[int]]:
+    """Return (0, [namespace]).
+
+    Inits are made in `nobodys` network: /proc/1/net shows an execution that of its init.
+    """
+    syscalls.unshare(syscalls.NEWNET)
+    try:
+        return 0, [open_namespace("net", own)]
+    finally:
+        syscalls.setns(nobodys, syscalls.NEWNET)
 
 
 def make_init(home: int, stack: ctypes.Array[ctypes.c_char], own: int) -> tuple[int, list[int]]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
-import json
 import os
 import socket
 from typing import TYPE_CHECKING, NoReturn
@@ -45,7 +45,9 @@ def be_script(box: Confinement, stdout: int, stderr: int) -> NoReturn:
 
 
 def report_failure(frames: int, step: str, error: BaseException) -> None:
-    """Tell the server why there is no standby."""
+    """Tell the server why there is no standby, if it still listens."""
     body = {"step": step, "errno": getattr(error, "errno", None), "message": str(error) or type(error).__name__}
-    data = json.dumps(body).encode()
-    os.write(frames, codec.HEADER.pack(len(data), codec.READY) + data)
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM, 0, frames)
+    with contextlib.suppress(BrokenPipeError, BlockingIOError):
+        sock.send(codec.encode(codec.READY, body), socket.MSG_DONTWAIT)
+    sock.detach()

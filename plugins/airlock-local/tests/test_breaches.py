@@ -1,0 +1,219 @@
+"""Attacks that once got through, each as small as it can be."""
+
+import asyncio
+import os
+import signal
+import socket
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytestmark = pytest.mark.anyio
+
+as_root = pytest.mark.skipif(os.geteuid() != 0, reason="as ordinary user there are other uids, and other counts")
+as_user = pytest.mark.skipif(os.geteuid() == 0, reason="root's executions have uids and cgroups of their own")
+CLONE = 56 if os.uname().machine == "x86_64" else 220
+
+# A child of the zygote: clone(CLONE_PARENT | SIGCHLD). Dead, it is a zombie that nobody reaps, and pid 1 waits for it.
+SIBLING = f"""
+import ctypes, os
+libc = ctypes.CDLL(None, use_errno=True)
+pid = libc.syscall({CLONE}, 0x8000 | 17, 0, 0, 0, 0)
+if pid == 0:
+    os._exit(0)
+set_result(-ctypes.get_errno() if pid < 0 else pid)
+"""
+
+
+def children(pid: int) -> list[int]:
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def zygote(local: Any) -> int:
+    return children(local.backend._box._process.pid)[0]
+
+
+def state(pid: int) -> str:
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+
+
+async def begin(local: Any, code: str) -> asyncio.Task[Any]:
+    """Start a script, and wait until it printed."""
+    task, session = local.start(code)
+    async with asyncio.timeout(5):
+        await session.until(lambda session: session.stdout)
+    return task  # type: ignore[no-any-return]
+
+
+# --- the zygote's children ---------------------------------------------------------------------------------------
+
+
+async def test_a_script_cannot_make_children_of_the_zygote(local: Any) -> None:
+    assert await local.result(SIBLING) < 0
+
+
+async def test_a_dead_sibling_of_a_script_does_not_keep_the_execution_from_dying(local: Any) -> None:
+    await local.result(SIBLING)
+    async with asyncio.timeout(3):  # the server gives up after STOP_TIMEOUT, and its cgroup, uid and network are lost
+        while local.backend._stopping:
+            await asyncio.sleep(0.01)
+
+
+async def test_no_zombies_are_left_below_the_zygote(local: Any) -> None:
+    for _ in range(3):
+        await local.result(SIBLING)
+    await asyncio.sleep(0.5)
+    assert [pid for pid in children(zygote(local)) if state(pid) == "Z"] == []
+
+
+# --- neighbours and the host are in sight ------------------------------------------------------------------------
+
+
+async def test_the_network_of_pid_1_is_not_that_of_a_neighbour(make_local: Any) -> None:
+    """Pid 1 is in the network that the maker made last, whoever uses that, and /proc/1/net is for everybody."""
+    local = await make_local(replicas=1)
+    bind = "import socket, time\ns = socket.socket(socket.AF_UNIX); s.bind('\\0canary'); print(1)\ntime.sleep({})"
+    first = await begin(local, bind.format(0.3))
+    await local.settle()
+    await first  # its network is free again
+    await local.settle()
+    neighbour = await begin(local, bind.format(30))  # in the newest network
+    await local.settle()  # the next one is in the free network, with a pid 1 in the newest
+    assert "canary" not in await local.result("set_result(open('/proc/1/net/unix').read())")
+    neighbour.cancel()
+
+
+WATCH = """
+import ctypes, os, select, struct
+libc = ctypes.CDLL(None, use_errno=True)
+fd = libc.inotify_init1(0)
+libc.inotify_add_watch(fd, b"/usr/bin", 0x20)  # IN_OPEN
+print("watching", flush=True)
+seen = []
+if fd >= 0 and select.select([fd], [], [], 1.5)[0]:
+    data = os.read(fd, 65536)
+    while data:
+        size = struct.unpack_from("iIII", data)[3]
+        seen.append(data[16 : 16 + size].rstrip(b"\\0").decode())
+        data = data[16 + size :]
+set_result(seen)
+"""
+
+
+async def test_a_script_does_not_see_which_programs_the_host_runs(local: Any) -> None:
+    """Bind mounts share inodes: inotify on /usr/bin reports every program that anybody opens there."""
+    spy = await begin(local, WATCH)
+    await (
+        await asyncio.create_subprocess_exec("/usr/bin/base32", "/dev/null", stdout=asyncio.subprocess.DEVNULL)
+    ).wait()
+    assert "base32" not in (await spy).result
+
+
+async def test_a_script_does_not_see_which_files_a_neighbour_opens(make_local: Any) -> None:
+    local = await make_local(replicas=2)
+    spy = await begin(local, WATCH)
+    await local.result("open('/usr/bin/sha224sum', 'rb').close()")
+    assert "sha224sum" not in (await spy).result
+
+
+async def test_one_script_cannot_take_all_inotify_instances(make_local: Any) -> None:
+    """They count against the user who made the box's user namespace, not only against the execution's own uid."""
+    local = await make_local(replicas=2)
+    take = "import ctypes\nlibc = ctypes.CDLL(None)\nn = 0\nwhile libc.inotify_init() >= 0: n += 1\n"
+    alone = await local.result(take + "set_result(n)")
+    await local.settle()
+    hoarder = await begin(local, take + "print(n, flush=True)\nimport time; time.sleep(30)")
+    assert await local.result(take + "set_result(n)") == alone
+    hoarder.cancel()
+
+
+# --- the cause of an end -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("how", ["SHUT_RDWR", "SHUT_WR"])
+async def test_a_script_that_shuts_its_channel_down_is_no_lost_worker(local: Any, how: str) -> None:
+    ran = await local.run(f"import os, socket\nsocket.socket(fileno=3).shutdown(socket.{how})\nos._exit(3)")
+    assert ran.error_type in ("script_error", "protocol")
+
+
+async def test_a_script_that_fills_its_channel_and_exits_is_no_lost_worker(local: Any) -> None:
+    """The zygote's EXIT does not fit any more, so the server only sees the end of the stream."""
+    fill = """
+import os, time
+for _ in range(6):
+    if os.fork() == 0:
+        while True: os.write(3, b"\\1\\0\\0\\0R1")
+time.sleep(0.1)
+os._exit(5)
+"""
+    causes = set()
+    for _ in range(10):
+        causes.add((await local.run(fill)).error_type)
+        await local.settle()
+    assert causes == {"script_error"}
+
+
+@as_root
+async def test_refused_forks_of_an_execution_are_not_reported_by_the_next_one_in_its_cgroup(local: Any) -> None:
+    """What is refused between END and the death of the rest is counted after the count was read."""
+    if local.backend._groups is None:
+        pytest.skip("no cgroup")
+    bomb = """
+import os, time
+if os.fork() == 0:
+    while True:
+        try:
+            if os.fork() == 0: time.sleep(100)
+        except OSError: pass
+time.sleep(0.4)
+"""
+    innocent = []
+    for _ in range(8):
+        await local.run(bomb)
+        await local.settle()
+        for _ in range(3):
+            innocent.append((await local.run("print(1)")).stderr)
+            await local.settle()
+    assert set(innocent) == {""}
+
+
+# --- the maker ---------------------------------------------------------------------------------------------------
+
+
+async def test_a_box_whose_maker_died_is_replaced(local: Any) -> None:
+    """Nothing makes inits any more, but the zygote lives, so the box counts as alive for ever."""
+    os.kill(children(zygote(local))[0], signal.SIGKILL)
+    await local.run("print(1)")  # the standby that was there
+    async with asyncio.timeout(8):
+        assert (await local.run("print(2)")).stdout == "2\n"
+
+
+async def test_a_standby_that_nobody_listens_to_does_not_kill_the_zygote(local: Any) -> None:
+    box = local.backend._box
+    before = zygote(local)
+    ours, theirs = socket.socketpair()
+    ours.close()
+    with theirs, open(os.devnull, "wb") as null:
+        box.make_standby(box.identities.take(), [theirs.fileno(), null.fileno(), null.fileno()], lambda _: None)
+    await local.run("print(1)")
+    await local.settle()
+    assert (await local.run("print(2)")).stdout == "2\n"
+    assert zygote(local) == before
+
+
+# --- as an ordinary user -----------------------------------------------------------------------------------------
+
+
+@as_user
+async def test_memory_of_one_process_is_bounded_also_where_it_is_no_address_space(make_local: Any) -> None:
+    local = await make_local(memory="64MiB")
+    if local.backend._groups is not None:
+        pytest.skip("a cgroup counts it")
+    code = """
+import os
+files = [os.memfd_create("x") for _ in range(8)]
+set_result(sum(os.write(file, bytes(1 << 20)) for file in files for _ in range(32)))
+"""
+    ran = await local.run(code)
+    assert ran.error is not None or ran.outcome.result <= 64 << 20
