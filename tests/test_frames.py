@@ -269,3 +269,18 @@ def test_an_error_is_one_printable_line(text: str) -> None:
     line = one_line(text)
     assert len(line) <= 2000
     assert line.isprintable()
+
+
+async def test_an_llm_request_that_airlock_fails_to_handle_ends_the_execution_as_internal() -> None:
+    """Otherwise the script waits for an answer that nobody will give."""
+
+    class OutOfDescriptors(Agent):
+        async def complete(self, request: LLMRequest) -> str:
+            raise OSError(24, "Too many open files")
+
+    conversation, _ = talk(OutOfDescriptors())
+    conversation.feed(codec.encode(codec.LLM, {"id": 1, "prompt": "?", "model": "m"}))
+    async with asyncio.timeout(5):
+        outcome = await conversation.ended
+    assert outcome.error_type == "internal"
+    await conversation.close()

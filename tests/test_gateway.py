@@ -1,13 +1,14 @@
 """The gateway with small backends of its own: queue, up and down, failing backends, drain and close."""
 
 import asyncio
+import gc
 from collections.abc import AsyncIterator
 from types import MappingProxyType
 from typing import Any, ClassVar
 
 import pytest
 
-from airlock import Backend, BackendSettings, BackendUnavailable, Job, Limits, Outcome, Pool, Project, Session
+from airlock import Backend, BackendSettings, BackendUnavailable, Job, Limits, Outcome, Pool, Project, Session, projects
 from airlock.config import Config, ProjectConfig
 from airlock.errors import (
     ExecutionNotFound,
@@ -25,6 +26,7 @@ from airlock.mediation import AgentMediator, MediatorSettings
 from airlock.models import ExecutionRequest, LLMRequest
 from airlock.plugins import Plugins
 from airlock.schema import ServerConfig
+from airlock.session import LiveExecution
 
 pytestmark = pytest.mark.anyio
 
@@ -438,3 +440,45 @@ async def test_many_names_served_by_the_default_backend_are_not_all_remembered()
     assert len(gateway._unlisted) == 256
     assert "p399" in gateway._unlisted
     await gateway.close()
+
+
+async def test_a_finished_execution_is_not_kept_by_a_cycle_of_references(gateways: Gateways) -> None:
+    """The garbage collector comes late, and megabytes of output would wait for it."""
+    gateway = await started(gateways)
+    gc.collect()
+    gc.disable()
+    try:
+        for code in ("x", "ask"):
+            execution = await submit(gateway, code)
+            await until_status(gateway, execution, *TERMINAL, "awaiting_llm")
+            if code == "ask":
+                await gateway.respond(execution, "yes")
+                await until_status(gateway, execution, *TERMINAL)
+        await until(lambda: not any(isinstance(found, LiveExecution) for found in gc.get_objects()))
+    finally:
+        gc.enable()
+
+
+async def test_a_project_that_failed_to_start_is_tried_again_until_it_is_up(
+    gateways: Gateways, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(projects, "FIRST_RETRY", 0.01)
+    monkeypatch.setattr(ObedientBackend, "broken", "No room.")
+    gateway = await started(gateways)
+    assert gateway_status(gateway) == "No room. Mend it."
+    monkeypatch.setattr(ObedientBackend, "broken", None)
+    await until(lambda: gateway_status(gateway) is None)
+    done = await until_status(gateway, await submit(gateway, "x"), *TERMINAL)
+    assert done.error is None
+
+
+async def test_a_project_that_was_put_down_is_not_tried_again(
+    gateways: Gateways, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(projects, "FIRST_RETRY", 0.05)
+    monkeypatch.setattr(ObedientBackend, "broken", "No room.")
+    gateway = await started(gateways)
+    await gateway.down("p")
+    monkeypatch.setattr(ObedientBackend, "broken", None)
+    await asyncio.sleep(0.3)
+    assert gateway_status(gateway) == "put down"

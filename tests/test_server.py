@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import httpx
@@ -141,3 +142,12 @@ def test_a_request_without_a_host_is_403(serve: Serve) -> None:
     with socket.create_connection((url.host, url.port or 0), timeout=30) as connection:
         connection.sendall(b"GET /projects HTTP/1.0\r\n\r\n")
         assert connection.recv(100).startswith(b"HTTP/1.1 403 ")
+
+
+def test_it_uses_all_descriptors_that_the_machine_allows(serve: Serve) -> None:
+    server = serve(MOCK)
+    server.line_with("Listening on ")
+    limits = Path(f"/proc/{server.process.pid}/limits").read_text().splitlines()
+    [line] = [line for line in limits if line.startswith("Max open files")]
+    _, soft, hard, _ = line.rsplit(maxsplit=3)
+    assert soft == hard

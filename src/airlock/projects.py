@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+FIRST_RETRY: Final = 5.0  # seconds after a start that failed; then twice as long each time
+LAST_RETRY: Final = 300.0
 SCALE_PATIENCE: Final = 30.0  # seconds that `up` waits for workers before it answers with the state as it is
 
 
@@ -39,6 +41,8 @@ class LiveProject:
         self._scaling = asyncio.Lock()
         self._wanted = 0
         self._tasks: set[asyncio.Task[str | None]] = set()
+        self._retry: asyncio.TimerHandle | None = None
+        self._retry_pause = FIRST_RETRY
 
     # --- pool ----------------------------------------------------------------------------------------------------
 
@@ -59,6 +63,7 @@ class LiveProject:
     def start(self, replicas: int) -> asyncio.Task[str | None]:
         """Begin to scale, and return the task that does; its result says why that failed."""
         self._wanted = replicas
+        self._forget_retry()
         if not replicas:
             self._state, self._detail = "down", "replicas is 0 in airlock.yaml"
         elif self._state != "up":
@@ -68,6 +73,7 @@ class LiveProject:
     async def down(self) -> PoolStatus:
         """Put the project down: what waits ends at once, what runs gets `limits.shutdown_grace`."""
         self._wanted = 0
+        self._forget_retry()
         self._state, self._detail = "down", "put down"
         for live in list(self._executions):
             if live.execution.status is ExecutionStatus.pending:
@@ -105,6 +111,7 @@ class LiveProject:
                     self._slots.resize(replicas)
                 if replicas and self._wanted:
                     self._state, self._detail = "up", None
+                    self._forget_retry()
                     log.info(
                         "project %s is up: replicas %d, backend %s, isolation: %s",
                         self.project.name,
@@ -122,10 +129,18 @@ class LiveProject:
             self._wanted = still
         elif self._wanted:
             self._state, self._detail = "failed", detail
-            log.error("project %s is down: %s", self.project.name, detail)
+            log.error("project %s is down: %s (tried again in %g s)", self.project.name, detail, self._retry_pause)
+            self._retry = asyncio.get_running_loop().call_later(self._retry_pause, self._spawn_scaling)
+            self._retry_pause = min(2 * self._retry_pause, LAST_RETRY)
             for live in list(self._executions):
                 if live.execution.status is ExecutionStatus.pending:
                     live.end(ExecutionStatus.error, "project_down", f"project {self.project.name} is down: {detail}")
+
+    def _forget_retry(self) -> None:
+        if self._retry is not None:
+            self._retry.cancel()
+            self._retry = None
+        self._retry_pause = FIRST_RETRY
 
     @property
     def is_untouched(self) -> bool:
@@ -212,6 +227,7 @@ class LiveProject:
     async def close(self) -> None:
         """End the pool. Core has ended all executions before."""
         self._wanted = 0
+        self._forget_retry()
         self._state, self._detail = "down", "shut down"
         for scaling in self._tasks:  # installing packages takes minutes: the end does not wait for that
             scaling.cancel()

@@ -6,8 +6,10 @@ Plain uvicorn (`uvicorn airlock.api:app`) closes them first, so that no agent ca
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import gc
 import logging
+import resource
 import socket
 from typing import TYPE_CHECKING, Final
 
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+MMAP_THRESHOLD: Final = 128 << 10  # bytes
 CONNECTION_GRACE: Final = 3  # seconds that open requests get once nothing runs any more
 
 
@@ -60,6 +63,8 @@ class AirlockServer(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start, then report it."""
+        _raise_descriptor_limit()
+        _give_memory_back()
         await super().startup(sockets)
         # What lives as long as the server is not searched for garbage again and again: tens of milliseconds each time,
         # which some request would wait for. See "Copy-on-write friendly Python garbage collection" (Instagram).
@@ -81,6 +86,24 @@ class AirlockServer(uvicorn.Server):
         if self.force_exit:  # uvicorn skips it then, and it is what kills the sandboxes
             await self.lifespan.shutdown()
         log.info("stopped")
+
+
+def _raise_descriptor_limit() -> None:
+    """Use what the machine allows: each execution, paused ones too, holds about ten descriptors, and the usual soft
+    limit of 1024 is there for programs with `select` only (see systemd's "File Descriptor Limits").
+    """
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def _give_memory_back() -> None:
+    """Have large blocks, results and outputs, go back to the system when they are forgotten.
+
+    glibc raises its threshold for that with the first of them (mallopt(3), M_MMAP_THRESHOLD), and then keeps holes.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # musl has none
+    if mallopt is not None:
+        mallopt(-3, MMAP_THRESHOLD)
 
 
 def listen(host: str, port: int) -> socket.socket:

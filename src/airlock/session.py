@@ -7,7 +7,8 @@ import logging
 import time
 from dataclasses import replace
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, ParamSpec, TypeVar, cast
+from weakref import WeakMethod
 
 from . import strict_json
 from .backend import Job
@@ -33,6 +34,9 @@ if TYPE_CHECKING:
     from .store import Store
 
 log = logging.getLogger(__name__)
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 KILL_GRACE: Final = 2.0  # seconds that a backend gets to kill what it runs
 
@@ -74,11 +78,11 @@ class LiveExecution:
             "stderr": Output(self._limits.output),
         }
         loop = asyncio.get_running_loop()
-        self._clock = RunClock(execution.timeout, self._on_deadline)
+        self._clock = RunClock(execution.timeout, _weak(self._on_deadline))
         self._turn = Turn(slots, self._clock, may_pause)
         self._queue_alarm = loop.call_later(self._limits.queue_timeout, self._on_queue_timeout)
         self._ending: asyncio.Future[Ending] = loop.create_future()
-        self._questions = Questions(self.record, self._limits, mediator, self.end, self._progress)
+        self._questions = Questions(self.record, self._limits, mediator, _weak(self.end), _weak(self._progress))
 
     # --- for the gateway -----------------------------------------------------------------------------------------
 
@@ -248,6 +252,21 @@ class LiveExecution:
     def _log_failure(self, running: asyncio.Future[Outcome]) -> None:
         if not running.cancelled() and (error := running.exception()) is not None:
             log.error("execution %s: the backend failed while ending it", self.execution.id, exc_info=error)
+
+
+def _weak(method: Callable[P, T]) -> Callable[P, T]:
+    """Call a method without keeping its object: in a cycle of references an execution's megabytes would stay until the
+    garbage collector looks at the oldest generation, which may be never.
+    """
+    reference = WeakMethod(method)
+
+    def call(*args: P.args, **kwargs: P.kwargs) -> T:
+        found = reference()
+        if found is None:
+            raise ReferenceError("the execution is over and forgotten")
+        return found(*args, **kwargs)
+
+    return call
 
 
 def _job(execution: Execution) -> Job:

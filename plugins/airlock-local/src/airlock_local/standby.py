@@ -142,6 +142,7 @@ class LocalWorker(Worker):
         """Kill what is left, and give everything back."""
         self._box.forget(self._number)
         self._frames.close()
+        self._conversation = None  # it knows us: a cycle would keep its output until the garbage collector comes
         dead = False
         if self._init >= 0:
             processes.kill(self._init)
@@ -235,12 +236,12 @@ class LocalWorker(Worker):
 
     def _watch_pauses(self, session: Session, timeout: int) -> Session:
         def end() -> None:
-            assert self._conversation is not None
-            self._conversation.end(
-                "cpu_limit",
-                "while it waited for an answer, the script used more CPU time "
-                f"than its timeout of {timeout} s had left (limits.timeout)",
-            )
+            if self._conversation is not None:
+                self._conversation.end(
+                    "cpu_limit",
+                    "while it waited for an answer, the script used more CPU time "
+                    f"than its timeout of {timeout} s had left (limits.timeout)",
+                )
 
         if self._group is None or not self._group.counts_cpu_time:
             return session  # limit_cpu inside bounds at least each process
