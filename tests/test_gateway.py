@@ -3,6 +3,7 @@
 import asyncio
 import gc
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from types import MappingProxyType
 from typing import Any, ClassVar
 
@@ -22,7 +23,7 @@ from airlock.errors import (
 )
 from airlock.executions import Execution
 from airlock.gateway import Gateway
-from airlock.mediation import AgentMediator, MediatorSettings
+from airlock.mediation import AgentMediator, Mediator, MediatorSettings
 from airlock.models import ExecutionRequest, LLMRequest
 from airlock.plugins import Plugins
 from airlock.schema import ServerConfig
@@ -482,3 +483,119 @@ async def test_a_project_that_was_put_down_is_not_tried_again(
     monkeypatch.setattr(ObedientBackend, "broken", None)
     await asyncio.sleep(0.3)
     assert gateway_status(gateway) == "put down"
+
+
+# --- plugins that are wrong --------------------------------------------------------------------------------------
+
+
+def gateway_of(backend: type[Backend[Any]], mediator: type[Mediator[Any]] = AgentMediator) -> Gateway:
+    project = gateway_with().config.projects["p"]
+    return Gateway(Config(projects={"p": replace(project, backend=backend, mediator=mediator)}), Plugins())
+
+
+class ForgetsSuper(ObedientBackend):
+    def __init__(self, project: Project, settings: BackendSettings) -> None:
+        pass
+
+
+class FailsToBeMade(ObedientBackend):
+    def __init__(self, project: Project, settings: BackendSettings) -> None:
+        raise SystemExit(3)
+
+
+@pytest.mark.parametrize("backend", [ForgetsSuper, FailsToBeMade])
+async def test_a_backend_that_cannot_be_made_costs_its_project_only(
+    gateways: Gateways, backend: type[Backend[Any]]
+) -> None:
+    gateway = gateway_of(backend)
+    gateways.append(gateway)
+    gateway.start()
+    await until(lambda: gateway_status(gateway) != "starting")
+    assert "The backend 'obedient' could not be made" in (gateway_status(gateway) or "")
+
+
+class HasNoPool(ObedientBackend):
+    def pool(self) -> Any:
+        return {"replicas": 1}
+
+
+async def test_a_pool_that_is_none_is_told_in_the_name_of_the_backend(gateways: Gateways) -> None:
+    gateway = gateway_of(HasNoPool)
+    gateways.append(gateway)
+    gateway.start()
+    await until(lambda: gateway_status(gateway) != "starting")
+    assert gateway_status(gateway) == "pool() of the backend failed; the server's log says why"
+
+
+class IsNotAsync(ObedientBackend):
+    def execute(self, job: Job, session: Session) -> Any:
+        return Outcome()
+
+
+class TakesTooLittle(ObedientBackend):
+    async def execute(self, job: Job) -> Outcome:  # type: ignore[override]
+        return Outcome()
+
+
+class EndsTheServer(ObedientBackend):
+    async def execute(self, job: Job, session: Session) -> Outcome:
+        raise SystemExit(1)
+
+
+class ReturnsText(ObedientBackend):
+    async def execute(self, job: Job, session: Session) -> Any:
+        await session.started()
+        return "done"
+
+
+class UpdatesNumbers(ObedientBackend):
+    async def execute(self, job: Job, session: Session) -> Outcome:
+        await session.started()
+        updates: Any = {1: 2}
+        return Outcome(memory_updates=updates)
+
+
+@pytest.mark.parametrize("backend", [IsNotAsync, TakesTooLittle, EndsTheServer, ReturnsText, UpdatesNumbers])
+async def test_a_wrong_execute_is_an_internal_error_and_keeps_no_slot(
+    gateways: Gateways, backend: type[Backend[Any]], caplog: pytest.LogCaptureFixture
+) -> None:
+    gateway = gateway_of(backend)
+    gateways.append(gateway)
+    gateway.start()
+    await until(lambda: gateway_status(gateway) != "starting")
+    for _ in range(3):  # of one replica
+        done = await until_status(gateway, await submit(gateway, "x"), *TERMINAL)
+        assert done.error_type == "internal"
+    assert "the backend 'obedient' failed" in caplog.text
+
+
+class AnswersWithANumber(AgentMediator):
+    async def complete(self, request: LLMRequest, ask_agent: Any) -> Any:
+        return 42
+
+
+class EndsTheServerToo(AgentMediator):
+    async def complete(self, request: LLMRequest, ask_agent: Any) -> Any:
+        raise SystemExit(1)
+
+
+@pytest.mark.parametrize("mediator", [AnswersWithANumber, EndsTheServerToo])
+async def test_a_wrong_mediator_is_told_to_the_script(gateways: Gateways, mediator: type[Mediator[Any]]) -> None:
+    gateway = gateway_of(ObedientBackend, mediator)
+    gateways.append(gateway)
+    gateway.start()
+    await until(lambda: gateway_status(gateway) != "starting")
+    done = await until_status(gateway, await submit(gateway, "ask"), *TERMINAL)
+    assert done.status.value == "error"
+
+
+class IsSlow(ObedientBackend):
+    runs_code = False
+
+
+async def test_submit_does_not_wait_for_a_slow_backend_that_runs_no_code(gateways: Gateways) -> None:
+    gateway = gateway_of(IsSlow)
+    gateways.append(gateway)
+    async with asyncio.timeout(10):
+        execution = await submit(gateway, "sleep")
+    assert (await gateway.get(execution)).status.value == "running"

@@ -14,7 +14,7 @@ LAYERS = [
     {"limits", "worker", "seccomp"},
     {"backend", "hookspecs", "wheels"},
     {"pools", "frames", "causes", "selftest", "mediation", "executions", "output"},
-    {"clock", "slots", "turn", "store", "record", "questions"},
+    {"clock", "slots", "turn", "store", "record", "questions", "broken_backend"},
     {"plugin", "plugins", "yaml_source", "testing"},
     {"config", "schema", "phrasing", "session", "projects"},
     {"gateway"},

@@ -29,6 +29,7 @@ MAX_UNLISTED: Final = 256  # projects of `default_backend` that are remembered: 
 ENDING_PATIENCE: Final = 5.0  # seconds that ended executions get to be gone, at shutdown
 DRAIN_STEP: Final = 0.05  # seconds between looks at what still runs
 CLOSING_PATIENCE: Final = 10.0  # seconds that backends get to give everything back, at shutdown
+SOON: Final = 0.5  # seconds that a request waits for a backend that runs no code
 CANCEL_PATIENCE: Final = 30.0  # seconds; longer than a backend may take to kill
 
 
@@ -126,7 +127,7 @@ class Gateway:
         self._tasks.add(task)  # the loop itself keeps only weak references
         task.add_done_callback(lambda done: self._over(done, live, project))
         if not project.backend.runs_code:
-            await live.settled()  # so that the next poll is deterministic, also where a request has its own event loop
+            await _soon(live)
         return execution
 
     async def get(self, execution_id: str) -> Execution:
@@ -163,7 +164,7 @@ class Gateway:
             raise NotAwaitingLLM(f"its status is {execution.status.value}")
         await live.answer(response)
         if not live.runs_code:
-            await live.settled()
+            await _soon(live)
         return live.snapshot()
 
     async def cancel(self, execution_id: str) -> Execution:
@@ -220,6 +221,15 @@ class Gateway:
         idle = [name for name, live in self._unlisted.items() if live.is_idle]
         for name in idle[: max(0, len(self._unlisted) - MAX_UNLISTED)]:
             del self._unlisted[name]
+
+
+async def _soon(live: LiveExecution) -> None:
+    """Wait until it is settled, if that is soon: so the next poll after an echo is deterministic, also where each
+    request has its own event loop.
+    """
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(SOON):
+            await live.settled()
 
 
 def _timeout(request: ExecutionRequest, most: int) -> int:

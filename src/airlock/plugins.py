@@ -145,7 +145,7 @@ class Plugins:
             if event in plugin.observes:
                 try:
                     getattr(plugin.hooks.hook, event)(**what)
-                except Exception:  # the boundary to a plugin: an observer hurts nobody
+                except (Exception, SystemExit):  # the boundary to a plugin: an observer hurts nobody
                     log.exception("plugin %s failed in %s", plugin.source, event)
 
     # --- who is in, and who is out -----------------------------------------------------------------------------------

@@ -6,6 +6,8 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING, Final, Literal
 
+from . import broken_backend
+from .backend import Pool
 from .errors import BackendUnavailable, InvalidRequest, ProjectDown, QueueFull, ScaleFailed
 from .models import ExecutionStatus, PoolStatus, ProjectInfo
 from .session import LiveExecution
@@ -30,7 +32,7 @@ class LiveProject:
     def __init__(self, config: ProjectConfig, store: Store, plugins: Plugins) -> None:
         self.config = config
         self.project = config.project
-        self.backend = config.backend(config.project, config.backend_settings)
+        self.backend = broken_backend.make(config.backend, config.project, config.backend_settings)
         self._mediator = config.mediator(config.project, config.mediator_settings)
         self._store = store
         self._plugins = plugins
@@ -101,7 +103,7 @@ class LiveProject:
                 await self.backend.scale(replicas)
             except BackendUnavailable as error:
                 detail = str(error)
-            except Exception:  # the boundary to a plugin: the project is down, the others serve
+            except (Exception, SystemExit):  # the boundary to a plugin: the project is down, the others serve
                 log.exception("project %s: backend %r failed to scale", self.project.name, self.backend.type)
                 detail = "the backend failed to scale; the server's log says why"
             if detail is not None:
@@ -119,11 +121,11 @@ class LiveProject:
                         self.backend.type,
                         self.backend.isolation,
                     )
-        self._plugins.pool_changed(self.project.name, self.backend.pool())
+        self._plugins.pool_changed(self.project.name, self._pool())
         return detail
 
     def _fail(self, detail: str) -> None:
-        still = self.backend.pool().replicas
+        still = self._pool().replicas
         if self._state == "up" and still:
             log.error("project %s stays at %d replicas: %s", self.project.name, still, detail)
             self._wanted = still
@@ -188,6 +190,19 @@ class LiveProject:
     def _count(self, *statuses: ExecutionStatus) -> int:
         return sum(live.execution.status in statuses for live in self._executions)
 
+    def _pool(self) -> Pool:
+        """Ask the backend, whatever it answers."""
+        try:
+            pool: object = self.backend.pool()  # whatever the annotations say
+        except (Exception, SystemExit):  # the boundary to a plugin
+            log.exception("project %s: pool() of backend %r failed", self.project.name, self.backend.type)
+        else:
+            if isinstance(pool, Pool):
+                return pool
+            kind = type(pool).__name__
+            log.error("project %s: pool() of backend %r returned %s", self.project.name, self.backend.type, kind)
+        return Pool(replicas=0, idle=0, detail="pool() of the backend failed; the server's log says why")
+
     # --- looks ---------------------------------------------------------------------------------------------------
 
     @property
@@ -201,13 +216,13 @@ class LiveProject:
         return PoolStatus(
             name=self.project.name,
             status="up" if is_up else "down",
-            replicas=self.backend.pool().replicas if is_up else 0,
+            replicas=self._pool().replicas if is_up else 0,
             detail=self._detail if self._state == "starting" else None,
         )
 
     def info(self) -> ProjectInfo:
         """Return what `GET /projects` shows."""
-        pool = self.backend.pool()
+        pool = self._pool()
         status = self.pool_status()
         return ProjectInfo(
             name=self.project.name,
@@ -235,5 +250,5 @@ class LiveProject:
         for part in (self.backend, self._mediator):
             try:
                 await part.close()
-            except Exception:  # the boundary to a plugin: the others are closed all the same
+            except (Exception, SystemExit):  # the boundary to a plugin: the others are closed all the same
                 log.exception("project %s: %r could not be closed", self.project.name, part.type)

@@ -64,14 +64,21 @@ class Questions:
         """Return the mediator's answer."""
         alarm = asyncio.get_running_loop().call_later(self._limits.llm_timeout, self._on_timeout)
         try:
-            return await self._mediator.complete(request, lambda asked: self._ask_agent(number, asked))
+            answer: object = await self._mediator.complete(request, lambda asked: self._ask_agent(number, asked))
         except LLMError as error:
             return error
-        except Exception:  # the boundary to a plugin: the script is told, the log has the traceback
+        except (Exception, SystemExit):  # the boundary to a plugin: the script is told, the log has the traceback
             log.exception("execution %s: the mediator %r failed", self._record.execution.id, self._mediator.type)
-            return LLMError("the mediator failed")
+        else:
+            if isinstance(answer, str):
+                return answer
+            kind = type(answer).__name__
+            log.error(
+                "execution %s: the mediator %r answered with %s", self._record.execution.id, self._mediator.type, kind
+            )
         finally:
             alarm.cancel()
+        return LLMError("the mediator failed")
 
     async def answer(self, response: str) -> None:
         """Hand over the agent's answer to the request that is shown. Raises NotAwaitingLLM when none is."""

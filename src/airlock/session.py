@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, ParamSpec, TypeVar, ca
 from weakref import WeakMethod
 
 from . import strict_json
-from .backend import Job
+from .backend import Job, Outcome
 from .clock import RunClock
 from .errors import LLMError
 from .frames import one_line
@@ -25,7 +25,7 @@ from .turn import Turn
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from .backend import Backend, Outcome, Stream
+    from .backend import Backend, Stream
     from .executions import Execution
     from .mediation import Mediator
     from .models import LLMRequest
@@ -126,7 +126,7 @@ class LiveExecution:
         try:
             ending = await self._run()
         except Exception:  # the boundary: whatever a backend does, the execution gets its end
-            log.exception("execution %s: the backend failed", self.execution.id)
+            log.exception("execution %s: the backend %r failed", self.execution.id, self._backend.type)
             ending = Ending(ExecutionStatus.error, "internal", "Airlock failed to run this; the server's log says why")
         await self._finish(ending)
 
@@ -173,7 +173,7 @@ class LiveExecution:
             await asyncio.wait({turn})
             self._turn.end()
             return self._ending.result()
-        running = asyncio.ensure_future(self._backend.execute(_job(self.execution), self))
+        running = asyncio.ensure_future(self._execute())
         await self._first_of(running)
         if not running.done():
             running.cancel()
@@ -187,6 +187,16 @@ class LiveExecution:
             running.add_done_callback(self._log_failure)
             return self._ending.result()
         return self._judge(running.result())
+
+    async def _execute(self) -> Outcome:
+        """Have the backend run it, whatever that is: `execute` may not be async, or want to end the server."""
+        try:
+            outcome = await self._backend.execute(_job(self.execution), self)
+        except SystemExit as error:
+            raise RuntimeError(f"execute raised SystemExit({error.code})") from error
+        if not isinstance(outcome, Outcome):
+            raise TypeError(f"execute returned {type(outcome).__name__}, not Outcome")
+        return outcome
 
     async def _first_of(self, work: asyncio.Future[Any]) -> None:
         """Wait until the work is done or the execution is to end."""
@@ -204,6 +214,8 @@ class LiveExecution:
                 return ending
         else:
             ending = Ending(ExecutionStatus.completed)
+        if not all(isinstance(key, str) for key in outcome.memory_updates):
+            raise TypeError("execute returned memory_updates with keys that are not str")
         for name, value in (("result", outcome.result), ("memory_updates", dict(outcome.memory_updates))):
             size = len(strict_json.dumps(value))
             if size > self._limits.result:
