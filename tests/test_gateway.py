@@ -12,6 +12,7 @@ import pytest
 from airlock import Backend, BackendSettings, BackendUnavailable, Job, Limits, Outcome, Pool, Project, Session, projects
 from airlock.config import Config, ProjectConfig
 from airlock.errors import (
+    AlreadyAnswered,
     ExecutionNotFound,
     InvalidRequest,
     NotAwaitingLLM,
@@ -599,3 +600,56 @@ async def test_submit_does_not_wait_for_a_slow_backend_that_runs_no_code(gateway
     async with asyncio.timeout(10):
         execution = await submit(gateway, "sleep")
     assert (await gateway.get(execution)).status.value == "running"
+
+
+# --- answers that are sent again ---------------------------------------------------------------------------------
+
+
+class AsksTwice(ObedientBackend):
+    async def execute(self, job: Job, session: Session) -> Outcome:
+        await session.started()
+        return Outcome(result=[await session.complete(LLMRequest(prompt=prompt)) for prompt in ("one?", "two?")])
+
+
+@pytest.fixture
+async def asked_twice(gateways: Gateways) -> tuple[Gateway, str]:
+    """An execution that got its first answer, and shows its second question."""
+    gateway = gateway_of(AsksTwice)
+    gateways.append(gateway)
+    gateway.start()
+    await until(lambda: gateway_status(gateway) != "starting")
+    execution = await submit(gateway, "x")
+    shown = (await until_status(gateway, execution, "awaiting_llm")).to_result().llm_request
+    assert shown is not None
+    assert (shown.id, shown.prompt) == (1, "one?")
+    await gateway.respond(execution, "1", 1)
+    await until_status(gateway, execution, "awaiting_llm")
+    return gateway, execution
+
+
+async def test_an_answer_that_is_sent_again_does_not_answer_the_next_request(asked_twice: tuple[Gateway, str]) -> None:
+    gateway, execution = asked_twice
+    again = await gateway.respond(execution, "1", 1)
+    assert [request.id for request in again.llm_requests] == [2]
+    await gateway.respond(execution, "2", 2)
+    assert (await until_status(gateway, execution, *TERMINAL)).result == ["1", "2"]
+
+
+async def test_another_answer_to_the_same_request_is_refused(asked_twice: tuple[Gateway, str]) -> None:
+    gateway, execution = asked_twice
+    with pytest.raises(AlreadyAnswered, match="the LLM request 1 got another answer"):
+        await gateway.respond(execution, "one", 1)
+
+
+async def test_an_answer_to_a_request_that_was_never_made_names_those_that_are_open(
+    asked_twice: tuple[Gateway, str],
+) -> None:
+    gateway, execution = asked_twice
+    with pytest.raises(NotAwaitingLLM, match="open LLM requests: 2"):
+        await gateway.respond(execution, "7", 7)
+
+
+async def test_an_answer_without_an_id_is_for_the_request_that_is_shown(asked_twice: tuple[Gateway, str]) -> None:
+    gateway, execution = asked_twice
+    await gateway.respond(execution, "2")
+    assert (await until_status(gateway, execution, *TERMINAL)).result == ["1", "2"]

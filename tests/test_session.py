@@ -12,7 +12,7 @@ from airlock.errors import LLMError, NotAwaitingLLM
 from airlock.executions import Execution
 from airlock.limits import Limits
 from airlock.mediation import AgentMediator, MediatorSettings
-from airlock.models import ExecutionStatus
+from airlock.models import ExecutionStatus, OpenLLMRequest
 from airlock.plugins import Plugins
 from airlock.session import LiveExecution
 from airlock.slots import Slots
@@ -499,7 +499,7 @@ async def test_question_is_shown_and_the_answer_goes_to_the_script(bench: Benche
     await asyncio.wait_for(live.settled(), 20)
     assert (live.execution.status.value, live.execution.to_result().llm_request) == (
         "awaiting_llm",
-        LLMRequest(prompt="?"),
+        OpenLLMRequest(id=1, prompt="?"),
     )
     await live.answer("42")
     assert live.execution.llm_requests == ()

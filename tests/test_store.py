@@ -7,7 +7,7 @@ import pytest
 
 from airlock.errors import Conflict, ExecutionNotFound
 from airlock.executions import Execution, OpenRequest
-from airlock.models import ExecutionStatus, LLMRequest
+from airlock.models import ExecutionStatus, LLMRequest, OpenLLMRequest
 from airlock.store import MemoryStore
 
 pytestmark = pytest.mark.anyio
@@ -99,7 +99,7 @@ async def test_change_of_open_requests_may_keep_the_status() -> None:
     assert (waiting.status, waiting.version, waiting.to_result().llm_request) == (
         Status.awaiting_llm,
         1,
-        LLMRequest(prompt="?"),
+        OpenLLMRequest(id=1, prompt="?"),
     )
 
 

@@ -176,8 +176,11 @@ async def get_execution(
 
 @router.post("/executions/{execution_id}/respond")
 async def respond(execution_id: ExecutionId, answer: LLMResponse, gateway: GatewayOf) -> ExecutionResult:
-    """Answer the LLM request that the execution shows as `llm_request`."""
-    return (await gateway.respond(execution_id, answer.response)).to_result()
+    """Answer the LLM request that the execution shows as `llm_request`, or with `request_id` certainly that one.
+
+    With `request_id` it is safe to repeat while the execution goes on: the same answer again changes nothing.
+    """
+    return (await gateway.respond(execution_id, answer.response, answer.request_id)).to_result()
 
 
 @router.post("/executions/{execution_id}/cancel")

@@ -12,6 +12,7 @@ AirlockError
     ├── ExecutionNotFound    404
     ├── ProjectNotFound      404
     ├── NotAwaitingLLM       409
+    ├── AlreadyAnswered      409
     ├── ProjectDown          409
     ├── QueueFull            503
     ├── ShuttingDown         503
@@ -99,6 +100,12 @@ class NotAwaitingLLM(RequestError):
     """Raised when an answer comes for an execution that waits for none."""
 
     status, code, title = 409, "not_awaiting_llm", "The execution is not awaiting an LLM answer"
+
+
+class AlreadyAnswered(RequestError):
+    """Raised when an LLM request gets a second answer that differs from the first."""
+
+    status, code, title = 409, "already_answered", "The LLM request has another answer already"
 
 
 class ProjectDown(RequestError):

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from .errors import Conflict
-from .models import ExecutionResult, ExecutionStatus, LLMRequest
+from .models import ExecutionResult, ExecutionStatus, LLMRequest, OpenLLMRequest
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -30,6 +30,10 @@ class OpenRequest:
 
     id: int
     request: LLMRequest
+
+    def shown(self) -> OpenLLMRequest:
+        """Return what a poll shows of it."""
+        return OpenLLMRequest(id=self.id, prompt=self.request.prompt, model=self.request.model)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,7 +87,7 @@ class Execution:
             error=self.error,
             error_type=self.error_type,
             truncated=self.truncated,
-            llm_request=self.llm_requests[0].request if self.llm_requests else None,
+            llm_request=self.llm_requests[0].shown() if self.llm_requests else None,
             memory_updates=dict(self.memory_updates),
             execution_time_ms=self.execution_time_ms,
             version=self.version,

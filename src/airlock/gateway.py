@@ -153,16 +153,16 @@ class Gateway:
                     await live.record.until(lambda e: e.is_settled if since is None else e.version != since)
         return await self.get(execution_id)
 
-    async def respond(self, execution_id: str, response: str) -> Execution:
-        """Answer the LLM request that an execution shows; returns it as it is then.
+    async def respond(self, execution_id: str, response: str, request_id: int | None = None) -> Execution:
+        """Answer this LLM request of an execution, else the one that it shows; returns the execution as it is then.
 
-        Raises ExecutionNotFound, or NotAwaitingLLM in every other status.
+        Raises ExecutionNotFound, NotAwaitingLLM when the request is not open, AlreadyAnswered (see `Questions.answer`).
         """
         live = self._live.get(execution_id)
         if live is None:
             execution = await self.get(execution_id)
             raise NotAwaitingLLM(f"its status is {execution.status.value}")
-        await live.answer(response)
+        await live.answer(response, request_id)
         if not live.runs_code:
             await _soon(live)
         return live.snapshot()

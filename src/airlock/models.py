@@ -31,9 +31,13 @@ class ExecutionRequest(RequestModel):
 
 
 class LLMResponse(RequestModel):
-    """The agent's answer to the LLM request that an execution shows."""
+    """The agent's answer to an LLM request: to that of `request_id`, else to the one that the execution shows.
+
+    With `request_id` it may be sent again when a connection was lost: it never answers another request.
+    """
 
     response: str
+    request_id: int | None = Field(None, ge=1)
 
 
 class PoolRequest(RequestModel):
@@ -75,6 +79,12 @@ class LLMRequest(BaseModel):
     model: str = "default"
 
 
+class OpenLLMRequest(LLMRequest):
+    """An LLM request that awaits the agent's answer. `id` counts from 1 within its execution."""
+
+    id: int
+
+
 class ExecutionResult(BaseModel):
     """An execution as a poll shows it. `error_type` names the cause, `error` says it in one line.
 
@@ -88,7 +98,7 @@ class ExecutionResult(BaseModel):
     stdout: str = ""
     stderr: str = ""
     error: str | None = None
-    llm_request: LLMRequest | None = None
+    llm_request: OpenLLMRequest | None = None
     memory_updates: dict[str, Any] = {}
     execution_time_ms: int | None = None
     error_type: str | None = None

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import logging
 from typing import TYPE_CHECKING, Any
 
-from .errors import LLMError, NotAwaitingLLM
+from .errors import AlreadyAnswered, LLMError, NotAwaitingLLM
 from .executions import OpenRequest
 from .limits import format_size
 from .models import ExecutionStatus
@@ -43,6 +44,7 @@ class Questions:
         self._progress = progress
         self._asked = 0
         self._answers: dict[int, asyncio.Future[str]] = {}
+        self._given: dict[int | None, bytes] = {}  # digests of the answers by request
         self._is_closed = False
 
     def count(self, request: LLMRequest) -> int:
@@ -80,15 +82,26 @@ class Questions:
             alarm.cancel()
         return LLMError("the mediator failed")
 
-    async def answer(self, response: str) -> None:
-        """Hand over the agent's answer to the request that is shown. Raises NotAwaitingLLM when none is."""
+    async def answer(self, response: str, request_id: int | None = None) -> None:
+        """Hand over the agent's answer: to this request, else to the one that is shown.
+
+        The same answer to the same request again changes nothing. Raises NotAwaitingLLM when it is not open,
+        AlreadyAnswered when it got another answer.
+        """
+        digest = hashlib.sha256(response.encode(errors="surrogatepass")).digest()
         async with self._record.changing:
             execution = self._record.execution
-            if not execution.llm_requests:
-                raise NotAwaitingLLM(f"its status is {execution.status.value}")
-            first, *others = execution.llm_requests
-            await self._record.change(llm_requests=tuple(others))
-        answer = self._answers.pop(first.id, None)
+            if request_id in self._given:
+                if self._given[request_id] != digest:
+                    raise AlreadyAnswered(f"the LLM request {request_id} got another answer before")
+                return
+            chosen = next((r for r in execution.llm_requests if request_id in (None, r.id)), None)
+            if chosen is None:
+                is_open = ", ".join(str(r.id) for r in execution.llm_requests) or "none"
+                raise NotAwaitingLLM(f"its status is {execution.status.value}; open LLM requests: {is_open}")
+            await self._record.change(llm_requests=tuple(r for r in execution.llm_requests if r is not chosen))
+            self._given[chosen.id] = digest
+        answer = self._answers.pop(chosen.id, None)
         if answer is not None and not answer.done():
             answer.set_result(response)
 

@@ -114,12 +114,9 @@ class LiveExecution:
         if not self._ending.done():
             self._settle(Ending(status, error_type, error))
 
-    async def answer(self, response: str) -> None:
-        """Answer the LLM request that is shown.
-
-        Raises NotAwaitingLLM when there is none.
-        """
-        await self._questions.answer(response)
+    async def answer(self, response: str, request_id: int | None = None) -> None:
+        """Answer an LLM request. See `Questions.answer`."""
+        await self._questions.answer(response, request_id)
 
     async def drive(self) -> None:
         """Run it from pending to its end."""
