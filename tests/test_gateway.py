@@ -653,3 +653,30 @@ async def test_an_answer_without_an_id_is_for_the_request_that_is_shown(asked_tw
     gateway, execution = asked_twice
     await gateway.respond(execution, "2")
     assert (await until_status(gateway, execution, *TERMINAL)).result == ["1", "2"]
+
+
+# --- prompts that are open together ------------------------------------------------------------------------------
+
+
+class AsksAtOnce(ObedientBackend):
+    """Asks as often as the code says, at once, and then once more when all were answered."""
+
+    async def execute(self, job: Job, session: Session) -> Outcome:
+        await session.started()
+        prompt = "x" * 1024
+        await asyncio.gather(*(session.complete(LLMRequest(prompt=prompt)) for _ in range(int(job.code))))
+        return Outcome(result=await session.complete(LLMRequest(prompt=prompt)))
+
+
+@pytest.mark.parametrize(("count", "error_type"), [("16", None), ("17", "llm_limit")])
+async def test_open_prompts_are_bounded_together(gateways: Gateways, count: str, error_type: str | None) -> None:
+    project = gateway_with(prompt=1024).config.projects["p"]
+    gateway = Gateway(Config(projects={"p": replace(project, backend=AsksAtOnce)}), Plugins())
+    gateways.append(gateway)
+    gateway.start()
+    await until(lambda: gateway_status(gateway) != "starting")
+    execution = await submit(gateway, count)
+    while not (now := await until_status(gateway, execution, *TERMINAL, "awaiting_llm")).status.is_terminal:
+        await gateway.respond(execution, "yes")
+        await asyncio.sleep(0.005)
+    assert now.error_type == error_type

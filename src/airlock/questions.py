@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+OPEN_PROMPTS = 16  # times limits.prompt that all open prompts of an execution may have together: the server holds them
+
 
 class Questions:
     """Asks the mediator, which answers by itself or asks the agent; several requests may be open at once."""
@@ -43,6 +45,7 @@ class Questions:
         self._end = end
         self._progress = progress
         self._asked = 0
+        self._open_size = 0  # bytes of prompts
         self._answers: dict[int, asyncio.Future[str]] = {}
         self._given: dict[int | None, bytes] = {}  # digests of the answers by request
         self._is_closed = False
@@ -56,8 +59,13 @@ class Questions:
             error = f"the script made more LLM requests than limits.llm_calls allows ({limits.llm_calls})"
         elif size > limits.prompt:
             error = f"a prompt of {size} bytes is over limits.prompt ({format_size(limits.prompt)})"
+        elif self._open_size + size > OPEN_PROMPTS * limits.prompt:
+            error = (
+                f"the open prompts together are over {OPEN_PROMPTS} times limits.prompt ({format_size(limits.prompt)})"
+            )
         else:
             self._asked += 1
+            self._open_size += size
             return self._asked
         self._end(ExecutionStatus.error, "llm_limit", error)
         raise LLMError(error)
@@ -80,6 +88,7 @@ class Questions:
             )
         finally:
             alarm.cancel()
+            self._open_size -= len(request.prompt.encode())
         return LLMError("the mediator failed")
 
     async def answer(self, response: str, request_id: int | None = None) -> None:
