@@ -10,7 +10,7 @@ CORE = ROOT / "src" / "airlock"
 
 # A module may import those of its own line and of the lines above it.
 LAYERS = [
-    {"models", "errors", "strict_json"},
+    {"models", "errors", "strict_json", "retry"},
     {"limits", "worker", "seccomp"},
     {"backend", "hookspecs", "wheels"},
     {"pools", "frames", "causes", "selftest", "mediation", "executions", "output"},

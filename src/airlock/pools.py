@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from .backend import Backend, Job, Outcome, Pool, Project, S, Session
 from .errors import BackendUnavailable, WorkerLost
+from .retry import Retry
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
@@ -46,9 +47,7 @@ class PooledBackend(Backend[S]):
     """
 
     _replicas = 0
-    _failures = 0
     _detail: str | None = None
-    _retry: asyncio.TimerHandle | None = None
 
     def __init__(self, project: Project, settings: S) -> None:
         """Remember what was configured."""
@@ -57,6 +56,7 @@ class PooledBackend(Backend[S]):
         self._waiting: deque[asyncio.Future[Worker]] = deque()
         self._starting: set[asyncio.Task[None]] = set()
         self._stopping: set[asyncio.Task[None]] = set()
+        self._retry = Retry(self._refill, first=FIRST_BACKOFF, most=MAX_BACKOFF)
 
     @abstractmethod
     async def start_worker(self) -> Worker:
@@ -72,11 +72,11 @@ class PooledBackend(Backend[S]):
     async def scale(self, replicas: int) -> None:
         """Keep this many idle workers; returns when they stand ready. When that fails, the pool stays as it was."""
         before, self._replicas = self._replicas, replicas
-        self._failures = 0
+        self._retry.succeeded()
         while len(self._idle) > replicas:
             self._discard(self._idle.pop())
         if replicas == 0:
-            self._cancel_retry()
+            self._retry.cancel()
             await _finish(self._starting, cancel=True)
             await _finish(self._stopping)
             return
@@ -151,7 +151,7 @@ class PooledBackend(Backend[S]):
             self._discard(worker)
 
     def _refill(self) -> None:
-        if self._replicas == 0 or self._retry is not None:
+        if self._replicas == 0 or self._retry.is_pending:
             return
         wanted = self._replicas + len(self._waiting) - len(self._idle) - len(self._starting)
         for _ in range(wanted):
@@ -159,7 +159,7 @@ class PooledBackend(Backend[S]):
 
     async def _start(self) -> None:
         worker = await self.start_worker()
-        self._failures = 0
+        self._retry.succeeded()
         self._detail = None
         self._stand_by(worker)
 
@@ -169,22 +169,10 @@ class PooledBackend(Backend[S]):
         except Exception as error:  # the boundary to a plugin: jobs wait for this worker, so it is tried again
             if not isinstance(error, (BackendUnavailable, WorkerLost, OSError)):
                 log.exception("project %s: start_worker failed", self.project.name)
-            if self._retry is not None:
+            if self._retry.is_pending:
                 return  # of those that fail together one counts, or a big pool would wait longer than a small one
-            delay = min(FIRST_BACKOFF * 2**self._failures, MAX_BACKOFF)
-            self._failures += 1
             self._detail = f"no worker could be started, trying again: {error}"
-            log.warning("project %s: %s (in %g s)", self.project.name, self._detail, delay)
-            self._retry = asyncio.get_running_loop().call_later(delay, self._try_again)
-
-    def _try_again(self) -> None:
-        self._retry = None
-        self._refill()
-
-    def _cancel_retry(self) -> None:
-        if self._retry is not None:
-            self._retry.cancel()
-            self._retry = None
+            log.warning("project %s: %s (in %g s)", self.project.name, self._detail, self._retry.failed())
 
     def _discard(self, worker: Worker) -> None:
         self._spawn(self._stopping, worker.stop())

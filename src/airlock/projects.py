@@ -10,6 +10,7 @@ from . import broken_backend
 from .backend import Pool
 from .errors import BackendUnavailable, InvalidRequest, ProjectDown, QueueFull, ScaleFailed
 from .models import ExecutionStatus, PoolStatus, ProjectInfo
+from .retry import Retry
 from .session import LiveExecution
 from .slots import Slots
 
@@ -43,8 +44,7 @@ class LiveProject:
         self._scaling = asyncio.Lock()
         self._wanted = 0
         self._tasks: set[asyncio.Task[str | None]] = set()
-        self._retry: asyncio.TimerHandle | None = None
-        self._retry_pause = FIRST_RETRY
+        self._retry = Retry(self._spawn_scaling, first=FIRST_RETRY, most=LAST_RETRY)
 
     # --- pool ----------------------------------------------------------------------------------------------------
 
@@ -65,7 +65,8 @@ class LiveProject:
     def start(self, replicas: int) -> asyncio.Task[str | None]:
         """Begin to scale, and return the task that does; its result says why that failed."""
         self._wanted = replicas
-        self._forget_retry()
+        self._retry.cancel()
+        self._retry.succeeded()  # somebody wants it now, and may have mended what failed
         if not replicas:
             self._state, self._detail = "down", "replicas is 0 in airlock.yaml"
         elif self._state != "up":
@@ -75,7 +76,7 @@ class LiveProject:
     async def down(self) -> PoolStatus:
         """Put the project down: what waits ends at once, what runs gets `limits.shutdown_grace`."""
         self._wanted = 0
-        self._forget_retry()
+        self._retry.cancel()
         self._state, self._detail = "down", "put down"
         for live in list(self._executions):
             if live.execution.status is ExecutionStatus.pending:
@@ -113,7 +114,7 @@ class LiveProject:
                     self._slots.resize(replicas)
                 if replicas and self._wanted:
                     self._state, self._detail = "up", None
-                    self._forget_retry()
+                    self._retry.succeeded()
                     log.info(
                         "project %s is up: replicas %d, backend %s, isolation: %s",
                         self.project.name,
@@ -131,18 +132,10 @@ class LiveProject:
             self._wanted = still
         elif self._wanted:
             self._state, self._detail = "failed", detail
-            log.error("project %s is down: %s (tried again in %g s)", self.project.name, detail, self._retry_pause)
-            self._retry = asyncio.get_running_loop().call_later(self._retry_pause, self._spawn_scaling)
-            self._retry_pause = min(2 * self._retry_pause, LAST_RETRY)
+            log.error("project %s is down: %s (tried again in %g s)", self.project.name, detail, self._retry.failed())
             for live in list(self._executions):
                 if live.execution.status is ExecutionStatus.pending:
                     live.end(ExecutionStatus.error, "project_down", f"project {self.project.name} is down: {detail}")
-
-    def _forget_retry(self) -> None:
-        if self._retry is not None:
-            self._retry.cancel()
-            self._retry = None
-        self._retry_pause = FIRST_RETRY
 
     @property
     def is_untouched(self) -> bool:
@@ -242,7 +235,7 @@ class LiveProject:
     async def close(self) -> None:
         """End the pool. Core has ended all executions before."""
         self._wanted = 0
-        self._forget_retry()
+        self._retry.cancel()
         self._state, self._detail = "down", "shut down"
         for scaling in self._tasks:  # installing packages takes minutes: the end does not wait for that
             scaling.cancel()

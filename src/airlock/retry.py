@@ -1,0 +1,46 @@
+"""Does something again that failed, later each time."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+class Retry:
+    """One pending repetition at most; the pause before it doubles with each failure in a row."""
+
+    def __init__(self, again: Callable[[], object], *, first: float, most: float) -> None:
+        """Call `again` after `first` seconds, then after twice as many each time, up to `most`."""
+        self._again = again
+        self._first = self._pause = first
+        self._most = most
+        self._timer: asyncio.TimerHandle | None = None
+
+    @property
+    def is_pending(self) -> bool:
+        """Whether it will be done again."""
+        return self._timer is not None
+
+    def failed(self) -> float:
+        """Have it done again; returns in how many seconds."""
+        self.cancel()
+        pause, self._pause = self._pause, min(2 * self._pause, self._most)
+        self._timer = asyncio.get_running_loop().call_later(pause, self._ring)
+        return pause
+
+    def succeeded(self) -> None:
+        """Let the next failure be the first one in a row."""
+        self._pause = self._first
+
+    def cancel(self) -> None:
+        """Do it no more, unless it fails once more."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _ring(self) -> None:
+        self._timer = None
+        self._again()
