@@ -21,6 +21,7 @@ class BrokenBackend(Backend[Any]):
         """Stand in for `made`, which failed with `error`."""
         super().__init__(project, settings)
         self.type = made.type  # type: ignore[misc]  # as the configuration names it
+        self.runs_code = made.runs_code  # type: ignore[misc]  # so that the same waits for it, or brings it up
         self._refusal = BackendUnavailable(
             f"The backend {made.type!r} could not be made ({error}).",
             "This is a mistake of its plugin; the log says where.",

@@ -100,13 +100,7 @@ class Conversation:
         self._asked = 0
         self._answering: set[asyncio.Task[None]] = set()
         self.said_end = False  # the script's main code is over; otherwise it was ended, or ended itself
-        self.exit_code: int | None = None  # what `exited` was told
         self.ended: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
-
-    @property
-    def is_amid_frame(self) -> bool:
-        """Whether the worker has begun a frame that is not complete."""
-        return self._reader.is_amid_frame
 
     def start(self) -> None:
         """Hand the job over."""
@@ -142,9 +136,10 @@ class Conversation:
 
         The code must come from who saw the process end, by a way that the script has no hold of.
         """
-        self.exit_code = code
         if code is None:
             self.end("worker_lost", "the worker was lost")
+        elif self._reader.is_amid_frame:
+            self.end("protocol", "protocol violation: the script's process ended in the middle of a frame")
         elif code < 0:
             self.end("script_error", f"the script was killed by {_signal_name(-code)}")
         else:

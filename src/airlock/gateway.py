@@ -16,6 +16,8 @@ from .projects import LiveProject
 from .store import MemoryStore
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable
+
     from .config import Config
     from .models import ExecutionRequest, PoolStatus, ProjectInfo
     from .plugins import Plugins
@@ -29,7 +31,8 @@ MAX_UNLISTED: Final = 256  # projects of `default_backend` that are remembered: 
 ENDING_PATIENCE: Final = 5.0  # seconds that ended executions get to be gone, at shutdown
 DRAIN_STEP: Final = 0.05  # seconds between looks at what still runs
 CLOSING_PATIENCE: Final = 10.0  # seconds that backends get to give everything back, at shutdown
-SOON: Final = 0.5  # seconds that a request waits for a backend that runs no code
+# Seconds that a backend without code gets: so the next poll is deterministic, also where each request has its own loop.
+SOON: Final = 0.5
 CANCEL_PATIENCE: Final = 30.0  # seconds; longer than a backend may take to kill
 
 
@@ -127,7 +130,7 @@ class Gateway:
         self._tasks.add(task)  # the loop itself keeps only weak references
         task.add_done_callback(lambda done: self._over(done, live, project))
         if not project.backend.runs_code:
-            await _soon(live)
+            await _at_most(SOON, live.settled())
         return execution
 
     async def get(self, execution_id: str) -> Execution:
@@ -148,9 +151,7 @@ class Gateway:
         Returns it as it is after `seconds` at the latest, or when the server shuts down. Raises ExecutionNotFound.
         """
         if (live := self._live.get(execution_id)) is not None and seconds:
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(seconds):
-                    await live.record.until(lambda e: e.is_settled if since is None else e.version != since)
+            await _at_most(seconds, live.record.until(lambda e: e.is_settled if since is None else e.version != since))
         return await self.get(execution_id)
 
     async def respond(self, execution_id: str, response: str, request_id: int | None = None) -> Execution:
@@ -164,7 +165,7 @@ class Gateway:
             raise NotAwaitingLLM(f"its status is {execution.status.value}")
         await live.answer(response, request_id)
         if not live.runs_code:
-            await _soon(live)
+            await _at_most(SOON, live.settled())
         return live.snapshot()
 
     async def cancel(self, execution_id: str) -> Execution:
@@ -174,9 +175,7 @@ class Gateway:
         """
         if (live := self._live.get(execution_id)) is not None:
             live.end(ExecutionStatus.error, "cancelled", "a client cancelled the execution")
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(CANCEL_PATIENCE):
-                    await live.record.until(lambda execution: execution.status.is_terminal)
+            await _at_most(CANCEL_PATIENCE, live.record.until(lambda execution: execution.status.is_terminal))
         return await self.get(execution_id)
 
     def _over(self, task: asyncio.Task[None], live: LiveExecution, project: LiveProject) -> None:
@@ -223,13 +222,10 @@ class Gateway:
             del self._unlisted[name]
 
 
-async def _soon(live: LiveExecution) -> None:
-    """Wait until it is settled, if that is soon: so the next poll after an echo is deterministic, also where each
-    request has its own event loop.
-    """
+async def _at_most(seconds: float, news: Awaitable[None]) -> None:
     with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(SOON):
-            await live.settled()
+        async with asyncio.timeout(seconds):
+            await news
 
 
 def _timeout(request: ExecutionRequest, most: int) -> int:

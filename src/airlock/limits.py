@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, Final
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
@@ -66,6 +67,10 @@ class Limits(BaseModel):
     queue_timeout: float = Field(600, gt=0, description="seconds that an execution may wait for a worker")
     llm_timeout: float = Field(600, gt=0, description="seconds that one LLM request may stay unanswered")
     shutdown_grace: float = Field(10, ge=0, description="seconds that running executions get at shutdown or down")
+
+    def usable_cores(self, available: int) -> int:
+        """Return how many of the machine's CPU cores one execution can keep busy at once."""
+        return available if self.cpus is None else max(1, min(available, math.ceil(self.cpus)))
 
     def reached(self, key: str) -> str:
         """Return the line for stderr that names the limit behind an OSError that a script got."""

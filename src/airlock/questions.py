@@ -45,7 +45,7 @@ class Questions:
         self._end = end
         self._progress = progress
         self._asked = 0
-        self._open_size = 0  # bytes of prompts
+        self._sizes: dict[int, int] = {}  # bytes of the prompts that are open
         self._answers: dict[int, asyncio.Future[str]] = {}
         self._given: dict[int | None, bytes] = {}  # digests of the answers by request
         self._is_closed = False
@@ -59,13 +59,13 @@ class Questions:
             error = f"the script made more LLM requests than limits.llm_calls allows ({limits.llm_calls})"
         elif size > limits.prompt:
             error = f"a prompt of {size} bytes is over limits.prompt ({format_size(limits.prompt)})"
-        elif self._open_size + size > OPEN_PROMPTS * limits.prompt:
+        elif sum(self._sizes.values()) + size > OPEN_PROMPTS * limits.prompt:
             error = (
                 f"the open prompts together are over {OPEN_PROMPTS} times limits.prompt ({format_size(limits.prompt)})"
             )
         else:
             self._asked += 1
-            self._open_size += size
+            self._sizes[self._asked] = size
             return self._asked
         self._end(ExecutionStatus.error, "llm_limit", error)
         raise LLMError(error)
@@ -88,7 +88,7 @@ class Questions:
             )
         finally:
             alarm.cancel()
-            self._open_size -= len(request.prompt.encode())
+            del self._sizes[number]
         return LLMError("the mediator failed")
 
     async def answer(self, response: str, request_id: int | None = None) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-import math
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal
 
 from docker.errors import NotFound
@@ -103,8 +102,7 @@ class DockerBackend(PooledBackend[DockerSettings]):
                 f"The Docker daemon has no runtime {settings.runtime}; it has: {known}.",
                 "Install it and register it with the daemon, or correct `runtime`.",
             )
-        limit = self.project.limits.cpus
-        self._cores = info["NCPU"] if limit is None else max(1, min(info["NCPU"], math.ceil(limit)))
+        self._cores = self.project.limits.usable_cores(info["NCPU"])
         if self._instance is None:
             await instance.sweep(self._engine)
             self._instance = Instance(self._engine.host)

@@ -146,14 +146,9 @@ class DockerWorker(Worker):
         elif kind == EXITED and len(body) == EXIT_CODE.size:
             (self._exit_code,) = EXIT_CODE.unpack(body)
             if self._conversation is not None:
-                self._exited(self._conversation)
+                self._conversation.exited(self._exit_code)
         else:
             raise ProtocolViolation(f"record of kind {kind}")
-
-    def _exited(self, conversation: Conversation) -> None:
-        if conversation.is_amid_frame:
-            conversation.end("protocol", "protocol violation: the script's process ended in the middle of a frame")
-        conversation.exited(self._exit_code)
 
     def _on_ready(self, data: bytes) -> None:
         for kind, body in self._ready_frames.feed(data):  # no script ran yet: this is our own code's word

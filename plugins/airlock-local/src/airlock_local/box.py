@@ -5,9 +5,9 @@ from __future__ import annotations
 import array
 import asyncio
 import base64
+import itertools
 import json
 import logging
-import math
 import os
 import resource
 import socket
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
-    from airlock import Limits, Project
+    from airlock import Project
 
     from .identities import Identity
     from .run_directory import RunDirectory
@@ -63,7 +63,7 @@ class Box:
         self._view = visible(packages)
         self.first_uid = first_uid if os.geteuid() == 0 else None
         self.identities = Identities(has_uids=self.first_uid is not None)
-        self.cores = usable_cores(project.limits)
+        self.cores = project.limits.usable_cores(len(os.sched_getaffinity(0)))
         self._config: BoxConfig = {
             "uids": None if self.first_uid is None else (self.first_uid, UIDS),
             "binds": self._view.binds,
@@ -91,7 +91,7 @@ class Box:
         self.landlock_version = 0
         self.zygotes_namespaces: dict[str, str] = {}  # their names by kind: a standby's must differ
         self._exits: dict[int, Callable[[int | None], None]] = {}  # by the number of the standby
-        self._made = 0
+        self._numbers = itertools.count(1)
         self._control: socket.socket | None = None
         self._process: subprocess.Popen[bytes] | None = None
         self._pidfd = -1
@@ -164,14 +164,14 @@ class Box:
         """
         if self._control is None:
             raise WorkerLost("the box is gone")
+        number = next(self._numbers)
         rights = (socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", descriptors))
         try:
-            self._control.sendmsg([b"%d %d %d" % (self._made + 1, *identity)], [rights])
+            self._control.sendmsg([b"%d %d %d" % (number, *identity)], [rights])
         except OSError as error:  # also when it has not taken up what was asked for before: it hangs
             raise WorkerLost(f"the zygote does not take requests: {error}") from error
-        self._made += 1
-        self._exits[self._made] = on_exit
-        return self._made
+        self._exits[number] = on_exit
+        return number
 
     def forget(self, number: int) -> None:
         """Tell nobody how this one ended."""
@@ -265,12 +265,6 @@ def sandbox_sources() -> dict[str, str]:
                 name = f"{package}.{file.name.removesuffix('.py')}".removesuffix(".__init__")
                 sources[name] = file.read_text()
     return sources
-
-
-def usable_cores(limits: Limits) -> int:
-    """Return how many CPU cores one execution can keep busy at once."""
-    cores = len(os.sched_getaffinity(0))
-    return cores if limits.cpus is None else max(1, min(cores, math.ceil(limits.cpus)))
 
 
 def _explain(kind: str, number: int | None, message: str) -> BackendUnavailable:

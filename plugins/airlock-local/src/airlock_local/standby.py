@@ -63,6 +63,7 @@ class LocalWorker(Worker):
         self._number = 0  # of the box's standbys
         self._ready: asyncio.Future[None] = self._loop.create_future()
         self._conversation: Conversation | None = None
+        self._exit_code: int | None = None
         self._is_lost = False
 
     @classmethod
@@ -125,9 +126,9 @@ class LocalWorker(Worker):
             self._frames.unwatch()
             for output in self._outputs:
                 output.finish(session.write)
-            self._name_reached_limits(session, conversation.exit_code)
+            self._name_reached_limits(session)
             await conversation.close()
-        return self._true_cause(outcome, conversation.exit_code, job, self._loop.time() - began)
+        return self._true_cause(outcome, job, self._loop.time() - began)
 
     @property
     def uid_in_box(self) -> int:
@@ -182,9 +183,9 @@ class LocalWorker(Worker):
         self._frames.watch(self._on_frames)
 
     def _on_ready(self) -> None:
-        data, self._init = self._frames.receive_descriptor()
         if self._ready.done():
-            return
+            return  # and keep the pidfd
+        data, self._init = self._frames.receive_descriptor()
         frames = list(FrameReader(MAX_READY).feed(data))  # no script ran yet: this is our own code's word
         if not frames or frames[0][0] != codec.READY:
             self._ready.set_exception(WorkerLost("the standby died at its start"))
@@ -217,8 +218,7 @@ class LocalWorker(Worker):
         while not conversation.ended.done() and (data := self._frames.receive()):
             conversation.feed(data)
         self._frames.unwatch()
-        if code is not None and conversation.is_amid_frame:
-            conversation.end("protocol", "protocol violation: the script's process ended in the middle of a frame")
+        self._exit_code = code
         conversation.exited(code)
 
     def _is_idly_lost(self) -> None:
@@ -227,11 +227,11 @@ class LocalWorker(Worker):
             self._is_lost = True
             self._on_idle_death(self)
 
-    def _name_reached_limits(self, session: Session, exit_code: int | None) -> None:
+    def _name_reached_limits(self, session: Session) -> None:
         """Say on stderr what only the kernel knows; see `airlock.worker.reached` for the rest."""
         if self._group is not None and self._group.refused_processes():
             session.write("stderr", f"{self._limits.reached('processes')}\n".encode())
-        if exit_code == -signal.SIGXFSZ:
+        if self._exit_code == -signal.SIGXFSZ:
             session.write("stderr", f"{self._limits.reached('file_size')}\n".encode())
 
     def _watch_pauses(self, session: Session, timeout: int) -> Session:
@@ -263,11 +263,11 @@ class LocalWorker(Worker):
         if not await processes.wait_dead(self._init, KILL_TIMEOUT):
             log.warning("a sandbox takes longer than %g s to die", KILL_TIMEOUT)
 
-    def _true_cause(self, outcome: Outcome, exit_code: int | None, job: Job, took: float) -> Outcome:
+    def _true_cause(self, outcome: Outcome, job: Job, took: float) -> Outcome:
         """Name the limit behind a death that looks like any other."""
         if not causes.may_be_wrong(outcome):
             return outcome
         refused = self._group is None and (outcome.error or "").startswith(NO_MEMORY)
         if refused or (self._group is not None and self._group.oom_killed()):
             return causes.over_memory(self._limits)
-        return causes.over_cpu_time(exit_code, took, job.timeout, self._box.cores) or outcome
+        return causes.over_cpu_time(self._exit_code, took, job.timeout, self._box.cores) or outcome
