@@ -93,7 +93,11 @@ Gateways = list[Gateway]
 
 
 async def started(gateways: Gateways, replicas: int = 1, **limits: Any) -> Gateway:
-    gateway = gateway_with(replicas, **limits)
+    return await begun(gateways, gateway_with(replicas, **limits))
+
+
+async def begun(gateways: Gateways, gateway: Gateway) -> Gateway:
+    """Start it, and wait until its project is up, or down."""
     gateways.append(gateway)
     gateway.start()
     await until(lambda: gateway_status(gateway) != "starting")
@@ -461,12 +465,16 @@ async def test_a_finished_execution_is_not_kept_by_a_cycle_of_references(gateway
         gc.enable()
 
 
+async def started_and_failed(gateways: Gateways, monkeypatch: pytest.MonkeyPatch, first_retry: float) -> Gateway:
+    monkeypatch.setattr(projects, "FIRST_RETRY", first_retry)
+    monkeypatch.setattr(ObedientBackend, "broken", "No room.")
+    return await started(gateways)
+
+
 async def test_a_project_that_failed_to_start_is_tried_again_until_it_is_up(
     gateways: Gateways, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(projects, "FIRST_RETRY", 0.01)
-    monkeypatch.setattr(ObedientBackend, "broken", "No room.")
-    gateway = await started(gateways)
+    gateway = await started_and_failed(gateways, monkeypatch, first_retry=0.01)
     assert gateway_status(gateway) == "No room. Mend it."
     monkeypatch.setattr(ObedientBackend, "broken", None)
     await until(lambda: gateway_status(gateway) is None)
@@ -477,9 +485,7 @@ async def test_a_project_that_failed_to_start_is_tried_again_until_it_is_up(
 async def test_a_project_that_was_put_down_is_not_tried_again(
     gateways: Gateways, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(projects, "FIRST_RETRY", 0.05)
-    monkeypatch.setattr(ObedientBackend, "broken", "No room.")
-    gateway = await started(gateways)
+    gateway = await started_and_failed(gateways, monkeypatch, first_retry=0.05)
     await gateway.down("p")
     monkeypatch.setattr(ObedientBackend, "broken", None)
     await asyncio.sleep(0.3)
@@ -489,8 +495,8 @@ async def test_a_project_that_was_put_down_is_not_tried_again(
 # --- plugins that are wrong --------------------------------------------------------------------------------------
 
 
-def gateway_of(backend: type[Backend[Any]], mediator: type[Mediator[Any]] = AgentMediator) -> Gateway:
-    project = gateway_with().config.projects["p"]
+def gateway_of(backend: type[Backend[Any]], mediator: type[Mediator[Any]] = AgentMediator, **limits: Any) -> Gateway:
+    project = gateway_with(**limits).config.projects["p"]
     return Gateway(Config(projects={"p": replace(project, backend=backend, mediator=mediator)}), Plugins())
 
 
@@ -508,10 +514,7 @@ class FailsToBeMade(ObedientBackend):
 async def test_a_backend_that_cannot_be_made_costs_its_project_only(
     gateways: Gateways, backend: type[Backend[Any]]
 ) -> None:
-    gateway = gateway_of(backend)
-    gateways.append(gateway)
-    gateway.start()
-    await until(lambda: gateway_status(gateway) != "starting")
+    gateway = await begun(gateways, gateway_of(backend))
     assert "The backend 'obedient' could not be made" in (gateway_status(gateway) or "")
 
 
@@ -521,10 +524,7 @@ class HasNoPool(ObedientBackend):
 
 
 async def test_a_pool_that_is_none_is_told_in_the_name_of_the_backend(gateways: Gateways) -> None:
-    gateway = gateway_of(HasNoPool)
-    gateways.append(gateway)
-    gateway.start()
-    await until(lambda: gateway_status(gateway) != "starting")
+    gateway = await begun(gateways, gateway_of(HasNoPool))
     assert gateway_status(gateway) == "pool() of the backend failed; the server's log says why"
 
 
@@ -560,10 +560,7 @@ class UpdatesNumbers(ObedientBackend):
 async def test_a_wrong_execute_is_an_internal_error_and_keeps_no_slot(
     gateways: Gateways, backend: type[Backend[Any]], caplog: pytest.LogCaptureFixture
 ) -> None:
-    gateway = gateway_of(backend)
-    gateways.append(gateway)
-    gateway.start()
-    await until(lambda: gateway_status(gateway) != "starting")
+    gateway = await begun(gateways, gateway_of(backend))
     for _ in range(3):  # of one replica
         done = await until_status(gateway, await submit(gateway, "x"), *TERMINAL)
         assert done.error_type == "internal"
@@ -582,10 +579,7 @@ class EndsTheServerToo(AgentMediator):
 
 @pytest.mark.parametrize("mediator", [AnswersWithANumber, EndsTheServerToo])
 async def test_a_wrong_mediator_is_told_to_the_script(gateways: Gateways, mediator: type[Mediator[Any]]) -> None:
-    gateway = gateway_of(ObedientBackend, mediator)
-    gateways.append(gateway)
-    gateway.start()
-    await until(lambda: gateway_status(gateway) != "starting")
+    gateway = await begun(gateways, gateway_of(ObedientBackend, mediator))
     done = await until_status(gateway, await submit(gateway, "ask"), *TERMINAL)
     assert done.status.value == "error"
 
@@ -614,10 +608,7 @@ class AsksTwice(ObedientBackend):
 @pytest.fixture
 async def asked_twice(gateways: Gateways) -> tuple[Gateway, str]:
     """An execution that got its first answer, and shows its second question."""
-    gateway = gateway_of(AsksTwice)
-    gateways.append(gateway)
-    gateway.start()
-    await until(lambda: gateway_status(gateway) != "starting")
+    gateway = await begun(gateways, gateway_of(AsksTwice))
     execution = await submit(gateway, "x")
     shown = (await until_status(gateway, execution, "awaiting_llm")).to_result().llm_request
     assert shown is not None
@@ -670,11 +661,7 @@ class AsksAtOnce(ObedientBackend):
 
 @pytest.mark.parametrize(("count", "error_type"), [("16", None), ("17", "llm_limit")])
 async def test_open_prompts_are_bounded_together(gateways: Gateways, count: str, error_type: str | None) -> None:
-    project = gateway_with(prompt=1024).config.projects["p"]
-    gateway = Gateway(Config(projects={"p": replace(project, backend=AsksAtOnce)}), Plugins())
-    gateways.append(gateway)
-    gateway.start()
-    await until(lambda: gateway_status(gateway) != "starting")
+    gateway = await begun(gateways, gateway_of(AsksAtOnce, prompt=1024))
     execution = await submit(gateway, count)
     while not (now := await until_status(gateway, execution, *TERMINAL, "awaiting_llm")).status.is_terminal:
         await gateway.respond(execution, "yes")

@@ -5,18 +5,17 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import pytest
 
-from airlock import BackendUnavailable, Job, Limits, LLMRequest, Outcome, Project
-from airlock.testing import RecordingSession, missing
+from airlock import BackendUnavailable, Limits, Project
+from airlock.testing import RunningPool, missing
 from airlock_local import box
 from airlock_local.backend import LocalBackend, LocalSettings
 
-Answer = Callable[[LLMRequest], Awaitable[str]]
+Local = RunningPool[LocalBackend]
 HANG = 30.0  # seconds after which a test that should take milliseconds has failed
 
 
@@ -43,76 +42,6 @@ def sandbox() -> None:
         missing("sandbox", str(error))
 
 
-async def echo(request: LLMRequest) -> str:
-    return f"{request.model} says {request.prompt}"
-
-
-@dataclass
-class Ran:
-    """How an execution went."""
-
-    outcome: Outcome
-    session: RecordingSession
-    seconds: float
-
-    @property
-    def result(self) -> Any:
-        assert self.outcome.error is None, (self.outcome, self.stderr)
-        return self.outcome.result
-
-    @property
-    def error(self) -> str | None:
-        return self.outcome.error
-
-    @property
-    def error_type(self) -> str | None:
-        return self.outcome.error_type
-
-    @property
-    def stdout(self) -> str:
-        return self.session.stdout
-
-    @property
-    def stderr(self) -> str:
-        return self.session.stderr
-
-
-@dataclass
-class Local:
-    """A backend that is up, and a short way to run things on it."""
-
-    backend: LocalBackend
-
-    async def run(
-        self,
-        code: str,
-        *,
-        session: RecordingSession | None = None,
-        answer: Answer = echo,
-        timeout: int = 60,
-        **job: Any,
-    ) -> Ran:
-        session = session or RecordingSession(answer)
-        began = asyncio.get_running_loop().time()
-        async with asyncio.timeout(HANG):
-            outcome = await self.backend.execute(Job(id="test", code=code, timeout=timeout, **job), session)
-        return Ran(outcome, session, asyncio.get_running_loop().time() - began)
-
-    async def result(self, code: str, **job: Any) -> Any:
-        return (await self.run(code, **job)).result
-
-    async def settle(self) -> None:
-        """Wait until the pool is as it was before the last execution."""
-        async with asyncio.timeout(HANG):
-            while self.backend._starting or self.backend._stopping or self.backend.pool().idle < self.backend._replicas:
-                await asyncio.sleep(0.005)
-
-    def start(self, code: str, answer: Answer = echo, **job: Any) -> tuple[asyncio.Task[Ran], RecordingSession]:
-        """Run in the background."""
-        session = RecordingSession(answer)
-        return asyncio.create_task(self.run(code, session=session, **job)), session
-
-
 @pytest.fixture
 async def make_local() -> AsyncIterator[Callable[..., Awaitable[Local]]]:
     """Bring up a backend: `await make_local(replicas=2, preload=("json",), memory="64MiB")`."""
@@ -131,7 +60,7 @@ async def make_local() -> AsyncIterator[Callable[..., Awaitable[Local]]]:
         made.append(backend)
         async with asyncio.timeout(HANG * 4):
             await backend.scale(replicas)
-        return Local(backend)
+        return RunningPool(backend, HANG)
 
     yield make
     for backend in made:

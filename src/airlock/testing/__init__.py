@@ -9,8 +9,9 @@ For a backend: subclass `BackendContract`. For a mediator: subclass `MediatorCon
 Each test follows from what the plugin's class declares (`runs_code`, `enforces`) or from a capability that the test
 class names (`BACKEND_CAPABILITIES`, `MEDIATOR_CAPABILITIES`); `pytest -ra` prints what was skipped, and why.
 
-For tests of your own: `RecordingSession` stands in for core, `never_answers` for an agent that does not answer;
-`missing` skips what the machine cannot do, or fails it where $AIRLOCK_TEST_REQUIRE says that it must.
+For tests of your own: `RunningPool` runs scripts on a `PooledBackend`; `RecordingSession` stands in for core,
+`never_answers` for an agent that does not answer; `missing` skips what the machine cannot do, or fails it where
+$AIRLOCK_TEST_REQUIRE says that it must.
 For tests of REST clients: `code_that_asks` pauses an execution in a project on the mock backend.
 """
 
@@ -21,13 +22,16 @@ from .mediator_contract import MediatorContract
 from .mock_code import code_that_asks
 from .recording import RecordingSession, never_answers
 from .requirements import missing
+from .running import Ran, RunningPool
 
 __all__ = [
     "BACKEND_CAPABILITIES",
     "MEDIATOR_CAPABILITIES",
     "BackendContract",
     "MediatorContract",
+    "Ran",
     "RecordingSession",
+    "RunningPool",
     "code_that_asks",
     "missing",
     "never_answers",

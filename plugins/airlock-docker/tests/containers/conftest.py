@@ -10,15 +10,14 @@ import subprocess
 import tempfile
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import docker
 import pytest
 
-from airlock import Job, Limits, LLMRequest, Outcome, Project
-from airlock.testing import RecordingSession, missing
+from airlock import Limits, Project
+from airlock.testing import Ran, RunningPool, missing
 from airlock_docker import diagnosis
 from airlock_docker.backend import DockerBackend, DockerSettings
 from airlock_docker.engine import DEFAULT_HOST
@@ -139,49 +138,8 @@ def own_state(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     return tmp_path / "state" / "airlock" / "docker"
 
 
-async def echo(request: LLMRequest) -> str:
-    return f"{request.model} says {request.prompt}"
-
-
-@dataclass
-class Ran:
-    """How an execution went."""
-
-    outcome: Outcome
-    session: RecordingSession
-
-    @property
-    def result(self) -> Any:
-        assert self.outcome.error is None, (self.outcome, self.session.stderr)
-        return self.outcome.result
-
-
-@dataclass
-class Up:
-    """A backend that is up, and a short way to run things on it."""
-
-    backend: DockerBackend
-
-    async def run(
-        self,
-        code: str,
-        *,
-        session: RecordingSession | None = None,
-        timeout: int = 60,
-        **job: Any,
-    ) -> Ran:
-        session = session or RecordingSession(echo)
-        async with asyncio.timeout(HANG):
-            outcome = await self.backend.execute(Job(id="test", code=code, timeout=timeout, **job), session)
-        return Ran(outcome, session)
-
-    async def result(self, code: str, **job: Any) -> Any:
-        return (await self.run(code, **job)).result
-
-    def start(self, code: str, **job: Any) -> tuple[asyncio.Task[Ran], RecordingSession]:
-        """Run in the background."""
-        session = RecordingSession(echo)
-        return asyncio.create_task(self.run(code, session=session, **job)), session
+class Up(RunningPool[DockerBackend]):
+    """A backend that is up, and short ways to run things on it."""
 
     async def running(self, code: str) -> tuple[asyncio.Task[Ran], str]:
         """Run in the background until something is printed; returns the name of its container too."""
@@ -191,13 +149,6 @@ class Up:
         async with asyncio.timeout(HANG):
             await session.until(lambda session: session.stdout)
         return task, worker.name
-
-    async def settle(self) -> None:
-        """Wait until the pool is as it should be."""
-        pool = self.backend
-        async with asyncio.timeout(HANG):
-            while pool._starting or pool._stopping or pool.pool().idle < pool._replicas:
-                await asyncio.sleep(0.02)
 
 
 @pytest.fixture
@@ -218,7 +169,7 @@ async def make_docker(own_state: Path) -> AsyncIterator[Callable[..., Awaitable[
         backend = DockerBackend(project, DockerSettings.model_validate({"image": IMAGE, **(settings or {})}))
         made.append(backend)
         await backend.scale(replicas)
-        return Up(backend)
+        return Up(backend, HANG)
 
     yield make
     for backend in made:

@@ -1,0 +1,96 @@
+"""A pooled backend that is up, and short ways to run scripts on it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+from airlock.backend import Job, Outcome
+from airlock.models import LLMRequest
+from airlock.pools import PooledBackend
+
+from .recording import RecordingSession
+
+B = TypeVar("B", bound=PooledBackend[Any])
+Answer = Callable[[LLMRequest], Awaitable[str]]
+
+
+async def _echo(request: LLMRequest) -> str:
+    return f"{request.model} says {request.prompt}"
+
+
+@dataclass
+class Ran:
+    """How an execution went."""
+
+    outcome: Outcome
+    session: RecordingSession
+    seconds: float
+
+    @property
+    def result(self) -> Any:
+        """Its result. Raises AssertionError when it failed."""
+        assert self.outcome.error is None, (self.outcome, self.stderr)
+        return self.outcome.result
+
+    @property
+    def error(self) -> str | None:
+        """The line that says why it failed."""
+        return self.outcome.error
+
+    @property
+    def error_type(self) -> str | None:
+        """The cause."""
+        return self.outcome.error_type
+
+    @property
+    def stdout(self) -> str:
+        """What it printed."""
+        return self.session.stdout
+
+    @property
+    def stderr(self) -> str:
+        """What it wrote to stderr."""
+        return self.session.stderr
+
+
+@dataclass
+class RunningPool(Generic[B]):
+    """A backend that is up. Scripts that ask are answered `MODEL says PROMPT`, unless a test brings its own answer."""
+
+    backend: B
+    patience: float = 30.0  # seconds after which a test that should take milliseconds has failed
+
+    async def run(
+        self,
+        code: str,
+        *,
+        session: RecordingSession | None = None,
+        answer: Answer = _echo,
+        timeout: int = 60,
+        **job: Any,
+    ) -> Ran:
+        """Run a script to its end. `job` are other fields of `Job`. Raises TimeoutError after `patience`."""
+        session = session or RecordingSession(answer)
+        began = asyncio.get_running_loop().time()
+        async with asyncio.timeout(self.patience):
+            outcome = await self.backend.execute(Job(id="test", code=code, timeout=timeout, **job), session)
+        return Ran(outcome, session, asyncio.get_running_loop().time() - began)
+
+    async def result(self, code: str, **job: Any) -> Any:
+        """Run a script, and return its result."""
+        return (await self.run(code, **job)).result
+
+    def start(self, code: str, answer: Answer = _echo, **job: Any) -> tuple[asyncio.Task[Ran], RecordingSession]:
+        """Run in the background."""
+        session = RecordingSession(answer)
+        return asyncio.create_task(self.run(code, session=session, **job)), session
+
+    async def settle(self) -> None:
+        """Wait until the pool is as it was before the last execution. Raises TimeoutError after `patience`."""
+        pool = self.backend
+        async with asyncio.timeout(self.patience):
+            while pool._starting or pool._stopping or pool.pool().idle < pool._replicas:  # noqa: ASYNC110 - tells nobody
+                await asyncio.sleep(0.005)
