@@ -221,7 +221,8 @@ def _descriptors() -> list[str]:
 
 def _traces(name: str) -> list[str]:
     found = [str(path) for path in Path(tempfile.gettempdir()).glob(name)]
-    found += [str(path) for path in Path("/sys/fs/cgroup").rglob(name)]
+    # Not rglob: that fails when a directory of somebody else, a container's say, goes meanwhile.
+    found += [f"{folder}/{name}" for folder, inside, _ in os.walk("/sys/fs/cgroup") if name in inside]
     found += [line for line in Path("/proc/self/mounts").read_text().splitlines() if name in line]
     return found
 
