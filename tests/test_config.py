@@ -320,7 +320,7 @@ def test_all_problems_are_told_at_once_in_the_order_of_the_file(plugins: Plugins
     [
         ("prjects: {}", "airlock.yaml:1:1: prjects: unknown key; did you mean 'projects'?"),
         ("xyz: 1", "airlock.yaml:1:1: xyz: unknown key; allowed: server, default_backend, projects"),
-        ("server: {keys: []}", "airlock.yaml:1:10: server.keys: unknown key; allowed: host, port, insecure"),
+        ("server: {tls: {}}", "airlock.yaml:1:10: server.tls: unknown key; allowed: host, port, keys, insecure"),
         ("server: 5", "airlock.yaml:1:1: server: must be a mapping, like {key: value}"),
         ("server: {port: 70000}", "airlock.yaml:1:10: server.port: must be at most 65535"),
         ("server: {port: http}", "airlock.yaml:1:10: server.port: must be a whole number"),
@@ -383,7 +383,7 @@ def test_mistake_in_a_project_is_told(project: str, told: str, plugins: Plugins)
 @pytest.mark.parametrize("name", ["a b", "../x", "-x", '"a\\0b"', '"a\\n"', '""', "x" * 65])
 def test_bad_name_for_a_project_is_refused(name: str, plugins: Plugins) -> None:
     (told,) = problems(f"projects: {{{name}: {{backend: mock}}}}", plugins)
-    assert "not a name for a project" in told
+    assert "not a name: 1 to 64" in told
     assert "\n" not in told
 
 

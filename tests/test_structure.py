@@ -16,9 +16,9 @@ LAYERS = [
     {"pools", "frames", "causes", "selftest", "mediation", "executions", "output"},
     {"clock", "slots", "turn", "store", "record", "questions", "broken_backend"},
     {"plugin", "plugins", "yaml_source", "testing"},
-    {"config", "schema", "phrasing", "session", "projects"},
+    {"config", "schema", "phrasing", "session", "projects", "keys"},
     {"gateway"},
-    {"problems", "access", "api"},
+    {"problems", "access", "scoping", "api"},
     {"server", "cli", "__main__"},
 ]
 

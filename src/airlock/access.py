@@ -1,21 +1,21 @@
 """Who may talk to this server.
 
-With a key (`AIRLOCK_API_KEY`), whoever sends it. Without one, and with a project that runs code, only programs on this
-machine, and no web page in a browser on this machine: a page may send requests to loopback under a foreign Origin, or
-under a foreign Host whose name was made to resolve to loopback (DNS rebinding).
+With keys (`server.keys`, and `AIRLOCK_API_KEY` for everything), whoever sends one. Without any, and with a project that
+runs code, only programs on this machine, and no web page in a browser on this machine: a page may send requests to
+loopback under a foreign Origin, or under a foreign Host whose name was made to resolve to loopback (DNS rebinding).
 """
 
 from __future__ import annotations
 
-import hmac
 import ipaddress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers
 
 from .errors import ConfigError
+from .keys import Client, KeyRing
 from .problems import ProblemResponse
 
 if TYPE_CHECKING:
@@ -26,14 +26,14 @@ if TYPE_CHECKING:
     from .config import Config
 
 OPEN_PATHS = frozenset({"/health"})
-_REMEDY = "set AIRLOCK_API_KEY on the server and send it as 'Authorization: Bearer ...'"
+_REMEDY = "set AIRLOCK_API_KEY or server.keys on the server, and send a key as 'Authorization: Bearer ...'"
 
 
 @dataclass(frozen=True, slots=True)
 class AccessPolicy:
-    """What a request needs. `key` is never shown, not even by repr."""
+    """What a request needs."""
 
-    key: str | None = field(repr=False)
+    keys: KeyRing
     local_only: bool
 
     @classmethod
@@ -45,7 +45,8 @@ class AccessPolicy:
         key = environ.get("AIRLOCK_API_KEY")
         if key is not None and (not key.strip() or not key.isascii() or not key.isprintable()):
             raise ConfigError(["AIRLOCK_API_KEY: must be printable ASCII and not empty; unset it to run without a key"])
-        return cls(key=key, local_only=key is None and config.runs_code and not config.server.insecure)
+        keys = KeyRing.of(config.server.keys, key)
+        return cls(keys=keys, local_only=not keys and config.runs_code and not config.server.insecure)
 
     @property
     def default_host(self) -> str:
@@ -55,17 +56,19 @@ class AccessPolicy:
     def check_bind(self, host: str) -> None:
         """Raise ConfigError when listening on `host` would let strangers run code."""
         if self.local_only and not is_local(host):
-            remedy = "set AIRLOCK_API_KEY, listen on 127.0.0.1, or write 'insecure: true' under server: in airlock.yaml"
+            remedy = (
+                "set AIRLOCK_API_KEY or server.keys ('airlock keys new NAME'), listen on 127.0.0.1, "
+                "or write 'insecure: true' under server: in airlock.yaml"
+            )
             raise ConfigError([f"refusing to listen on {host}: a project runs code and no key is set; {remedy}"])
 
-    def refusal(self, scope: Scope) -> ProblemResponse | None:
-        """Return what to answer instead, or None when the request may pass."""
+    def admit(self, scope: Scope) -> Client | ProblemResponse:
+        """Return who sent a request, or what to answer instead of serving it."""
         headers = Headers(scope=scope)
-        if self.key is not None:
+        if self.keys:
             scheme, _, given = headers.get("authorization", "").partition(" ")
-            if scheme.lower() == "bearer" and hmac.compare_digest(given.strip().encode(), self.key.encode()):
-                return None
-            return ProblemResponse(
+            client = self.keys.client(given.strip()) if scheme.lower() == "bearer" else None
+            return client or ProblemResponse(
                 401, "unauthorized", "A key is needed", _REMEDY, headers={"WWW-Authenticate": "Bearer"}
             )
         if self.local_only and _is_real_socket(scope):
@@ -76,11 +79,11 @@ class AccessPolicy:
                 if host is not None and not is_local(host):
                     detail = f"{name} is not local, and no key is set; {_REMEDY}"
                     return ProblemResponse(403, "not_local", "Only for programs on this machine", detail)
-        return None
+        return Client()
 
 
 class AccessMiddleware:
-    """Asks the policy about every request, before its body is read."""
+    """Asks the policy about every request, before its body is read. Routes find the client in `request.state`."""
 
     def __init__(self, app: ASGIApp, policy: Callable[[], Awaitable[AccessPolicy]]) -> None:
         self._app = app
@@ -89,10 +92,11 @@ class AccessMiddleware:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request, or refuse it."""
         if scope["type"] == "http" and scope["path"] not in OPEN_PATHS:
-            refusal = (await self._policy()).refusal(scope)
-            if refusal is not None:
-                await refusal(scope, receive, send)
+            client = (await self._policy()).admit(scope)
+            if isinstance(client, ProblemResponse):
+                await client(scope, receive, send)
                 return
+            scope.setdefault("state", {})["client"] = client
         await self._app(scope, receive, send)
 
 

@@ -26,6 +26,7 @@ from .models import (
     ProjectName,
 )
 from .plugins import Plugins
+from .scoping import ScopedGateway
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -123,12 +124,12 @@ class StrictRoute(APIRoute):
         return strict
 
 
-async def _gateway(request: Request) -> Gateway:
+async def _gateway(request: Request) -> ScopedGateway:
     server: Server = request.app.state.server
-    return await server.gateway()
+    return ScopedGateway(await server.gateway(), request.state.client)
 
 
-GatewayOf = Annotated[Gateway, Depends(_gateway)]
+GatewayOf = Annotated[ScopedGateway, Depends(_gateway)]
 ExecutionId = Annotated[str, Path(max_length=64)]
 NameOf = Annotated[ProjectName, Path()]
 Wait = Annotated[float, Query(ge=0, le=MAX_WAIT, description="seconds to wait for news at most")]

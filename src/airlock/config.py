@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-import re
 from dataclasses import dataclass, field, replace
+from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
 
@@ -14,9 +14,8 @@ from . import yaml_source
 from .backend import Project
 from .errors import ConfigError
 from .limits import ENFORCED_BY_BACKEND
-from .models import PROJECT_NAME
 from .phrasing import phrase
-from .schema import DEFAULT_MEDIATOR, File, ProjectSection, ServerConfig
+from .schema import DEFAULT_MEDIATOR, File, ProjectSection, ServerConfig, check_name
 from .yaml_source import YamlSource
 
 if TYPE_CHECKING:
@@ -151,6 +150,7 @@ class _Resolver:
             name: self.project(name, project)
             for name, project in (projects if isinstance(projects, dict) else {}).items()
         }
+        self._check_keys(server, projects if isinstance(projects, dict) else {})
         unlisted = self.default(data.get("default_backend"))
         warnings = []
         if unlisted is not None:
@@ -169,11 +169,10 @@ class _Resolver:
     def project(self, name: str, data: Any) -> ProjectConfig | None:
         """Resolve one project; None when there is a problem with it."""
         location: Location = ("projects", name)
-        if not re.fullmatch(PROJECT_NAME.removesuffix("$"), name):
-            self._report(
-                location,
-                "not a name for a project: 1 to 64 letters, digits, '.', '_' and '-', first a letter or a digit",
-            )
+        try:
+            check_name(name)
+        except ValueError as error:
+            self._report(location, str(error))
         if not isinstance(data, dict):
             self._report(location, "must be a mapping with at least a backend, like {backend: local}")
             return None
@@ -249,6 +248,20 @@ class _Resolver:
         cls = known[word].cls
         settings = self._validate(cls.Settings, options, location)
         return _Choice(cls, settings) if settings is not None else None
+
+    def _check_keys(self, server: ServerConfig, projects: Mapping[str, Any]) -> None:
+        for number, key in enumerate(server.keys):
+            location: Location = ("server", "keys", number)
+            before = server.keys[:number]
+            if any(key.name == other.name for other in before):
+                self._report((*location, "name"), "another key has this name")
+            if any(key.sha256 == other.sha256 for other in before):
+                self._report((*location, "sha256"), "another entry has the same key")
+            for place, name in enumerate(key.projects or ()):
+                if name not in projects:
+                    near = get_close_matches(name, projects, 1)
+                    meant = f"; did you mean {near[0]!r}?" if near else f"; listed: {', '.join(projects) or 'none'}"
+                    self._report((*location, "projects", place), f"no such project{meant}")
 
     def _check_limits(self, limits: Any, backend: type[Backend[Any]], location: Location) -> None:
         enforced = ", ".join(sorted(backend.enforces)) or "none of this kind"

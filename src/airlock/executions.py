@@ -38,10 +38,14 @@ class OpenRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Execution:
-    """Everything that is known of one execution. Times are seconds since the epoch; `version` counts changes."""
+    """Everything that is known of one execution. Times are seconds since the epoch; `version` counts changes.
+
+    `client` is the name of the key that it was submitted with, None for the operator's and on servers without keys.
+    """
 
     id: str
     project: str
+    client: str | None = None
     code: str
     timeout: int
     settings: Mapping[str, str] = field(default_factory=dict)

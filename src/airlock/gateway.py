@@ -104,8 +104,8 @@ class Gateway:
 
     # --- executions ----------------------------------------------------------------------------------------------
 
-    async def submit(self, request: ExecutionRequest) -> Execution:
-        """Accept a script; returns its record, which is pending.
+    async def submit(self, request: ExecutionRequest, client: str | None = None) -> Execution:
+        """Accept a script of this client; returns its record, which is pending.
 
         Raises InvalidRequest, ProjectNotFound, ProjectDown, QueueFull or ShuttingDown when it is not accepted.
         """
@@ -115,6 +115,7 @@ class Gateway:
         execution = Execution(
             id=str(uuid.uuid4()),
             project=request.project,
+            client=client,
             code=request.code,
             timeout=_timeout(request, project.project.limits.timeout),
             settings={**request.settings, **project.config.settings},
@@ -142,7 +143,7 @@ class Gateway:
             return live.snapshot()
         execution = await self._store.get(execution_id)
         if execution is None:
-            raise ExecutionNotFound(f"no execution has the id {execution_id[:100]!r}, or it was forgotten since")
+            raise no_such_execution(execution_id)
         return execution
 
     async def wait(self, execution_id: str, seconds: float, since: int | None = None) -> Execution:
@@ -220,6 +221,11 @@ class Gateway:
         idle = [name for name, live in self._unlisted.items() if live.is_idle]
         for name in idle[: max(0, len(self._unlisted) - MAX_UNLISTED)]:
             del self._unlisted[name]
+
+
+def no_such_execution(execution_id: str) -> ExecutionNotFound:
+    """Make the error that is the same whether the execution is unknown, forgotten, or another client's."""
+    return ExecutionNotFound(f"no execution has the id {execution_id[:100]!r}, or it was forgotten since")
 
 
 async def _at_most(seconds: float, news: Awaitable[None]) -> None:

@@ -47,6 +47,13 @@ def check_module(text: str) -> str:
     return text
 
 
+def check_name(text: str) -> str:
+    """Accept what names a project, or a key. Raises ValueError for everything else."""
+    if not re.fullmatch(PROJECT_NAME.removesuffix("$"), text):
+        raise ValueError("not a name: 1 to 64 letters, digits, '.', '_' and '-', first a letter or a digit")
+    return text
+
+
 def parse_number(value: object) -> object:
     """Turn the text of a number into the number: `${PORT}` stands for text."""
     return int(value) if isinstance(value, str) and re.fullmatch(r"[0-9]{1,9}", value) else value
@@ -68,6 +75,28 @@ class Section(BaseModel):
         return {key: value for key, value in data.items() if value is not None or key not in cls.model_fields}
 
 
+def check_sha256(text: str) -> str:
+    """Accept a SHA-256 in hex. Raises ValueError, which does not show the text: it may be the key itself."""
+    if not re.fullmatch(r"[0-9a-fA-F]{64}", text):
+        raise ValueError("not a SHA-256 in 64 hex digits; 'airlock keys new NAME' makes a key and prints it")
+    return text.lower()
+
+
+class KeySection(Section):
+    """A key that clients send, known by its hash only."""
+
+    name: Annotated[str, AfterValidator(check_name)] = Field(description="whose key it is; must be unique")
+    sha256: Annotated[str, AfterValidator(check_sha256)] = Field(description="SHA-256 of the key in hex")
+    projects: list[str] | None = Field(None, min_length=1, description="projects that it may use; default: all")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _refuse_empty_scope(cls, data: Any) -> Any:
+        if isinstance(data, dict) and data.get("projects", ()) is None:  # with its items commented out, say
+            raise ValueError("projects is empty; name the projects, or leave the key out to allow all of them")
+        return data
+
+
 class ServerConfig(Section):
     """`server:`, how Airlock is reached."""
 
@@ -77,6 +106,7 @@ class ServerConfig(Section):
         description="address to listen on; default: all, or 127.0.0.1 if a project runs code and no key is set",
     )
     port: Number = Field(DEFAULT_PORT, ge=0, le=65_535, description="port to listen on; 0: any free one")
+    keys: list[KeySection] = Field([], description="keys that clients send as 'Authorization: Bearer ...'")
     insecure: bool = Field(False, description="serve projects that run code without a key, to anyone who can connect")
 
 

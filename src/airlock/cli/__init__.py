@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from . import configuration, plugins, run, serve
+from . import configuration, keys, plugins, run, serve
 
 app = typer.Typer(
     help="Airlock: the gateway through which AI agents run Python safely.",
@@ -36,6 +36,7 @@ app.command()(run.run)
 app.command()(configuration.init)
 app.command()(configuration.check)
 app.command()(plugins.plugins)
+app.add_typer(keys.keys, name="keys")
 app.command()(configuration.schema)
 
 

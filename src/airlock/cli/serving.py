@@ -67,11 +67,12 @@ def _warnings(config: Config, plugins: Plugins) -> list[str]:
 
 
 def _who_may(policy: AccessPolicy) -> str:
-    if policy.key is not None:
-        return "Requests need the key in AIRLOCK_API_KEY."
-    if policy.local_only:
-        return "No key is set (AIRLOCK_API_KEY): only programs on this machine are served."
-    return "No key is set (AIRLOCK_API_KEY): whoever reaches this address is served."
+    if policy.keys:
+        return "Requests need a key: one of server.keys, or AIRLOCK_API_KEY."
+    served = (
+        "only programs on this machine are served" if policy.local_only else "whoever reaches this address is served"
+    )
+    return f"No key is set (AIRLOCK_API_KEY, server.keys): {served}."
 
 
 def _authority(host: str, port: int) -> str:

@@ -1,0 +1,38 @@
+"""`airlock keys new`: a key for a client."""
+
+from typing import Annotated, Final
+
+import typer
+
+from airlock.keys import new_key, sha256
+from airlock.schema import check_name
+
+from .terminal import fail, say
+
+LINES: Final = """\
+server:
+  keys:
+    - name: "{name}"
+      sha256: "{sha256}"
+      # projects: [python]      # that it may use, default: all
+"""
+
+keys = typer.Typer(help="API keys for clients.", no_args_is_help=True)
+
+
+@keys.callback()
+def _keys() -> None: ...
+
+
+@keys.command()
+def new(name: Annotated[str, typer.Argument(help="Whom it is for: executions are visible to their key only.")]) -> None:
+    """Make a key. It goes to stdout, once; the lines for airlock.yaml, with its hash, go to stderr."""
+    try:
+        check_name(name)
+    except ValueError as error:
+        fail(f"{name}: {error}", code=2)
+    key = new_key()
+    say("This is the key; it is not stored and cannot be shown again:")
+    typer.echo(key)
+    say("Add this to airlock.yaml, and start the server again:")
+    say(LINES.format(name=name, sha256=sha256(key)))

@@ -1,0 +1,77 @@
+"""The gateway as one client sees it: what is not the client's does not exist for it.
+
+Routes get this and never the gateway itself, so that none can forget to ask.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from .errors import ProjectNotFound
+from .gateway import no_such_execution
+
+if TYPE_CHECKING:
+    from .executions import Execution
+    from .gateway import Gateway
+    from .keys import Client
+    from .models import ExecutionRequest, PoolStatus, ProjectInfo
+
+
+class ScopedGateway:
+    """Asks the gateway on behalf of a client. Methods, and what they raise, are those of `Gateway`."""
+
+    def __init__(self, gateway: Gateway, client: Client) -> None:
+        self._gateway = gateway
+        self._client = client
+
+    async def submit(self, request: ExecutionRequest) -> Execution:
+        """Accept a script, as the client's own."""
+        self._check_project(request.project)
+        return await self._gateway.submit(request, self._client.name)
+
+    async def get(self, execution_id: str) -> Execution:
+        """Return an execution."""
+        execution = await self._gateway.get(execution_id)
+        if not self._client.may_see(execution.client):
+            raise no_such_execution(execution_id)
+        return execution
+
+    async def wait(self, execution_id: str, seconds: float, since: int | None = None) -> Execution:
+        """Return an execution once there is news."""
+        if not seconds:
+            return await self.get(execution_id)
+        await self._check_execution(execution_id)
+        return await self._gateway.wait(execution_id, seconds, since)
+
+    async def respond(self, execution_id: str, response: str, request_id: int | None = None) -> Execution:
+        """Answer an LLM request."""
+        await self._check_execution(execution_id)
+        return await self._gateway.respond(execution_id, response, request_id)
+
+    async def cancel(self, execution_id: str) -> Execution:
+        """End an execution."""
+        await self._check_execution(execution_id)
+        return await self._gateway.cancel(execution_id)
+
+    async def projects(self) -> list[ProjectInfo]:
+        """Return the listed projects that the client may use."""
+        return [project for project in await self._gateway.projects() if self._client.may_use(project.name)]
+
+    async def up(self, name: str, replicas: int) -> PoolStatus:
+        """Scale a project."""
+        self._check_project(name)
+        return await self._gateway.up(name, replicas)
+
+    async def down(self, name: str) -> PoolStatus:
+        """Put a project down."""
+        self._check_project(name)
+        return await self._gateway.down(name)
+
+    async def _check_execution(self, execution_id: str) -> None:
+        if self._client.name is not None:  # who sees everything need not wait for the store
+            await self.get(execution_id)
+
+    def _check_project(self, name: str) -> None:
+        if not self._client.may_use(name):
+            usable = ", ".join(sorted(self._client.projects or ()))
+            raise ProjectNotFound(f"no project {name!r}; this key may use: {usable}")
