@@ -14,7 +14,7 @@ LAYERS = [
     {"limits", "worker", "seccomp"},
     {"backend", "hookspecs", "wheels"},
     {"pools", "frames", "causes", "selftest", "mediation", "executions", "output"},
-    {"clock", "slots", "turn", "store", "record", "questions", "broken_backend"},
+    {"clock", "slots", "turn", "store", "record", "questions", "quotas", "broken_backend"},
     {"plugin", "plugins", "yaml_source", "testing"},
     {"config", "schema", "phrasing", "session", "projects", "keys"},
     {"gateway"},

@@ -14,6 +14,9 @@ AirlockError
     ├── NotAwaitingLLM       409
     ├── AlreadyAnswered      409
     ├── ProjectDown          409
+    ├── QuotaExceeded        429
+    │   ├── TooManyExecutions
+    │   └── RateExceeded
     ├── QueueFull            503
     ├── ShuttingDown         503
     └── ScaleFailed          503
@@ -70,7 +73,7 @@ class RequestError(AirlockError):
     status: ClassVar[int]
     code: ClassVar[str]
     title: ClassVar[str]
-    retry_after: ClassVar[int | None] = None  # seconds
+    retry_after: int | None = None  # seconds
 
 
 class InvalidRequest(RequestError):
@@ -112,6 +115,26 @@ class ProjectDown(RequestError):
     """Raised when a project takes no executions: it was put down, or failed to come up."""
 
     status, code, title = 409, "project_down", "The project is down"
+
+
+class QuotaExceeded(RequestError):
+    """Base of what a client is told whose key allows no more for now; `retry_after` is in seconds."""
+
+    def __init__(self, message: str, retry_after: int) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class TooManyExecutions(QuotaExceeded):
+    """Raised when a key has as many executions that are not over as it may have."""
+
+    status, code, title = 429, "too_many_executions", "The key has too many executions at once"
+
+
+class RateExceeded(QuotaExceeded):
+    """Raised when a key submits executions faster than it may."""
+
+    status, code, title = 429, "rate_exceeded", "The key submits too fast"
 
 
 class QueueFull(RequestError):

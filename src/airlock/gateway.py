@@ -13,6 +13,7 @@ from .errors import ExecutionNotFound, InvalidRequest, NotAwaitingLLM, ProjectNo
 from .executions import Execution
 from .models import ExecutionStatus
 from .projects import LiveProject
+from .quotas import Quotas
 from .store import MemoryStore
 
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ class Gateway:
         self.plugins = plugins
         self._store = store or MemoryStore()
         self._listed = {name: LiveProject(project, self._store, plugins) for name, project in config.projects.items()}
+        self._quotas = Quotas(config.server.keys)
         self._unlisted: dict[str, LiveProject] = {}
         self._live: dict[str, LiveExecution] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -107,7 +109,8 @@ class Gateway:
     async def submit(self, request: ExecutionRequest, client: str | None = None) -> Execution:
         """Accept a script of this client; returns its record, which is pending.
 
-        Raises InvalidRequest, ProjectNotFound, ProjectDown, QueueFull or ShuttingDown when it is not accepted.
+        Raises InvalidRequest, ProjectNotFound, ProjectDown, QueueFull, QuotaExceeded or ShuttingDown when it is not
+        accepted.
         """
         if self._draining_since is not None:
             raise ShuttingDown("the server takes no new executions")
@@ -124,7 +127,12 @@ class Gateway:
         if project.backend.runs_code:
             _check_memory_keys(request)
         project.check_accepts()
-        await self._store.create(execution)
+        self._quotas.admit(client)
+        try:
+            await self._store.create(execution)
+        except BaseException:
+            self._quotas.release(client)
+            raise
         live = project.launch(execution)
         self._live[execution.id] = live
         task = asyncio.get_running_loop().create_task(live.drive())
@@ -183,6 +191,7 @@ class Gateway:
         self._tasks.discard(task)
         self._live.pop(live.execution.id, None)
         project.forget(live)
+        self._quotas.release(live.execution.client)
         if not task.cancelled() and (error := task.exception()) is not None:
             log.error("execution %s could not be finished", live.execution.id, exc_info=error)
 

@@ -82,12 +82,26 @@ def check_sha256(text: str) -> str:
     return text.lower()
 
 
+def check_rate(text: str) -> str:
+    """Accept `60/minute`. Raises ValueError for everything else."""
+    amount, _, window = text.partition("/")
+    if not re.fullmatch(r"[1-9][0-9]{0,4}", amount) or window not in ("second", "minute", "hour", "day"):
+        raise ValueError("not a rate; write 60/minute: 1 to 99999, and second, minute, hour or day")
+    return text
+
+
 class KeySection(Section):
     """A key that clients send, known by its hash only."""
 
     name: Annotated[str, AfterValidator(check_name)] = Field(description="whose key it is; must be unique")
     sha256: Annotated[str, AfterValidator(check_sha256)] = Field(description="SHA-256 of the key in hex")
     projects: list[str] | None = Field(None, min_length=1, description="projects that it may use; default: all")
+    rate: Annotated[str, AfterValidator(check_rate)] | None = Field(
+        None, description="executions that it may submit, like 60/minute; default: no bound"
+    )
+    concurrent: Number | None = Field(
+        None, ge=1, description="executions that it may have that are not over; default: no bound"
+    )
 
     @model_validator(mode="before")
     @classmethod
