@@ -14,11 +14,11 @@ LAYERS = [
     {"limits", "worker", "seccomp"},
     {"backend", "hookspecs", "wheels"},
     {"pools", "frames", "causes", "selftest", "mediation", "executions", "output"},
-    {"clock", "slots", "turn", "store", "record", "questions", "quotas", "broken_backend"},
+    {"keys", "gateway_view", "clock", "slots", "turn", "store", "record", "questions", "quotas", "broken_backend"},
     {"plugin", "plugins", "yaml_source", "testing"},
-    {"config", "schema", "phrasing", "session", "projects", "keys"},
+    {"config", "schema", "phrasing", "session", "projects"},
     {"gateway"},
-    {"problems", "access", "scoping", "api"},
+    {"problems", "access", "scoping", "extensions", "api"},
     {"server", "cli", "__main__"},
 ]
 

@@ -7,12 +7,15 @@ Hooks: `hookimpl` marks them, `airlock.hookspecs` documents them.
 Backends: `Backend`, `BackendSettings`, `Project`, `Limits`, `Job`, `Session`, `Outcome`, `Pool`;
     with warm single-use workers: `PooledBackend`, `Worker`.
 Mediators: `Mediator`, `MediatorSettings`, `LLMRequest`.
+Routes (`airlock_extend_app`): `GatewayView`, `Client`.
 Errors to raise or catch: `BackendUnavailable`, `WorkerLost`, `ProtocolViolation`, `LLMError`.
 """
 
 from .backend import Backend, BackendSettings, Job, Outcome, Pool, Project, Session, Stream
 from .errors import BackendUnavailable, LLMError, ProtocolViolation, WorkerLost
+from .gateway_view import GatewayView
 from .hookspecs import hookimpl
+from .keys import Client
 from .limits import Limits
 from .mediation import Mediator, MediatorSettings
 from .models import ExecutionResult, LLMRequest
@@ -22,7 +25,9 @@ __all__ = [
     "Backend",
     "BackendSettings",
     "BackendUnavailable",
+    "Client",
     "ExecutionResult",
+    "GatewayView",
     "Job",
     "LLMError",
     "LLMRequest",

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 from starlette.datastructures import Headers
 
 from .errors import ConfigError
-from .keys import Client, KeyRing
+from .keys import STRANGER, Client, KeyRing
 from .problems import ProblemResponse
 
 if TYPE_CHECKING:
@@ -85,17 +85,23 @@ class AccessPolicy:
 class AccessMiddleware:
     """Asks the policy about every request, before its body is read. Routes find the client in `request.state`."""
 
-    def __init__(self, app: ASGIApp, policy: Callable[[], Awaitable[AccessPolicy]]) -> None:
+    def __init__(
+        self, app: ASGIApp, policy: Callable[[], Awaitable[AccessPolicy]], is_public: Callable[[str], bool]
+    ) -> None:
+        """`is_public` says which paths are served to anybody; who would be refused is a `STRANGER` there."""
         self._app = app
         self._policy = policy
+        self._is_public = is_public
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request, or refuse it."""
         if scope["type"] == "http" and scope["path"] not in OPEN_PATHS:
             client = (await self._policy()).admit(scope)
             if isinstance(client, ProblemResponse):
-                await client(scope, receive, send)
-                return
+                if not self._is_public(scope["path"]):
+                    await client(scope, receive, send)
+                    return
+                client = STRANGER
             scope.setdefault("state", {})["client"] = client
         await self._app(scope, receive, send)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 from fastapi import APIRouter, Depends, FastAPI, HTTPException, Path, Query, Response
@@ -13,7 +13,9 @@ from starlette.requests import Request
 from . import config as configuration
 from . import problems, strict_json
 from .access import AccessMiddleware, AccessPolicy
+from .extensions import Extensions
 from .gateway import Gateway
+from .gateway_view import GatewayView
 from .models import (
     ExecutionCreated,
     ExecutionRequest,
@@ -44,6 +46,8 @@ class Server:
     gateway that serves on the memory store and starts no pool.
     """
 
+    extensions: Extensions
+
     def __init__(self, config: Config | None = None, plugins: Plugins | None = None) -> None:
         self._config = config
         self._plugins = plugins
@@ -64,6 +68,7 @@ class Server:
         plugins = self._plugins or Plugins.discover()
         config = self._config or configuration.load(configuration.find(None, os.environ), plugins)
         self._gateway = Gateway(config, plugins)
+        self.extensions.extend(plugins, GatewayView(self._gateway))
         return self._gateway
 
     @asynccontextmanager
@@ -72,12 +77,14 @@ class Server:
         gateway = self._open()
         await self.policy()  # a useless key is refused at start, not at the first request
         gateway.start()
-        try:
-            yield
-        finally:
-            await gateway.drain()
-            await gateway.close()
-            self._gateway = self._policy = None
+        async with AsyncExitStack() as until_end:
+            await self.extensions.start(gateway.plugins, until_end)
+            try:
+                yield
+            finally:
+                await gateway.drain()
+                await gateway.close()
+                self._gateway = self._policy = None
 
 
 class StrictRequest(Request):
@@ -213,9 +220,11 @@ def create_app(config: Config | None = None, plugins: Plugins | None = None) -> 
     server = Server(config, plugins)
     app = FastAPI(title="Airlock", version="0.1.0", lifespan=server.lifespan)
     app.state.server = server
-    app.add_middleware(AccessMiddleware, policy=server.policy)
     problems.install(app)
     app.include_router(router)
+    server.extensions = Extensions(app)
+    app.router.routes.append(server.extensions)
+    app.add_middleware(AccessMiddleware, policy=server.policy, is_public=server.extensions.is_public)
     return app
 
 

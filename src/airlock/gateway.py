@@ -201,6 +201,10 @@ class Gateway:
         """Return what airlock.yaml lists."""
         return [(await self._ready(live)).info() for live in self._listed.values()]
 
+    def look(self) -> list[ProjectInfo]:
+        """Return what airlock.yaml lists, as it is, without bringing anything up."""
+        return [live.info() for live in self._listed.values()]
+
     async def up(self, name: str, replicas: int) -> PoolStatus:
         """Scale a project. See `LiveProject.up`; raises ProjectNotFound too."""
         return await (await self._project(name)).up(replicas)

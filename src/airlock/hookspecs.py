@@ -22,7 +22,10 @@ import pluggy
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from fastapi import FastAPI
+
     from .backend import Backend, Pool
+    from .gateway_view import GatewayView
     from .mediation import Mediator
     from .models import ExecutionResult, LLMRequest
 
@@ -109,4 +112,24 @@ def airlock_llm_answered(project: str, execution_id: str, request: LLMRequest, r
     @airlock.hookimpl
     def airlock_llm_answered(project, execution_id, request, response):
         log.info("%s got %d characters", execution_id, len(response))
+    """
+
+
+# --- HTTP --------------------------------------------------------------------------------------------------------
+
+
+@hookspec
+def airlock_extend_app(app: FastAPI, gateway: GatewayView) -> Iterable[str] | None:
+    """Add routes to the server. Called once at start, with an app of the plugin's own; return the public paths, if any.
+
+    @airlock.hookimpl
+    def airlock_extend_app(app, gateway):
+        @app.get("/queue")
+        async def queue(request: Request) -> int:
+            return sum(project.queued for project in gateway.projects(request.state.client))
+
+    Every path begins with a word that neither core nor another plugin has. A path is behind the same key as core's,
+    unless the hook returns it: `["/queue"]`, or with a final slash all below it; then `request.state.client` of a
+    stranger may use no project. Errors become problem+json, and a lifespan given to `app.router` is entered.
+    What is raised here, or a path that is taken, costs the plugin all of its routes and nobody else anything.
     """

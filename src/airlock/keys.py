@@ -35,6 +35,10 @@ class Client:
         return self.name is None or self.name == owner
 
 
+STRANGER: Final = Client(name="", projects=frozenset())
+"""Who sent no key that counts to a path that needs none: may use and see nothing. No key has an empty name."""
+
+
 class KeyRing:
     """The keys that a server accepts."""
 

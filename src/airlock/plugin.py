@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from pydantic import BaseModel
 
 GROUP: Final = "airlock"
+EXTEND_APP: Final = "airlock_extend_app"
 HOOKS: Final = tuple(name for name in vars(hookspecs) if name.startswith("airlock_"))
 
 _TYPE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
@@ -44,7 +45,10 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Plugin:
-    """A plugin that can be used, and what it registers. `observes` names the events that it is told of."""
+    """A plugin that can be used, and what it registers. `observes` names the events that it is told of.
+
+    `extends_app`: it wants to add routes.
+    """
 
     source: Source
     hooks: pluggy.PluginManager = field(repr=False)  # one for each plugin: a fault of one stays its own
@@ -52,6 +56,7 @@ class Plugin:
     mediators: Mapping[str, type[Mediator[Any]]]
     projects: Mapping[str, Mapping[str, Any]]
     observes: tuple[str, ...]
+    extends_app: bool
 
 
 class PluginError(Exception):
@@ -75,8 +80,11 @@ def examine(plugin: object, source: Source) -> Plugin:
         mediators=_by_type(manager, "airlock_register_mediators", Mediator, MediatorSettings),
         projects=_projects(manager),
         observes=tuple(
-            name for name in HOOKS if "_register_" not in name and getattr(manager.hook, name).get_hookimpls()
+            name
+            for name in HOOKS
+            if "_register_" not in name and name != EXTEND_APP and getattr(manager.hook, name).get_hookimpls()
         ),
+        extends_app=bool(manager.hook.airlock_extend_app.get_hookimpls()),
     )
 
 

@@ -93,6 +93,14 @@ class Plugins:
             self._refuse(source, f"failed to register: {described(error)}")
         self._settle()
 
+    def report(self, source: Source, error: str) -> BrokenPlugin:
+        """Say what went wrong with a plugin after it was registered. What it registered stays in use."""
+        broken = BrokenPlugin(source, error)
+        if broken not in self._faulty:  # an app may be started twice
+            self._faulty.append(broken)
+            self._settle()
+        return broken
+
     def projects(self) -> dict[str, Mapping[str, Any]]:
         """Return what plugins register for the case that there is no airlock.yaml. The first one gets the name."""
         merged: dict[str, Mapping[str, Any]] = {}

@@ -22,4 +22,5 @@ def _offer(plugin: Plugin) -> str:
         "projects": plugin.projects,
         "observes": plugin.observes,
     }
-    return "; ".join(f"{kind}: {', '.join(names)}" for kind, names in kinds.items() if names) or "nothing"
+    offers = [f"{kind}: {', '.join(names)}" for kind, names in kinds.items() if names]
+    return "; ".join([*offers, *(["routes"] if plugin.extends_app else [])]) or "nothing"
