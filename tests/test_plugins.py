@@ -390,7 +390,7 @@ def test_observers_see_every_event_with_the_arguments_they_asked_for() -> None:
     plugins.register(observing(seen))
     pool, request = Pool(replicas=1, idle=1), LLMRequest(prompt="why")
     result = ExecutionResult(execution_id="1", status=ExecutionStatus.completed)
-    plugins.pool_changed("p", pool)
+    plugins.pool_changed("p", pool, 0.5)
     plugins.llm_requested("p", "1", request)
     plugins.llm_answered("p", "1", request, "because")
     plugins.execution_finished("p", result)
@@ -412,7 +412,7 @@ def test_observer_that_raises_is_logged_with_its_traceback_and_hurts_no_other(
     plugins = Plugins()
     plugins.register(plugin(airlock_pool_changed=fail), Source("bad", "airlock-bad", "0.1"))
     plugins.register(observing(seen))
-    plugins.pool_changed("p", Pool(replicas=0, idle=0))
+    plugins.pool_changed("p", Pool(replicas=0, idle=0), 0.5)
     assert len(seen) == 1
     (record,) = caplog.records
     assert record.levelno == logging.ERROR

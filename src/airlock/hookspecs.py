@@ -72,8 +72,10 @@ def airlock_register_projects() -> Mapping[str, Mapping[str, Any]]:
 
 
 @hookspec
-def airlock_pool_changed(project: str, pool: Pool) -> None:
-    """Observe that a project came up, went down or was scaled. Return at once; what is raised is logged.
+def airlock_pool_changed(project: str, pool: Pool, seconds: float) -> None:
+    """Observe that a project came up, went down or was scaled, or failed to. Return at once; what is raised is logged.
+
+    `seconds` is how long that took.
 
     @airlock.hookimpl
     def airlock_pool_changed(project, pool):

@@ -134,9 +134,9 @@ class Plugins:
         """Tell observers that an execution reached a terminal status."""
         self._notify("airlock_execution_finished", project=project, result=result)
 
-    def pool_changed(self, project: str, pool: Pool) -> None:
-        """Tell observers that a project came up, went down or was scaled."""
-        self._notify("airlock_pool_changed", project=project, pool=pool)
+    def pool_changed(self, project: str, pool: Pool, seconds: float) -> None:
+        """Tell observers that a project came up, went down or was scaled, and how long that took."""
+        self._notify("airlock_pool_changed", project=project, pool=pool, seconds=seconds)
 
     def llm_requested(self, project: str, execution_id: str, request: LLMRequest) -> None:
         """Tell observers that a script asked a model."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from typing import TYPE_CHECKING, Final, Literal
 
 from . import broken_backend
@@ -100,6 +101,7 @@ class LiveProject:
         detail = None
         async with self._scaling:
             replicas = self._wanted
+            began = time.monotonic()
             try:
                 await self.backend.scale(replicas)
             except BackendUnavailable as error:
@@ -122,7 +124,7 @@ class LiveProject:
                         self.backend.type,
                         self.backend.isolation,
                     )
-        self._plugins.pool_changed(self.project.name, self._pool())
+        self._plugins.pool_changed(self.project.name, self._pool(), time.monotonic() - began)
         return detail
 
     def _fail(self, detail: str) -> None:

@@ -1,0 +1,1 @@
+"""Airlock plugin that serves `GET /metrics`."""

@@ -1,0 +1,114 @@
+"""What is counted, and how it is shown. The number of series is bounded, whatever clients and scripts make up."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from prometheus_client import CollectorRegistry, Counter, Histogram, Metric, generate_latest
+from prometheus_client.core import GaugeMetricFamily
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from airlock import Client, ExecutionResult, GatewayView
+
+UNLISTED: Final = "(unlisted)"  # what is in brackets can be no project's name
+OTHER: Final = "(other)"
+MAX_ERROR_TYPES: Final = 32  # core has about fourteen; a backend may have some of its own
+
+# Seconds. A warm worker starts a script within milliseconds; a script may run for hours, a model answers in seconds.
+BUCKETS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 900, 3600)
+
+GAUGES: Final = {
+    "airlock_queued": ("Executions that wait for a worker", "queued"),
+    "airlock_running": ("Executions that run", "running"),
+    "airlock_paused": ("Executions that await an LLM answer", "paused"),
+    "airlock_replicas": ("Warm workers that the project keeps", "replicas"),
+    "airlock_idle_workers": ("Warm workers that are idle", "idle_workers"),
+}
+
+
+class Metrics:
+    """The metrics of one server, in a registry of their own."""
+
+    def __init__(self, gateway: GatewayView) -> None:
+        self._gateway = gateway
+        self._registry = CollectorRegistry()
+        self._error_types: set[str] = set()
+        self._executions = Counter(
+            "airlock_executions",
+            "Executions that are over",
+            ["project", "backend", "status", "error_type"],
+            registry=self._registry,
+        )
+        self._queued = self._seconds("airlock_queued_seconds", "Time from acceptance to the start of the script")
+        self._run = self._seconds("airlock_run_seconds", "Run time, without queue and pauses")
+        self._llm_wait = self._seconds("airlock_llm_wait_seconds", "Time in which an execution awaited LLM answers")
+        self._start = self._seconds("airlock_start_seconds", "Time that a project took to have all its workers ready")
+
+    def finished(self, project: str, result: ExecutionResult) -> None:
+        """Count an execution that is over."""
+        backend = self._gateway.backends.get(project, UNLISTED)
+        label = self._label(project)
+        self._executions.labels(label, backend, result.status.value, self._error_type(result.error_type)).inc()
+        for histogram, milliseconds in (
+            (self._queued, getattr(result, "queued_ms", None)),
+            (self._run, result.execution_time_ms),
+            (self._llm_wait, getattr(result, "llm_wait_ms", None) or None),  # those that never asked waited for nothing
+        ):
+            if milliseconds is not None:
+                histogram.labels(label).observe(milliseconds / 1000)
+
+    def started(self, project: str, seconds: float) -> None:
+        """Note how long a project took to come up, or to grow."""
+        self._start.labels(self._label(project)).observe(seconds)
+
+    def text(self, client: Client) -> bytes:
+        """Return what this client may see, in the text format of Prometheus."""
+        return generate_latest(_Shown(self, client))
+
+    def families(self, client: Client) -> Iterator[Metric]:
+        """Return the metrics with what this client may see. Times at which a series began are left out."""
+        for counted in self._registry.collect():
+            family = Metric(counted.name, counted.documentation, counted.type, counted.unit)
+            family.samples = [
+                sample
+                for sample in counted.samples
+                if client.may_use(sample.labels["project"]) and not sample.name.endswith("_created")
+            ]
+            yield family
+        projects = self._gateway.projects(client)
+        up = GaugeMetricFamily("airlock_project_up", "1 while the project is up", labels=["project"])
+        for project in projects:
+            up.add_metric([project.name], float(project.status == "up"))
+        yield up
+        for name, (documentation, field) in GAUGES.items():
+            gauge = GaugeMetricFamily(name, documentation, labels=["project"])
+            for project in projects:
+                gauge.add_metric([project.name], getattr(project, field))
+            yield gauge
+
+    def _seconds(self, name: str, documentation: str) -> Histogram:
+        return Histogram(name, documentation, ["project"], buckets=BUCKETS, registry=self._registry)
+
+    def _label(self, project: str) -> str:
+        """Name a listed project; the others' names come from clients, who may make up any number of them."""
+        return project if project in self._gateway.backends else UNLISTED
+
+    def _error_type(self, name: str | None) -> str:
+        if name is None:
+            return ""
+        if len(self._error_types) < MAX_ERROR_TYPES:
+            self._error_types.add(name)
+        return name if name in self._error_types else OTHER
+
+
+class _Shown:
+    """The metrics as one client sees them: what `generate_latest` takes for a registry."""
+
+    def __init__(self, metrics: Metrics, client: Client) -> None:
+        self._metrics = metrics
+        self._client = client
+
+    def collect(self) -> Iterator[Metric]:
+        return self._metrics.families(self._client)
