@@ -26,6 +26,7 @@ from .models import (
     PoolStatus,
     ProjectList,
     ProjectName,
+    ReadyResponse,
 )
 from .plugins import Plugins
 from .scoping import ScopedGateway
@@ -63,6 +64,10 @@ class Server:
         if self._policy is None:
             self._policy = AccessPolicy.of((await self.gateway()).config, os.environ)
         return self._policy
+
+    def is_public(self, path: str) -> bool:
+        """Whether anybody may request this path. `/health` is not even asked for."""
+        return path == "/ready" or self.extensions.is_public(path)
 
     def _open(self) -> Gateway:
         plugins = self._plugins or Plugins.discover()
@@ -152,6 +157,13 @@ async def health() -> HealthResponse:
     return HealthResponse()
 
 
+@router.get("/ready")
+async def ready(gateway: GatewayOf) -> ReadyResponse:
+    """Answer that every project is up that shall be; 503 while one starts or has failed, and while draining."""
+    gateway.check_ready()
+    return ReadyResponse()
+
+
 @router.post("/execute", status_code=202, responses={200: {"model": ExecutionResult}})
 async def execute(
     request: ExecutionRequest, response: Response, gateway: GatewayOf, wait: Wait = 0
@@ -224,7 +236,7 @@ def create_app(config: Config | None = None, plugins: Plugins | None = None) -> 
     app.include_router(router)
     server.extensions = Extensions(app)
     app.router.routes.append(server.extensions)
-    app.add_middleware(AccessMiddleware, policy=server.policy, is_public=server.extensions.is_public)
+    app.add_middleware(AccessMiddleware, policy=server.policy, is_public=server.is_public)
     return app
 
 

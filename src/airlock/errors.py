@@ -19,6 +19,7 @@ AirlockError
     │   └── RateExceeded
     ├── QueueFull            503
     ├── ShuttingDown         503
+    ├── NotReady             503
     └── ScaleFailed          503
 """
 
@@ -147,6 +148,16 @@ class ShuttingDown(RequestError):
     """Raised for new executions while the server drains."""
 
     status, code, title, retry_after = 503, "shutting_down", "The server is shutting down", 10
+
+
+class NotReady(RequestError):
+    """Raised by `/ready`. `reasons` says by project why it is not up, as far as the client may know."""
+
+    status, code, title, retry_after = 503, "not_ready", "The server is not ready", 5
+
+    def __init__(self, message: str, reasons: dict[str, str]) -> None:
+        super().__init__(message)
+        self.reasons = reasons
 
 
 class ScaleFailed(RequestError):

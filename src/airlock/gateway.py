@@ -85,6 +85,11 @@ class Gateway:
             for live in project.executions
         )
 
+    def check_open(self) -> None:
+        """Raise ShuttingDown when the server drains."""
+        if self._draining_since is not None:
+            raise ShuttingDown("the server takes no new executions")
+
     def hurry(self) -> None:
         """Let `drain` end now, whatever still runs."""
         self._draining_since = self._draining_since or time.monotonic()
@@ -112,8 +117,7 @@ class Gateway:
         Raises InvalidRequest, ProjectNotFound, ProjectDown, QueueFull, QuotaExceeded or ShuttingDown when it is not
         accepted.
         """
-        if self._draining_since is not None:
-            raise ShuttingDown("the server takes no new executions")
+        self.check_open()
         project = await self._project(request.project)
         execution = Execution(
             id=str(uuid.uuid4()),
@@ -204,6 +208,10 @@ class Gateway:
     def look(self) -> list[ProjectInfo]:
         """Return what airlock.yaml lists, as it is, without bringing anything up."""
         return [live.info() for live in self._listed.values()]
+
+    def unready(self) -> dict[str, str]:
+        """Return the listed projects that shall be up and are not, and why."""
+        return {name: reason for name, live in self._listed.items() if (reason := live.unready) is not None}
 
     async def up(self, name: str, replicas: int) -> PoolStatus:
         """Scale a project. See `LiveProject.up`; raises ProjectNotFound too."""

@@ -145,3 +145,9 @@ class HealthResponse(BaseModel):
     """The process answers."""
 
     status: str = "ok"
+
+
+class ReadyResponse(BaseModel):
+    """The server takes executions."""
+
+    status: Literal["ready"] = "ready"

@@ -11,7 +11,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
-from .errors import InvalidRequest, RequestError
+from .errors import InvalidRequest, NotReady, RequestError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -67,6 +67,8 @@ async def _request_error(_: Request, error: Exception) -> ProblemResponse:
     errors = None
     if isinstance(error, InvalidRequest):
         errors = [_field(error.location, error.message)]
+    elif isinstance(error, NotReady):
+        errors = [_field(("projects", name), reason) for name, reason in error.reasons.items()]
     headers = {} if error.retry_after is None else {"Retry-After": str(error.retry_after)}
     return ProblemResponse(error.status, error.code, error.title, str(error), errors=errors, headers=headers)
 

@@ -144,6 +144,13 @@ class LiveProject:
         """Whether nobody has asked for workers yet."""
         return self._state == "new"
 
+    @property
+    def unready(self) -> str | None:
+        """Why it is not up though it shall be; None when it is up, was put down, or comes up on first use."""
+        if self._state in ("up", "down") or (self.is_untouched and not self.backend.runs_code):
+            return None
+        return (self._pool().detail if self._state == "starting" else None) or self._detail
+
     # --- executions ----------------------------------------------------------------------------------------------
 
     def check_accepts(self) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .errors import ProjectNotFound
+from .errors import NotReady, ProjectNotFound
 from .gateway import no_such_execution
 
 if TYPE_CHECKING:
@@ -56,6 +56,13 @@ class ScopedGateway:
     async def projects(self) -> list[ProjectInfo]:
         """Return the listed projects that the client may use."""
         return [project for project in await self._gateway.projects() if self._client.may_use(project.name)]
+
+    def check_ready(self) -> None:
+        """Raise NotReady, with the reasons that the client may know, or ShuttingDown when the server is not ready."""
+        self._gateway.check_open()
+        if reasons := self._gateway.unready():
+            shown = {name: reason for name, reason in reasons.items() if self._client.may_use(name)}
+            raise NotReady(f"projects that are not up, and shall be: {len(reasons)}", shown)
 
     async def up(self, name: str, replicas: int) -> PoolStatus:
         """Scale a project."""

@@ -147,6 +147,11 @@ def test_queue_and_pauses_are_observed_in_seconds(served: Callable[[str], TestCl
     assert series["airlock_llm_wait_seconds_count{project=one}"] == 1, "who never asked is left out"
 
 
+def test_a_project_that_is_down_on_purpose_is_not_unready(served: Callable[[str], TestClient]) -> None:
+    series = scraped(served(MOCK))
+    assert (series["airlock_project_up{project=two}"], series["airlock_project_unready{project=two}"]) == (0, 0)
+
+
 def test_a_server_that_starts_again_counts_from_zero(served: Callable[[str], TestClient]) -> None:
     run(served(MOCK))
     assert "airlock_executions_total{backend=mock,error_type=,project=one,status=completed}" not in scraped(

@@ -82,6 +82,13 @@ class Metrics:
         for project in projects:
             up.add_metric([project.name], float(project.status == "up"))
         yield up
+        unready = self._gateway.unready(client)
+        failing = GaugeMetricFamily(
+            "airlock_project_unready", "1 while the project shall be up and is not", labels=["project"]
+        )
+        for project in projects:
+            failing.add_metric([project.name], float(project.name in unready))
+        yield failing
         for name, (documentation, field) in GAUGES.items():
             gauge = GaugeMetricFamily(name, documentation, labels=["project"])
             for project in projects:
