@@ -37,7 +37,14 @@ async def server(replicas: int, names: list[str]) -> AsyncIterator[int]:
         config = Path(folder, "airlock.yaml")
         config.write_text(CONFIG.format(replicas=replicas, packages=names))
         process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "airlock", "--config", str(config), stderr=asyncio.subprocess.PIPE
+            sys.executable,
+            "-m",
+            "airlock",
+            "--config",
+            str(config),
+            "--log-format",
+            "plain",
+            stderr=asyncio.subprocess.PIPE,
         )
         assert process.stderr is not None
         try:

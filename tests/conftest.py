@@ -80,6 +80,7 @@ def serve(tmp_path: Path) -> Iterator[Callable[..., RunningServer]]:
     def start(config: str, *arguments: str, **environ: str) -> RunningServer:
         (tmp_path / "airlock.yaml").write_text(config)
         options = [] if "--port" in arguments else ["--port", "0"]
+        options += [] if "--log-format" in arguments else ["--log-format", "plain"]
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("AIRLOCK_")}
         process = subprocess.Popen(
             [sys.executable, "-m", "airlock", *options, *arguments],

@@ -10,15 +10,15 @@ CORE = ROOT / "src" / "airlock"
 
 # A module may import those of its own line and of the lines above it.
 LAYERS = [
-    {"models", "errors", "strict_json", "retry"},
-    {"limits", "worker", "seccomp"},
+    {"models", "errors", "strict_json", "retry", "events"},
+    {"limits", "worker", "seccomp", "logs"},
     {"backend", "hookspecs", "wheels"},
     {"pools", "frames", "causes", "selftest", "mediation", "executions", "output"},
     {"keys", "gateway_view", "clock", "slots", "turn", "store", "record", "questions", "quotas", "broken_backend"},
     {"plugin", "plugins", "yaml_source", "testing"},
     {"config", "schema", "phrasing", "session", "projects"},
     {"gateway"},
-    {"problems", "access", "scoping", "extensions", "api"},
+    {"request_ids", "problems", "access", "scoping", "extensions", "api"},
     {"server", "cli", "__main__"},
 ]
 

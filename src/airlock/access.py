@@ -16,7 +16,7 @@ from starlette.datastructures import Headers
 
 from .errors import ConfigError
 from .keys import STRANGER, Client, KeyRing
-from .problems import ProblemResponse
+from .problems import ProblemResponse, tell_refusal
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -99,6 +99,7 @@ class AccessMiddleware:
             client = (await self._policy()).admit(scope)
             if isinstance(client, ProblemResponse):
                 if not self._is_public(scope["path"]):
+                    tell_refusal(scope, client.code)
                     await client(scope, receive, send)
                     return
                 client = STRANGER

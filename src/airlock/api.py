@@ -29,6 +29,7 @@ from .models import (
     ReadyResponse,
 )
 from .plugins import Plugins
+from .request_ids import RequestIdMiddleware
 from .scoping import ScopedGateway
 
 if TYPE_CHECKING:
@@ -237,6 +238,7 @@ def create_app(config: Config | None = None, plugins: Plugins | None = None) -> 
     server.extensions = Extensions(app)
     app.router.routes.append(server.extensions)
     app.add_middleware(AccessMiddleware, policy=server.policy, is_public=server.is_public)
+    app.add_middleware(RequestIdMiddleware)  # the last one added is the first to see a request
     return app
 
 

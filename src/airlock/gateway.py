@@ -10,6 +10,7 @@ import uuid
 from typing import TYPE_CHECKING, Final
 
 from .errors import ExecutionNotFound, InvalidRequest, NotAwaitingLLM, ProjectNotFound, ShuttingDown
+from .events import tell
 from .executions import Execution
 from .models import ExecutionStatus
 from .projects import LiveProject
@@ -137,6 +138,7 @@ class Gateway:
         except BaseException:
             self._quotas.release(client)
             raise
+        tell(log, "execution accepted", execution_id=execution.id, project=execution.project, client=client)
         live = project.launch(execution)
         self._live[execution.id] = live
         task = asyncio.get_running_loop().create_task(live.drive())

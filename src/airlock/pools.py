@@ -160,6 +160,8 @@ class PooledBackend(Backend[S]):
     async def _start(self) -> None:
         worker = await self.start_worker()
         self._retry.succeeded()
+        if self._detail is not None:
+            log.info("project %s: workers can be started again", self.project.name)
         self._detail = None
         self._stand_by(worker)
 

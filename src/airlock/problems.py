@@ -5,27 +5,32 @@ from __future__ import annotations
 import logging
 import uuid
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from .errors import InvalidRequest, NotReady, RequestError
+from .events import REQUEST_ID, tell
+from .request_ids import HEADER
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from fastapi import FastAPI
     from starlette.requests import Request
+    from starlette.types import Scope
 
 log = logging.getLogger(__name__)
+
+MAX_PATH: Final = 200  # characters of a path in the log
 
 
 class ProblemResponse(JSONResponse):
     """One problem. `code` is the stable name of the cause, for programs; `detail` is for people.
 
-    `request_id` stands in the server's log too when the fault is ours. `errors` names each wrong field.
+    `request_id` stands in the response's header, and in the server's log. `errors` names each wrong field.
     """
 
     media_type = "application/problem+json"
@@ -39,19 +44,20 @@ class ProblemResponse(JSONResponse):
         *,
         errors: Sequence[Mapping[str, str]] | None = None,
         headers: Mapping[str, str] | None = None,
-        request_id: str | None = None,
     ) -> None:
+        self.code = code
+        request_id = REQUEST_ID.get() or uuid.uuid4().hex
         body: dict[str, Any] = {
             "type": "about:blank",
             "title": title,
             "status": status,
             "detail": detail or title,
             "code": code,
-            "request_id": request_id or uuid.uuid4().hex,
+            "request_id": request_id,
         }
         if errors is not None:
             body["errors"] = list(errors)
-        super().__init__(body, status, dict(headers or {}))
+        super().__init__(body, status, {HEADER: request_id, **(headers or {})})
 
 
 def install(app: FastAPI) -> None:
@@ -62,8 +68,10 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(Exception, _fault)
 
 
-async def _request_error(_: Request, error: Exception) -> ProblemResponse:
+async def _request_error(request: Request, error: Exception) -> ProblemResponse:
     assert isinstance(error, RequestError)
+    if error.status in (429, 503) and not isinstance(error, NotReady):  # what load balancers ask is no news
+        tell_refusal(request.scope, error.code, client=request.state.client.name)
     errors = None
     if isinstance(error, InvalidRequest):
         errors = [_field(error.location, error.message)]
@@ -88,10 +96,24 @@ async def _http_error(_: Request, error: Exception) -> ProblemResponse:
 
 
 async def _fault(request: Request, error: Exception) -> ProblemResponse:
-    request_id = uuid.uuid4().hex
-    log.error("%s %s failed (request %s)", request.method, request.url.path, request_id, exc_info=error)
+    log.error("%s %s failed", request.method, request.url.path[:MAX_PATH], exc_info=error)
     detail = "Airlock failed; its log says why under this request_id"
-    return ProblemResponse(500, "internal", "Internal Server Error", detail, request_id=request_id)
+    return ProblemResponse(500, "internal", "Internal Server Error", detail)
+
+
+def tell_refusal(scope: Scope, code: str, client: str | None = None) -> None:
+    """Log that a request was refused, and whose it was: the name of its key, else where it came from."""
+    peer = scope.get("client")
+    tell(
+        log,
+        "request refused",
+        level=logging.WARNING,
+        code=code,
+        client=client,
+        peer=peer[0] if peer else None,
+        method=scope["method"],
+        path=scope["path"][:MAX_PATH],
+    )
 
 
 def _field(location: Sequence[str | int], message: str) -> dict[str, str]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final, Literal
 from . import broken_backend
 from .backend import Pool
 from .errors import BackendUnavailable, InvalidRequest, ProjectDown, QueueFull, ScaleFailed
+from .events import tell
 from .models import ExecutionStatus, PoolStatus, ProjectInfo
 from .retry import Retry
 from .session import LiveExecution
@@ -79,6 +80,7 @@ class LiveProject:
         self._wanted = 0
         self._retry.cancel()
         self._state, self._detail = "down", "put down"
+        tell(log, "project down", f"project {self.project.name} is down: put down", project=self.project.name)
         for live in list(self._executions):
             if live.execution.status is ExecutionStatus.pending:
                 live.end(ExecutionStatus.error, "project_down", f"project {self.project.name} was put down")
@@ -115,26 +117,37 @@ class LiveProject:
                 if replicas:  # at 0 those that run, and those that come back from a pause, may still finish
                     self._slots.resize(replicas)
                 if replicas and self._wanted:
+                    self._tell_up(replicas)
                     self._state, self._detail = "up", None
                     self._retry.succeeded()
-                    log.info(
-                        "project %s is up: replicas %d, backend %s, isolation: %s",
-                        self.project.name,
-                        replicas,
-                        self.backend.type,
-                        self.backend.isolation,
-                    )
         self._plugins.pool_changed(self.project.name, self._pool(), time.monotonic() - began)
         return detail
+
+    def _tell_up(self, replicas: int) -> None:
+        backend, isolation = self.backend.type, self.backend.isolation
+        again = " again" if self._state == "failed" else ""
+        tell(
+            log,
+            "project up",
+            f"project {self.project.name} is up{again}: replicas {replicas}, backend {backend}, isolation: {isolation}",
+            project=self.project.name,
+            replicas=replicas,
+            backend=backend,
+            isolation=isolation,
+        )
+
+    def _tell_failure(self, text: str, detail: str) -> None:
+        name = self.project.name
+        tell(log, "project failed", f"project {name} {text}", level=logging.ERROR, project=name, detail=detail)
 
     def _fail(self, detail: str) -> None:
         still = self._pool().replicas
         if self._state == "up" and still:
-            log.error("project %s stays at %d replicas: %s", self.project.name, still, detail)
+            self._tell_failure(f"stays at {still} replicas: {detail}", detail)
             self._wanted = still
         elif self._wanted:
             self._state, self._detail = "failed", detail
-            log.error("project %s is down: %s (tried again in %g s)", self.project.name, detail, self._retry.failed())
+            self._tell_failure(f"is down: {detail} (tried again in {self._retry.failed():g} s)", detail)
             for live in list(self._executions):
                 if live.execution.status is ExecutionStatus.pending:
                     live.end(ExecutionStatus.error, "project_down", f"project {self.project.name} is down: {detail}")

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import keyword
 import re
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 from packaging.requirements import InvalidRequirement, Requirement
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from .limits import Limits
+from .logs import Format  # noqa: TC001 - pydantic evaluates it
 from .models import MAX_REPLICAS, PROJECT_NAME
 
 if TYPE_CHECKING:
@@ -111,6 +112,13 @@ class KeySection(Section):
         return data
 
 
+class LogConfig(Section):
+    """`server.log:`, what `airlock serve` writes to stderr."""
+
+    format: Format = Field("auto", description="plain, json, or auto: plain at a terminal, JSON otherwise")
+    level: Literal["debug", "info", "warning", "error"] = Field("info", description="the least that is logged")
+
+
 class ServerConfig(Section):
     """`server:`, how Airlock is reached."""
 
@@ -121,6 +129,7 @@ class ServerConfig(Section):
     )
     port: Number = Field(DEFAULT_PORT, ge=0, le=65_535, description="port to listen on; 0: any free one")
     keys: list[KeySection] = Field([], description="keys that clients send as 'Authorization: Bearer ...'")
+    log: LogConfig = Field(LogConfig(), description="how lines of the log look")
     insecure: bool = Field(False, description="serve projects that run code without a key, to anyone who can connect")
 
 

@@ -14,6 +14,7 @@ from . import strict_json
 from .backend import Job, Outcome
 from .clock import RunClock
 from .errors import LLMError
+from .events import tell
 from .frames import one_line
 from .limits import format_size
 from .models import ExecutionStatus
@@ -137,6 +138,8 @@ class LiveExecution:
             self._queue_alarm.cancel()
             await self.record.change(status=ExecutionStatus.running, started_at=time.time())
         self._clock.start()
+        waited = (self.execution.started_at or 0) - self.execution.created_at
+        tell(log, "execution started", execution_id=self.execution.id, queued_ms=max(0, round(waited * 1000)))
 
     def write(self, stream: Stream, data: bytes) -> None:
         """See `Session.write`."""
@@ -149,12 +152,15 @@ class LiveExecution:
         project, execution_id = self.execution.project, self.execution.id
         self._plugins.llm_requested(project, execution_id, request)
         self._turn.pause()
+        tell(log, "execution paused", execution_id=execution_id, llm_request=number)
         try:
             answer = await self._questions.put(number, request)
             await self._turn.resume()
         except asyncio.CancelledError:
             self._turn.abandon()
             raise
+        outcome = "error" if isinstance(answer, LLMError) else "text"
+        tell(log, "execution answered", execution_id=execution_id, llm_request=number, answer=outcome)
         if isinstance(answer, LLMError):
             raise answer
         self._plugins.llm_answered(project, execution_id, request, answer)
@@ -233,6 +239,16 @@ class LiveExecution:
                 log.error("execution %s: the backend returned without Session.started()", self.execution.id)
                 ending = Ending(ExecutionStatus.error, "internal", "the backend never started it")
             await self.record.change(**ending._asdict(), llm_requests=(), finished_at=time.time(), **self._progress())
+        tell(
+            log,
+            "execution finished",
+            execution_id=self.execution.id,
+            project=self.execution.project,
+            client=self.execution.client,
+            status=ending.status.value,
+            error_type=ending.error_type,
+            run_ms=self.execution.execution_time_ms,
+        )
         self._plugins.execution_finished(self.execution.project, self.execution.to_result())
 
     def _settle(self, ending: Ending) -> None:

@@ -223,7 +223,7 @@ def test_a_real_server_serves_it(tmp_path: Path) -> None:
     (tmp_path / "airlock.yaml").write_text(MOCK)
     environ = {name: value for name, value in os.environ.items() if not name.startswith("AIRLOCK_")}
     server = subprocess.Popen(
-        [sys.executable, "-m", "airlock", "--port", "0", "--host", "127.0.0.1"],
+        [sys.executable, "-m", "airlock", "--port", "0", "--host", "127.0.0.1", "--log-format", "plain"],
         cwd=tmp_path,
         env={**environ, "AIRLOCK_API_KEY": "k"},
         stderr=subprocess.PIPE,

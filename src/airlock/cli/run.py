@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import typer
 from pydantic import ValidationError
 
+from airlock import logs
 from airlock.config import Config
 from airlock.errors import RequestError
 from airlock.executions import Execution
@@ -22,7 +23,7 @@ from . import answers, setup
 from .choice import choose_project
 from .following import follow
 from .inputs import STDIN, read_memory, read_script, read_settings, write_memory
-from .terminal import configure_logging, fail, say, warn
+from .terminal import fail, say, warn
 
 
 def run(
@@ -45,7 +46,7 @@ def run(
 
     Exit code: 0 it completed, 1 it failed, 2 it could not be run, 128 + N ended by signal N.
     """
-    configure_logging(logging.WARNING, keep=_is_news)
+    logs.configure("plain", logging.WARNING, keep=_is_news)
     answer = answers.answer_by(llm, stdin_is_script=file == STDIN)
     remembered = read_memory(memory) if memory else {}
     plugins = Plugins.discover()

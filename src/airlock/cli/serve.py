@@ -1,17 +1,22 @@
 """`airlock serve`."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
+from airlock import logs
+
 from . import setup
-from .terminal import configure_logging
 
 
 def serve(
     config: setup.ConfigOption = None,
     host: Annotated[str | None, typer.Option(help="Address to listen on. Else: server.host, or what is safe.")] = None,
     port: Annotated[int | None, typer.Option(min=0, max=65_535, help="0: any free one. Else: server.port.")] = None,
+    log_format: Annotated[
+        Literal["auto", "plain", "json"] | None,
+        typer.Option(help="How log lines look; auto: plain at a terminal, JSON otherwise. Else: server.log.format."),
+    ] = None,
 ) -> None:
     """Serve the REST API until Ctrl-C or SIGTERM.
 
@@ -19,5 +24,5 @@ def serve(
     """
     from .serving import serve_until_stopped  # noqa: PLC0415 - the web framework takes longer to load than a run
 
-    configure_logging()
-    serve_until_stopped(config, host, port)
+    logs.configure(log_format or "auto")
+    serve_until_stopped(config, host, port, log_format)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from typing import TYPE_CHECKING
 
+from airlock import logs
 from airlock.access import AccessPolicy
 from airlock.api import create_app
 from airlock.errors import ConfigError
@@ -19,13 +21,18 @@ if TYPE_CHECKING:
 
     from airlock.config import Config
     from airlock.gateway import Gateway
+    from airlock.logs import Format
     from airlock.models import ProjectInfo
 
+log = logging.getLogger(__name__)
 
-def serve_until_stopped(explicit: Path | None, host: str | None, port: int | None) -> None:
+
+def serve_until_stopped(explicit: Path | None, host: str | None, port: int | None, style: Format | None) -> None:
     """Serve, or end the command with what is in the way."""
     plugins = Plugins.discover()
     loaded = setup.load(explicit, plugins, code=1)
+    style = style or loaded.server.log.format
+    logs.configure(style, logging.getLevelNamesMapping()[loaded.server.log.level.upper()])
     try:
         policy = AccessPolicy.of(loaded, os.environ)
         chosen = host if host is not None else loaded.server.host or policy.default_host
@@ -38,17 +45,28 @@ def serve_until_stopped(explicit: Path | None, host: str | None, port: int | Non
     except OSError as error:
         fail(f"cannot listen on {_authority(chosen, wanted)}: {error.strerror}; choose with --host and --port", code=1)
 
+    is_json = logs.is_json(style)
+
     async def welcome(gateway: Gateway) -> None:
-        say(f"Airlock serves {setup.source(loaded)}")
+        _announce(f"Airlock serves {setup.source(loaded)}", is_json=is_json)
         for line in columns([_row(project, loaded) for project in await gateway.projects()]):
-            say(f"  {line}")
+            _announce(f"  {line}", is_json=is_json)
         for warning in _warnings(loaded, plugins):
-            warn(warning)
-        say("Executions are kept in memory: they are lost at a restart.")
-        say(_who_may(policy))
-        say(f"Listening on http://{_authority(chosen, listening.getsockname()[1])}", "bold")
+            (log.warning if is_json else warn)(warning)
+        _announce("Executions are kept in memory: they are lost at a restart.", is_json=is_json)
+        _announce(_who_may(policy), is_json=is_json)
+        address = _authority(chosen, listening.getsockname()[1])
+        _announce(f"Listening on http://{address}", "bold", is_json=is_json)
 
     AirlockServer(create_app(loaded, plugins), welcome).run(sockets=[listening])
+
+
+def _announce(text: str, style: str = "", *, is_json: bool) -> None:
+    """Print a line for people, or log it where programs read every line."""
+    if is_json:
+        log.info("%s", text)
+    else:
+        say(text, style)
 
 
 def _row(project: ProjectInfo, config: Config) -> list[str]:

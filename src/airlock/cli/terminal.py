@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import re
 from typing import TYPE_CHECKING, Final, NoReturn
 
@@ -11,14 +10,13 @@ from rich.console import Console
 from rich.text import Text
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Iterable, Sequence
 
     from airlock.errors import ConfigError
 
 out: Final = Console(soft_wrap=True, markup=False, emoji=False, highlight=False)
 err: Final = Console(stderr=True, soft_wrap=True, markup=False, emoji=False, highlight=False)
 
-LOG_LINE: Final = "%(asctime)s %(levelname)-7s %(message)s"
 _COLOUR_OR_CONTROL: Final = re.compile(r"(\x1b\[[0-9;]*m)|[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
 
 
@@ -56,11 +54,3 @@ def columns(rows: Sequence[Sequence[str]]) -> Iterable[str]:
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
         yield "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-
-
-def configure_logging(level: int = logging.INFO, keep: Callable[[logging.LogRecord], bool] = lambda _: True) -> None:
-    """Log to stderr, one line per event. uvicorn only speaks up when something is wrong."""
-    handler = logging.StreamHandler()
-    handler.addFilter(keep)
-    logging.basicConfig(level=level, handlers=[handler], format=LOG_LINE, datefmt="%Y-%m-%d %H:%M:%S")
-    logging.getLogger("uvicorn").setLevel(logging.WARNING)

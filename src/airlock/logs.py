@@ -1,0 +1,103 @@
+r"""How log lines look: plain for people, JSON for programs. Whatever stands in a record, it stays on its own line.
+
+Scripts and clients choose some of what is logged. Control characters, line breaks and characters that turn the
+direction of text are shown as escapes, and each line of a traceback begins with four spaces and a bar, so that nothing
+they send looks like a line of Airlock's.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+import sys
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+from .events import REQUEST_ID
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from typing import TextIO
+
+Format = Literal["auto", "plain", "json"]
+
+_BARE: Final = re.compile(r"[A-Za-z0-9._:/@+-]+")
+
+
+class PlainFormatter(logging.Formatter):
+    """`2026-11-24 15:04:05 INFO    execution finished execution_id=... status=completed`, with local time."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Make a line, and more of them only for a traceback."""
+        seconds = self.formatTime(record, "%Y-%m-%d %H:%M:%S")
+        event, fields = _event(record)
+        if getattr(record, "text", ""):
+            fields = {}  # the text says them
+        shown = [escaped(record.getMessage()), *(f"{name}={_value(value)}" for name, value in fields.items())]
+        if (request_id := REQUEST_ID.get()) is not None and (event or record.levelno >= logging.WARNING):
+            shown.append(f"request_id={request_id}")
+        return "\n".join([f"{seconds} {record.levelname:7} {' '.join(shown)}", *map(_quoted, self._traceback(record))])
+
+    def _traceback(self, record: logging.LogRecord) -> list[str]:
+        return self.formatException(record.exc_info).split("\n") if record.exc_info else []
+
+
+class JsonFormatter(logging.Formatter):
+    """One object per line: `time` in UTC, `level`, `logger`, `message`; `event` and its fields; `exception`."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Make a line."""
+        event, fields = _event(record)
+        line: dict[str, Any] = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+            **({"event": event} if event else {}),
+            **fields,
+        }
+        if (request_id := REQUEST_ID.get()) is not None:
+            line["request_id"] = request_id
+        if record.exc_info:
+            line["exception"] = self.formatException(record.exc_info)
+        return json.dumps(line, default=str)
+
+
+def configure(
+    style: Format = "auto",
+    level: int = logging.INFO,
+    keep: Callable[[logging.LogRecord], bool] = lambda _: True,
+    stream: TextIO | None = None,
+) -> None:
+    """Log to stderr, or `stream`: `auto` is plain on a terminal and JSON elsewhere. Drop what is not to `keep`."""
+    handler = logging.StreamHandler(stream)
+    handler.addFilter(keep)
+    handler.setFormatter(JsonFormatter() if is_json(style, stream) else PlainFormatter())
+    logging.basicConfig(level=level, handlers=[handler], force=True)
+    logging.getLogger("uvicorn").setLevel(logging.WARNING)  # it only speaks up when something is wrong
+
+
+def is_json(style: Format, stream: TextIO | None = None) -> bool:
+    """Whether lines are JSON."""
+    return style == "json" or (style == "auto" and not (stream or sys.stderr).isatty())
+
+
+def escaped(text: str) -> str:
+    r"""Show what is not printable as an escape, as in `\n` or `\x1b`."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def _event(record: logging.LogRecord) -> tuple[str, Mapping[str, object]]:
+    return getattr(record, "event", ""), getattr(record, "fields", {})
+
+
+def _value(value: object) -> str:
+    text = str(value)
+    return text if _BARE.fullmatch(text) else escaped(json.dumps(text, ensure_ascii=False))
+
+
+def _quoted(line: str) -> str:
+    return f"    | {escaped(line)}"
