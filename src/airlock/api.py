@@ -35,10 +35,22 @@ from .scoping import ScopedGateway
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
 
+    from fastapi.telemetry import TelemetryConfig
+
     from .config import Config
 
 MAX_WAIT: Final = 30  # seconds; less than the idle timeouts of common proxies
 MAX_BODY: Final = 16 << 20  # bytes of one request
+
+# OpenTelemetry, sent where $OTEL_EXPORTER_OTLP_ENDPOINT says, and nowhere without it: a span for each request but those
+# of load balancers. FastAPI does it. Metrics are the business of airlock-metrics.
+TELEMETRY: Final[TelemetryConfig] = {
+    "auto_configure": True,
+    "operation_spans": False,
+    "metrics": False,
+    "logs": False,
+    "exclude": lambda scope: scope["path"] in ("/health", "/ready"),
+}
 
 
 class Server:
@@ -231,7 +243,7 @@ async def project_down(name: NameOf, gateway: GatewayOf) -> PoolStatus:
 def create_app(config: Config | None = None, plugins: Plugins | None = None) -> FastAPI:
     """Make an app. Without `config` it serves what airlock.yaml says ($AIRLOCK_CONFIG, ./airlock.yaml, built-in)."""
     server = Server(config, plugins)
-    app = FastAPI(title="Airlock", version="0.1.0", lifespan=server.lifespan)
+    app = FastAPI(title="Airlock", version="0.1.0", lifespan=server.lifespan, telemetry=TELEMETRY)
     app.state.server = server
     problems.install(app)
     app.include_router(router)
