@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import json
 import logging
@@ -11,16 +12,20 @@ import signal
 import subprocess
 import sys
 import time
+from contextvars import copy_context
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
 from fastapi.testclient import TestClient
 
-from airlock import keys, logs
+from airlock import Backend, BackendSettings, Job, LLMRequest, Outcome, Pool, Session, hookimpl, keys, logs
+from airlock import config as configuration
 from airlock.api import app, create_app
 from airlock.events import REQUEST_ID, tell
+from airlock.plugins import Plugins
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -256,6 +261,46 @@ def test_an_execution_is_told_from_acceptance_to_its_end_with_both_ids(serve: Se
     assert told[4]["run_ms"] >= 0
     log = "".join(server.printed)
     assert [text in log for text in ("secret-of-the-script", "why", "private answer")] == [False, False, False]
+
+
+class StaleBackend(Backend[BackendSettings]):
+    """Asks from a callback that was set up in the course of another request, as replacements of workers are."""
+
+    type = "stale"
+
+    async def scale(self, replicas: int) -> None:
+        self.stale = copy_context()
+        self.stale.run(REQUEST_ID.set, "of-another-request")
+
+    def pool(self) -> Pool:
+        return Pool(replicas=1, idle=1)
+
+    async def execute(self, job: Job, session: Session) -> Outcome:
+        async def work() -> str:
+            await session.started()
+            return await session.complete(LLMRequest(prompt="why"))
+
+        return Outcome(result=await asyncio.create_task(work(), context=self.stale))
+
+
+def test_an_execution_keeps_the_request_id_of_its_client_whoever_calls_back(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    plugins = Plugins.discover()
+    plugins.register(SimpleNamespace(airlock_register_backends=hookimpl(lambda: [StaleBackend])))
+    (tmp_path / "airlock.yaml").write_text("projects: {p: {backend: stale}}\n")
+    config = configuration.load(tmp_path / "airlock.yaml", plugins, {})
+    caplog.set_level(logging.INFO)
+    with TestClient(create_app(config, plugins)) as client:
+        created = client.post(
+            "/execute", json={"project": "p", "code": "x"}, params={"wait": 10}, headers={"X-Request-ID": "mine"}
+        ).json()
+        client.post(f"/executions/{created['execution_id']}/respond", json={"response": "x"})
+        client.get(f"/executions/{created['execution_id']}", params={"wait": 10})
+    told = [vars(record) for record in caplog.records if "execution_id" in getattr(record, "fields", {})]
+    assert [(record["event"], record["fields"]["request_id"]) for record in told] == [
+        (f"execution {what}", "mine") for what in ("accepted", "started", "paused", "answered", "finished")
+    ]
 
 
 def test_refused_keys_and_quotas_are_told_with_the_name_and_never_the_key(serve: Serve) -> None:

@@ -14,8 +14,6 @@ import sys
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final, Literal
 
-from .events import REQUEST_ID
-
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from typing import TextIO
@@ -31,12 +29,10 @@ class PlainFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         """Make a line, and more of them only for a traceback."""
         seconds = self.formatTime(record, "%Y-%m-%d %H:%M:%S")
-        event, fields = _event(record)
-        if getattr(record, "text", ""):
-            fields = {}  # the text says them
+        fields: Mapping[str, object] = getattr(record, "fields", {})
+        if getattr(record, "text", ""):  # it says the others
+            fields = {name: value for name, value in fields.items() if name == "request_id"}
         shown = [escaped(record.getMessage()), *(f"{name}={_value(value)}" for name, value in fields.items())]
-        if (request_id := REQUEST_ID.get()) is not None and (event or record.levelno >= logging.WARNING):
-            shown.append(f"request_id={request_id}")
         return "\n".join([f"{seconds} {record.levelname:7} {' '.join(shown)}", *map(_quoted, self._traceback(record))])
 
     def _traceback(self, record: logging.LogRecord) -> list[str]:
@@ -48,17 +44,15 @@ class JsonFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """Make a line."""
-        event, fields = _event(record)
+        event = getattr(record, "event", "")
         line: dict[str, Any] = {
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),
             "logger": record.name,
             "message": record.getMessage(),
             **({"event": event} if event else {}),
-            **fields,
+            **getattr(record, "fields", {}),
         }
-        if (request_id := REQUEST_ID.get()) is not None:
-            line["request_id"] = request_id
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
         return json.dumps(line, default=str)
@@ -88,10 +82,6 @@ def escaped(text: str) -> str:
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
-
-
-def _event(record: logging.LogRecord) -> tuple[str, Mapping[str, object]]:
-    return getattr(record, "event", ""), getattr(record, "fields", {})
 
 
 def _value(value: object) -> str:

@@ -71,7 +71,7 @@ def install(app: FastAPI) -> None:
 async def _request_error(request: Request, error: Exception) -> ProblemResponse:
     assert isinstance(error, RequestError)
     if error.status in (429, 503) and not isinstance(error, NotReady):  # what load balancers ask is no news
-        tell_refusal(request.scope, error.code, client=request.state.client.name)
+        tell_refusal(request.scope, error.code, client=request.state.client.name or None)
     errors = None
     if isinstance(error, InvalidRequest):
         errors = [_field(error.location, error.message)]
@@ -96,7 +96,8 @@ async def _http_error(_: Request, error: Exception) -> ProblemResponse:
 
 
 async def _fault(request: Request, error: Exception) -> ProblemResponse:
-    log.error("%s %s failed", request.method, request.url.path[:MAX_PATH], exc_info=error)
+    place = {"fields": {"request_id": REQUEST_ID.get()}}
+    log.error("%s %s failed", request.method, request.url.path[:MAX_PATH], exc_info=error, extra=place)
     detail = "Airlock failed; its log says why under this request_id"
     return ProblemResponse(500, "internal", "Internal Server Error", detail)
 

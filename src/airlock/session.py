@@ -14,7 +14,7 @@ from . import strict_json
 from .backend import Job, Outcome
 from .clock import RunClock
 from .errors import LLMError
-from .events import tell
+from .events import REQUEST_ID, tell
 from .frames import one_line
 from .limits import format_size
 from .models import ExecutionStatus
@@ -71,6 +71,7 @@ class LiveExecution:
     ) -> None:
         """`may_pause` says whether one more paused execution may give its slot back."""
         self.record = LiveRecord(execution, store)
+        self._request_id = REQUEST_ID.get()  # that of the client who submitted it
         self._limits = backend.project.limits
         self._backend = backend
         self._plugins = plugins
@@ -139,7 +140,7 @@ class LiveExecution:
             await self.record.change(status=ExecutionStatus.running, started_at=time.time())
         self._clock.start()
         waited = (self.execution.started_at or 0) - self.execution.created_at
-        tell(log, "execution started", execution_id=self.execution.id, queued_ms=max(0, round(waited * 1000)))
+        self._tell("execution started", queued_ms=max(0, round(waited * 1000)))
 
     def write(self, stream: Stream, data: bytes) -> None:
         """See `Session.write`."""
@@ -152,7 +153,7 @@ class LiveExecution:
         project, execution_id = self.execution.project, self.execution.id
         self._plugins.llm_requested(project, execution_id, request)
         self._turn.pause()
-        tell(log, "execution paused", execution_id=execution_id, llm_request=number)
+        self._tell("execution paused", llm_request=number)
         try:
             answer = await self._questions.put(number, request)
             await self._turn.resume()
@@ -160,7 +161,7 @@ class LiveExecution:
             self._turn.abandon()
             raise
         outcome = "error" if isinstance(answer, LLMError) else "text"
-        tell(log, "execution answered", execution_id=execution_id, llm_request=number, answer=outcome)
+        self._tell("execution answered", llm_request=number, answer=outcome)
         if isinstance(answer, LLMError):
             raise answer
         self._plugins.llm_answered(project, execution_id, request, answer)
@@ -239,10 +240,8 @@ class LiveExecution:
                 log.error("execution %s: the backend returned without Session.started()", self.execution.id)
                 ending = Ending(ExecutionStatus.error, "internal", "the backend never started it")
             await self.record.change(**ending._asdict(), llm_requests=(), finished_at=time.time(), **self._progress())
-        tell(
-            log,
+        self._tell(
             "execution finished",
-            execution_id=self.execution.id,
             project=self.execution.project,
             client=self.execution.client,
             status=ending.status.value,
@@ -250,6 +249,9 @@ class LiveExecution:
             run_ms=self.execution.execution_time_ms,
         )
         self._plugins.execution_finished(self.execution.project, self.execution.to_result())
+
+    def _tell(self, event: str, **fields: Any) -> None:
+        tell(log, event, execution_id=self.execution.id, request_id=self._request_id, **fields)
 
     def _settle(self, ending: Ending) -> None:
         self._ending.set_result(ending)
