@@ -23,6 +23,7 @@ def _own_configuration(monkeypatch: pytest.MonkeyPatch) -> None:
     """Keep tests away from the configuration, the key and the state of a server that runs in this folder."""
     monkeypatch.setenv("AIRLOCK_CONFIG", str(Path(__file__).parent / "airlock.yaml"))
     monkeypatch.delenv("AIRLOCK_API_KEY", raising=False)
+    monkeypatch.delenv("AIRLOCK_URL", raising=False)
 
 
 SCRIPTED = Path(__file__).parent / "scripted"
@@ -75,16 +76,26 @@ class RunningServer:
 @pytest.fixture
 def serve(tmp_path: Path) -> Iterator[Callable[..., RunningServer]]:
     """Start servers with this airlock.yaml; `backend: scripted` is installed for them."""
+    yield from _serving(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def serve_all(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., RunningServer]]:
+    """Start servers that all tests of a module use."""
+    yield from _serving(tmp_path_factory.mktemp("serving"))
+
+
+def _serving(folder: Path) -> Iterator[Callable[..., RunningServer]]:
     started: list[RunningServer] = []
 
     def start(config: str, *arguments: str, **environ: str) -> RunningServer:
-        (tmp_path / "airlock.yaml").write_text(config)
+        (folder / "airlock.yaml").write_text(config)
         options = [] if "--port" in arguments else ["--port", "0"]
         options += [] if "--log-format" in arguments else ["--log-format", "plain"]
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("AIRLOCK_")}
         process = subprocess.Popen(
             [sys.executable, "-m", "airlock", *options, *arguments],
-            cwd=tmp_path,
+            cwd=folder,
             env={**inherited, "PYTHONPATH": str(SCRIPTED), **environ},
             stderr=subprocess.PIPE,
             text=True,

@@ -11,6 +11,7 @@ CORE = ROOT / "src" / "airlock"
 # A module may import those of its own line and of the lines above it.
 LAYERS = [
     {"models", "errors", "strict_json", "retry", "events"},
+    {"client"},
     {"limits", "worker", "seccomp", "logs"},
     {"backend", "hookspecs", "wheels"},
     {"pools", "frames", "causes", "selftest", "mediation", "executions", "output"},

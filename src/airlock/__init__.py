@@ -11,15 +11,19 @@ Routes (`airlock_extend_app`): `GatewayView`, `Client`.
 Errors to raise or catch: `BackendUnavailable`, `WorkerLost`, `ProtocolViolation`, `LLMError`.
 """
 
-from .backend import Backend, BackendSettings, Job, Outcome, Pool, Project, Session, Stream
-from .errors import BackendUnavailable, LLMError, ProtocolViolation, WorkerLost
-from .gateway_view import GatewayView
-from .hookspecs import hookimpl
-from .keys import Client
-from .limits import Limits
-from .mediation import Mediator, MediatorSettings
-from .models import ExecutionResult, LLMRequest
-from .pools import PooledBackend, Worker
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .backend import Backend, BackendSettings, Job, Outcome, Pool, Project, Session, Stream
+    from .errors import BackendUnavailable, LLMError, ProtocolViolation, WorkerLost
+    from .gateway_view import GatewayView
+    from .hookspecs import hookimpl
+    from .keys import Client
+    from .limits import Limits
+    from .mediation import Mediator, MediatorSettings
+    from .models import ExecutionResult, LLMRequest
+    from .pools import PooledBackend, Worker
 
 __all__ = [
     "Backend",
@@ -45,3 +49,29 @@ __all__ = [
     "WorkerLost",
     "hookimpl",
 ]
+
+_HOMES = {
+    "backend": ["Backend", "BackendSettings", "Job", "Outcome", "Pool", "Project", "Session", "Stream"],
+    "errors": ["BackendUnavailable", "LLMError", "ProtocolViolation", "WorkerLost"],
+    "gateway_view": ["GatewayView"],
+    "hookspecs": ["hookimpl"],
+    "keys": ["Client"],
+    "limits": ["Limits"],
+    "mediation": ["Mediator", "MediatorSettings"],
+    "models": ["ExecutionResult", "LLMRequest"],
+    "pools": ["PooledBackend", "Worker"],
+}
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+
+
+def __getattr__(name: str) -> object:
+    """Import a name when it is first used: who needs only `airlock.client` pays for no server."""
+    if name not in _HOME_OF:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value: object = getattr(import_module(f".{_HOME_OF[name]}", __name__), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -58,6 +58,14 @@ class ScriptedBackend(airlock.Backend[ScriptedSettings]):
                     await sleep(rest)
                 case "ask":
                     result = await session.complete(airlock.LLMRequest(prompt=rest))
+                case "try-ask":
+                    try:
+                        result = await session.complete(airlock.LLMRequest(prompt=rest))
+                    except airlock.LLMError as error:
+                        result = f"LLMError: {error}"
+                case "ask-all":
+                    asked = [session.complete(airlock.LLMRequest(prompt=prompt)) for prompt in rest.split()]
+                    result = await asyncio.gather(*asked)
                 case "result":
                     result = json.loads(rest)
                 case _:

@@ -1,0 +1,110 @@
+"""Every exception that the client raises on purpose.
+
+ClientError
+├── Unreachable          no whole answer came, however often it was tried
+├── NotAirlock           an answer came that is not Airlock's: most often the URL is wrong
+└── ProblemError         Airlock refused; `code` says why, and each HTTP status has its family:
+    ├── InvalidRequest   400, 405, 413, 415, 422
+    ├── AccessDenied     401, 403
+    ├── NotFound         404
+    ├── Conflict         409
+    ├── QuotaExceeded    429
+    ├── Unavailable      503
+    └── ServerFault      500, and all other 5xx
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from airlock.errors import AirlockError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from .wire import Problem, Reply
+
+
+class ClientError(AirlockError):
+    """Base of every exception in this module. `execution_id`: which execution `run` was driving, if there was one."""
+
+    execution_id: str | None = None
+
+
+class Unreachable(ClientError):
+    """Raised when no whole answer came. `was_sent`: the request may have arrived all the same."""
+
+    def __init__(self, message: str, *, was_sent: bool) -> None:
+        super().__init__(message)
+        self.was_sent = was_sent
+
+
+class NotAirlock(ClientError):
+    """Raised when what answers is not an Airlock server, or one that this client does not understand."""
+
+
+class ProblemError(ClientError):
+    """Raised when Airlock refuses a request; itself only for a status without a family.
+
+    `status` is the HTTP status, `code` the stable name of the cause (`queue_full`), `detail` a sentence for people,
+    `errors` one line for each wrong field. With `request_id` the operator finds it in the server's log, if the fault
+    is the server's. `retry_after` is in seconds.
+    """
+
+    def __init__(self, problem: Problem, retry_after: float | None = None) -> None:
+        super().__init__(f"{problem.detail} ({problem.code})")
+        self.status = problem.status
+        self.code = problem.code
+        self.detail = problem.detail
+        self.request_id = problem.request_id
+        self.errors: Sequence[str] = [f"{error.location}: {error.message}" for error in problem.errors]
+        self.retry_after = retry_after
+
+
+class InvalidRequest(ProblemError):
+    """Raised when the request cannot be meant: `invalid_request`, `idempotency_key_reused`, ..."""
+
+
+class AccessDenied(ProblemError):
+    """Raised when the key is missing or wrong (`unauthorized`), or the server serves its own machine (`not_local`)."""
+
+
+class NotFound(ProblemError):
+    """Raised for `execution_not_found` and `project_not_found`, also when they are another key's."""
+
+
+class Conflict(ProblemError):
+    """Raised when the state does not allow it: `not_awaiting_llm`, `already_answered`, `project_down`."""
+
+
+class QuotaExceeded(ProblemError):
+    """Raised when the key allows no more for now: `rate_exceeded`, `too_many_executions`."""
+
+
+class Unavailable(ProblemError):
+    """Raised for `queue_full`, `shutting_down` and `backend_unavailable`, whose detail has the remedy."""
+
+
+class ServerFault(ProblemError):
+    """Raised when the fault is the server's, or that of a proxy before it."""
+
+
+_FAMILIES: dict[int, type[ProblemError]] = {
+    400: InvalidRequest,
+    401: AccessDenied,
+    403: AccessDenied,
+    404: NotFound,
+    405: InvalidRequest,
+    409: Conflict,
+    413: InvalidRequest,
+    415: InvalidRequest,
+    422: InvalidRequest,
+    429: QuotaExceeded,
+    503: Unavailable,
+}
+
+
+def problem_error(problem: Problem, reply: Reply) -> ProblemError:
+    """Return the exception for a problem."""
+    family = _FAMILIES.get(reply.status, ServerFault if reply.status >= 500 else ProblemError)
+    return family(problem, reply.retry_after)

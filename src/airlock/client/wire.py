@@ -1,0 +1,141 @@
+"""What the client sends and gets, apart from how: requests, replies, and what they mean."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+from pydantic import BaseModel, Field, ValidationError
+
+from airlock.models import ExecutionResult, ExecutionStatus, OpenLLMRequest
+
+from .errors import ClientError, NotAirlock, problem_error
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+M = TypeVar("M", bound=BaseModel)
+_UNPRINTABLE: Final = re.compile(r"[^\x20-\x7e]+")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """One request. `repeatable`: sent twice it does the same as once. `patience`: seconds that the answer may take."""
+
+    method: str
+    path: str
+    query: Mapping[str, str | int | float] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: Any = None
+    repeatable: bool = True
+    patience: float = 30
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reply:
+    """A whole reply. `headers` have lower-case names."""
+
+    request: Request
+    status: int
+    headers: Mapping[str, str]
+    content: bytes
+
+    @property
+    def retry_after(self) -> float | None:
+        """Seconds to wait as the server says, from either form of the header; None when it does not say."""
+        value = self.headers.get("retry-after", "").strip()
+        if value.isascii() and value.isdecimal():
+            return float(value[:9])
+        try:
+            at = parsedate_to_datetime(value)
+        except ValueError:
+            return None
+        return max(0.0, (at.astimezone(UTC) - datetime.now(UTC)).total_seconds())
+
+    def parse(self, model: type[M]) -> M:
+        """Return the answer. Raises ProblemError when it is a problem, NotAirlock when it is nothing of Airlock's."""
+        if not 200 <= self.status < 300:
+            raise self.error()
+        try:
+            return model.model_validate_json(self.content)
+        except ValidationError as error:
+            first = error.errors(include_url=False, include_input=False)[0]
+            where = ".".join(map(str, first["loc"]))
+            reason = f"{where}: {first['msg']}" if where else first["msg"]
+            raise self.not_airlock(reason) from None
+
+    def error(self) -> ClientError:
+        """Return the exception for a reply that is no success."""
+        try:
+            problem = Problem.model_validate_json(self.content)
+        except ValidationError:
+            if self.status >= 500 or self.status == 429:  # a proxy's, that has no server behind it just now
+                return problem_error(_without_body(self.status), self)
+            if location := self.headers.get("location"):
+                return self.not_airlock(f"it redirects to {_shown(location)}: use that URL")
+            return self.not_airlock("no problem details")
+        return problem_error(problem, self)
+
+    def not_airlock(self, reason: str) -> NotAirlock:
+        """Return the exception for a reply that Airlock does not give."""
+        kind = _shown(self.headers.get("content-type", "no content type"))
+        sent = f"{self.request.method} {self.request.path}"
+        return NotAirlock(
+            f"{sent} was answered with {self.status} ({kind}), not as Airlock does: {reason}; is the URL right?"
+        )
+
+
+class FieldError(BaseModel):
+    """A wrong field of a request."""
+
+    location: str
+    message: str
+
+
+class Problem(BaseModel):
+    """What Airlock says when it refuses (RFC 9457)."""
+
+    status: int
+    code: str
+    detail: str
+    request_id: str | None = None
+    errors: list[FieldError] = []
+
+
+class Result(ExecutionResult):
+    """An execution, as it was when the server answered. `status` and `error_type` say how it stands or ended."""
+
+    project: str | None = None
+    created_at: datetime | None = None
+    llm_requests: list[OpenLLMRequest] = Field(default=[])
+
+    @property
+    def is_completed(self) -> bool:
+        """Whether the script ran to its end without an error."""
+        return self.status is ExecutionStatus.completed
+
+    @property
+    def open_llm_requests(self) -> list[OpenLLMRequest]:
+        """LLM requests that await an answer."""
+        return self.llm_requests or ([self.llm_request] if self.llm_request else [])
+
+
+class Page(BaseModel):
+    """Some of the executions, without their bodies; `next_cursor` leads to older ones."""
+
+    executions: list[Result]
+    next_cursor: str | None = None
+
+
+def _without_body(status: int) -> Problem:
+    phrase = HTTPStatus(status).phrase if status in set(HTTPStatus) else str(status)
+    code = phrase.lower().replace(" ", "_")
+    return Problem(status=status, code=code, detail=f"the server, or a proxy before it, answered {status}")
+
+
+def _shown(text: str) -> str:
+    return _UNPRINTABLE.sub("?", text)[:200]

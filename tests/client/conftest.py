@@ -1,0 +1,132 @@
+"""A network that fails on order, between the client and a real server."""
+
+import contextlib
+import re
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+
+PATIENCE = 60  # seconds; only a guard against hanging
+
+
+class Network:
+    """A TCP proxy that knows just enough HTTP to spoil one exchange: the next one whose request line has `on` in it."""
+
+    def __init__(self, upstream: str | None) -> None:
+        self.requests: list[str] = []  # request lines, in order
+        self._upstream = upstream
+        self._faults: list[tuple[str, Callable[[bytes], bytes]]] = []
+        self._listening = socket.create_server(("127.0.0.1", 0))
+        self._thread = threading.Thread(target=self._accept)
+        self._thread.start()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self._listening.getsockname()[1]}"
+
+    def loses_request(self, on: str) -> None:
+        """The server never sees it."""
+        self._faults.append((on, lambda _: b""))
+
+    def loses_reply(self, on: str) -> None:
+        """The server does it, and the client does not hear of it."""
+        self._faults.append((on, lambda request: self._forward(request) and b""))
+
+    def delays_reply(self, on: str, seconds: float) -> None:
+        """It arrives, but late."""
+
+        def late(request: bytes) -> bytes:
+            reply = self._forward(request)
+            time.sleep(seconds)
+            return reply
+
+        self._faults.append((on, late))
+
+    def truncates_reply(self, on: str, to: int) -> None:
+        """Only so many bytes arrive."""
+        self._faults.append((on, lambda request: self._forward(request)[:to]))
+
+    def replies(self, on: str, status: str, content: str = "", *headers: str) -> None:
+        """Somebody else answers."""
+        lines = [f"HTTP/1.1 {status}", f"Content-Length: {len(content.encode())}", "Connection: close", *headers]
+        self._faults.append((on, lambda _: "\r\n".join([*lines, "", content]).encode()))
+
+    def sends(self, on: str, content: bytes) -> None:
+        """It is not even HTTP, or not whole."""
+        self._faults.append((on, lambda _: content))
+
+    def count(self, text: str) -> int:
+        return sum(text in line for line in self.requests)
+
+    def close(self) -> None:
+        self._listening.shutdown(socket.SHUT_RDWR)
+        self._listening.close()
+        self._thread.join(PATIENCE)
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                connection, _ = self._listening.accept()
+            except OSError:
+                return
+            threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
+
+    def _serve(self, connection: socket.socket) -> None:
+        with connection, contextlib.suppress(OSError):  # either side may be gone
+            request = _read_request(connection)
+            line = request.partition(b"\r\n")[0].decode()
+            if not line:
+                return
+            self.requests.append(line)
+            for fault in self._faults:
+                if fault[0] in line:
+                    self._faults.remove(fault)
+                    connection.sendall(fault[1](request))
+                    return
+            for piece in self._stream(request):
+                connection.sendall(piece)
+
+    def _forward(self, request: bytes) -> bytes:
+        return b"".join(self._stream(request))
+
+    def _stream(self, request: bytes) -> Iterator[bytes]:
+        assert self._upstream is not None
+        host, port = self._upstream.removeprefix("http://").split(":")
+        with socket.create_connection((host, int(port))) as server:
+            server.sendall(request.replace(b"\r\n", b"\r\nConnection: close\r\n", 1))
+            while piece := server.recv(1 << 16):
+                yield piece
+
+
+def _read_request(connection: socket.socket) -> bytes:
+    request = b""
+    while b"\r\n\r\n" not in request:
+        piece = connection.recv(1 << 16)
+        if not piece:
+            return b""
+        request += piece
+    head, _, body = request.partition(b"\r\n\r\n")
+    length = re.search(rb"(?i)\r\ncontent-length: *(\d+)", head)
+    missing = int(length[1]) - len(body) if length else 0
+    while missing > 0:
+        piece = connection.recv(missing)
+        request, missing = request + piece, missing - len(piece)
+    head, _, body = request.partition(b"\r\n\r\n")
+    return re.sub(rb"(?i)\r\nconnection: [^\r]*", b"", head) + b"\r\n\r\n" + body
+
+
+@pytest.fixture
+def network() -> Iterator[Callable[[str | None], Network]]:
+    """Make networks to a server, or to nobody."""
+    made: list[Network] = []
+
+    def make(upstream: str | None = None) -> Network:
+        made.append(Network(upstream))
+        return made[-1]
+
+    yield make
+    for each in made:
+        each.close()

@@ -1,0 +1,272 @@
+"""`run`: who answers what, and what becomes of the execution when somebody is interrupted."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from typing import TYPE_CHECKING
+
+import anyio
+import pytest
+
+from airlock.api import app
+from airlock.client import Airlock, AsyncAirlock, ClientError, LLMError, NotFound, OpenLLMRequest
+from airlock.models import ExecutionResult, LLMResponse
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from tests.client.conftest import Network
+    from tests.conftest import RunningServer
+
+    from airlock.client import ProjectInfo
+
+    Serve = Callable[..., RunningServer]
+    MakeNetwork = Callable[[str | None], Network]
+
+pytestmark = pytest.mark.anyio
+
+ERROR_ANSWERS = pytest.mark.skipif("error" not in LLMResponse.model_fields, reason="the server takes no error answers")
+ALL_REQUESTS = pytest.mark.skipif(
+    "llm_requests" not in ExecutionResult.model_fields, reason="the server shows only one"
+)
+LISTS = pytest.mark.skipif("/executions" not in app.openapi()["paths"], reason="the server lists nothing")
+
+CONFIG = "projects: {p: {backend: scripted, replicas: 2}}\n"
+PATIENCE = 60  # seconds; only a guard against hanging
+
+
+@pytest.fixture(scope="module")
+def url(serve_all: Serve) -> str:
+    return serve_all(CONFIG).url
+
+
+@pytest.fixture
+def airlock(url: str) -> Iterator[Airlock]:
+    with Airlock(url, retry_for=20) as client:
+        yield client
+        assert is_idle(client)
+
+
+def is_idle(client: Airlock) -> bool:
+    """Whether nothing is left of any execution: a test that left one has failed."""
+    give_up = time.monotonic() + PATIENCE
+    while time.monotonic() < give_up:
+        [project] = client.projects()
+        if _busy(project) == 0:
+            return True
+        time.sleep(0.02)
+    return False
+
+
+def _busy(project: ProjectInfo) -> int:
+    return project.queued + project.running + project.paused
+
+
+def wait_until_busy(client: Airlock) -> None:
+    give_up = time.monotonic() + PATIENCE
+    while _busy(client.projects()[0]) == 0:
+        assert time.monotonic() < give_up
+        time.sleep(0.02)
+
+
+# --- answers that are errors -----------------------------------------------------------------------------------------
+
+
+@ERROR_ANSWERS
+def test_an_llm_error_reaches_the_script_with_its_text(airlock: Airlock) -> None:
+    def llm(_: OpenLLMRequest) -> str:
+        raise LLMError("no money left")
+
+    result = airlock.run("try-ask q", project="p", llm=llm)
+    assert result.result == "LLMError: no money left"
+
+
+@ERROR_ANSWERS
+def test_any_other_exception_reaches_the_script_as_its_type_only_and_is_logged(
+    airlock: Airlock, caplog: pytest.LogCaptureFixture
+) -> None:
+    def llm(_: OpenLLMRequest) -> str:
+        raise RuntimeError("wrong key sk-secret")
+
+    result = airlock.run("try-ask q", project="p", llm=llm)
+    assert result.result == "LLMError: the agent failed to answer (RuntimeError)"
+    assert "wrong key sk-secret" in caplog.text
+
+
+@ERROR_ANSWERS
+@pytest.mark.parametrize("answer", [None, 7, b"bytes", "\ud800"])
+def test_an_answer_that_is_no_text_is_an_error_for_the_script(airlock: Airlock, answer: object) -> None:
+    result = airlock.run("try-ask q", project="p", llm=lambda _: answer)  # type: ignore[arg-type,return-value]  # is meant
+    assert str(result.result).startswith("LLMError: the agent failed to answer (")
+
+
+@ERROR_ANSWERS
+def test_without_llm_the_script_is_told_that_nobody_answers(airlock: Airlock) -> None:
+    result = airlock.run("try-ask q", project="p")
+    assert result.result == "LLMError: the agent answers no LLM requests"
+
+
+# --- several at once -------------------------------------------------------------------------------------------------
+
+
+@ALL_REQUESTS
+def test_requests_that_are_open_together_are_answered_together(airlock: Airlock) -> None:
+    together = threading.Barrier(3)
+
+    def llm(request: OpenLLMRequest) -> str:
+        together.wait(PATIENCE)
+        return request.prompt.upper()
+
+    assert airlock.run("ask-all a b c", project="p", llm=llm).result == ["A", "B", "C"]
+
+
+def test_more_requests_than_are_answered_at_once_are_answered_all_the_same(airlock: Airlock) -> None:
+    prompts = [f"p{number}" for number in range(50)]
+    at_once = most = 0
+    lock = threading.Lock()
+
+    def llm(request: OpenLLMRequest) -> str:
+        nonlocal at_once, most
+        with lock:
+            at_once += 1
+            most = max(most, at_once)
+        time.sleep(0.01)
+        with lock:
+            at_once -= 1
+        return request.prompt
+
+    assert airlock.run(f"ask-all {' '.join(prompts)}", project="p", llm=llm).result == prompts
+    assert most <= 16
+
+
+@ALL_REQUESTS
+async def test_async_requests_that_are_open_together_are_answered_together(url: str) -> None:
+    arrived = asyncio.Barrier(3)
+
+    async def llm(request: OpenLLMRequest) -> str:
+        await arrived.wait()
+        return request.prompt.upper()
+
+    async with AsyncAirlock(url) as client:
+        with anyio.fail_after(PATIENCE):
+            assert (await client.run("ask-all a b c", project="p", llm=llm)).result == ["A", "B", "C"]
+
+
+@ALL_REQUESTS
+async def test_async_answers_that_block_in_plain_functions_do_not_block_the_loop(url: str) -> None:
+    together = threading.Barrier(3)
+
+    def llm(request: OpenLLMRequest) -> str:
+        together.wait(PATIENCE)
+        return request.prompt
+
+    async with AsyncAirlock(url) as client:
+        assert (await client.run("ask-all a b c", project="p", llm=llm)).result == ["a", "b", "c"]
+
+
+@LISTS
+def test_an_answer_that_comes_too_late_is_nobodys_problem(airlock: Airlock) -> None:
+    def llm(request: OpenLLMRequest) -> str:
+        [execution] = airlock.list(status="awaiting_llm")
+        airlock.cancel(execution.execution_id)
+        return request.prompt
+
+    assert airlock.run("ask q", project="p", llm=llm).error_type == "cancelled"
+
+
+# --- interrupted -----------------------------------------------------------------------------------------------------
+
+AGENT = """
+import sys, time
+from airlock.client import Airlock
+Airlock(sys.argv[1]).run(sys.argv[2], project="p", llm=lambda request: time.sleep(600))
+"""
+
+
+@pytest.mark.parametrize("script", ["sleep 600", "ask q"])
+def test_ctrl_c_cancels_the_execution_and_ends_the_program_at_once(airlock: Airlock, url: str, script: str) -> None:
+    agent = subprocess.Popen([sys.executable, "-c", AGENT, url, script], stderr=subprocess.PIPE, text=True)
+    wait_until_busy(airlock)
+    time.sleep(0.2)
+    os.kill(agent.pid, signal.SIGINT)
+    _, printed = agent.communicate(timeout=10)
+    assert printed.rstrip().endswith("KeyboardInterrupt")
+    assert is_idle(airlock)
+
+
+async def test_cancelling_the_task_cancels_the_execution(airlock: Airlock, url: str) -> None:
+    async with AsyncAirlock(url) as client:
+        running = asyncio.create_task(client.run("sleep 600", project="p"))
+        while _busy((await client.projects())[0]) == 0:
+            await asyncio.sleep(0.02)
+        running.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await running
+    assert is_idle(airlock)
+
+
+async def test_a_timeout_around_a_run_cancels_the_execution(airlock: Airlock, url: str) -> None:
+    async def llm(_: OpenLLMRequest) -> str:
+        await asyncio.sleep(600)
+        return "never"
+
+    async with AsyncAirlock(url) as client:
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(1):
+                await client.run("ask q", project="p", llm=llm)
+    assert is_idle(airlock)
+
+
+async def test_a_cancel_scope_around_a_run_cancels_the_execution(airlock: Airlock, url: str) -> None:
+    async with AsyncAirlock(url) as client:
+        with anyio.move_on_after(0.5):
+            await client.run("sleep 600", project="p")
+    assert is_idle(airlock)
+
+
+@LISTS
+async def test_an_interruption_while_the_script_is_handed_over_leaves_nothing(
+    airlock: Airlock, url: str, network: MakeNetwork
+) -> None:
+    slow = network(url)
+    slow.delays_reply("POST /execute", 1)
+    async with AsyncAirlock(slow.url) as client:
+        with anyio.move_on_after(0.5):
+            await client.run("sleep 600", project="p")
+    assert slow.count("POST /execute ") == 2
+    assert is_idle(airlock)
+
+
+def test_system_exit_of_an_llm_ends_the_run_and_cancels_the_execution(airlock: Airlock) -> None:
+    def llm(request: OpenLLMRequest) -> str:
+        sys.exit(request.prompt)
+
+    with pytest.raises(SystemExit, match="enough"):
+        airlock.run("ask-all enough other", project="p", llm=llm)
+
+
+async def test_an_answer_that_cannot_be_sent_ends_the_async_run_at_once(
+    airlock: Airlock, url: str, network: MakeNetwork
+) -> None:
+    spoilt = network(url)
+    spoilt.replies("/respond", "401 Unauthorized", "<html>")
+    async with AsyncAirlock(spoilt.url) as client:
+        with anyio.fail_after(10), pytest.raises(ClientError) as raised:
+            await client.run("ask q", project="p", llm=lambda _: "x")
+    assert raised.value.execution_id
+    assert airlock.get(raised.value.execution_id).error_type == "cancelled"
+
+
+def test_an_execution_that_the_server_forgot_is_not_found_with_its_id(url: str, network: MakeNetwork) -> None:
+    spoilt = network(url)
+    problem = '{"status": 404, "code": "execution_not_found", "detail": "gone", "request_id": "r"}'
+    spoilt.replies("GET /executions/", "404 Not Found", problem)
+    with Airlock(spoilt.url) as client, pytest.raises(NotFound) as raised:
+        client.run("say hi", project="p")
+    assert raised.value.execution_id
