@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from . import configuration, keys, plugins, run, serve
+from . import configuration, executions, keys, plugins, projects, run, serve
 
 app = typer.Typer(
     help="Airlock: the gateway through which AI agents run Python safely.",
@@ -33,6 +33,12 @@ def _options(
 
 app.command()(serve.serve)
 app.command()(run.run)
+app.command("exec")(executions.exec_)
+app.command()(executions.ps)
+app.command()(executions.logs)
+app.command()(executions.cancel)
+app.command()(projects.up)
+app.command()(projects.down)
 app.command()(configuration.init)
 app.command()(configuration.check)
 app.command()(plugins.plugins)

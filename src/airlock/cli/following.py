@@ -28,7 +28,7 @@ async def follow(gateway: Gateway, execution_id: str, answer: Answer) -> Executi
 
     Raises NoAnswer when an LLM request cannot be answered.
     """
-    output = _Output()
+    output = Output()
     answering: asyncio.Task[None] | None = None
     try:
         await _wait_until_begun(gateway, execution_id)
@@ -71,7 +71,7 @@ async def _answer(gateway: Gateway, execution_id: str, asked: OpenRequest, answe
         return  # it ended meanwhile; the next look says why
 
 
-class _Output:
+class Output:
     """What the script wrote, both streams on stderr: stdout is kept for the result."""
 
     def __init__(self) -> None:
@@ -79,14 +79,20 @@ class _Output:
         self._last = "\n"
 
     def show(self, execution: Execution) -> None:
+        """Show what is new."""
         for stream, text in (("stdout", execution.stdout), ("stderr", execution.stderr)):
             if new := text[self._shown[stream] :]:
                 self._shown[stream] = len(text)
-                self._last = new[-1]
-                sys.stderr.write(printable(new) if err.is_terminal else new)
+                self.write(new)
+
+    def write(self, text: str) -> None:
+        """Show some more."""
+        self._last = text[-1]
+        sys.stderr.write(printable(text) if err.is_terminal else text)
         sys.stderr.flush()
 
     def end_line(self) -> None:
+        """Begin a new line, unless one begins."""
         if self._last != "\n":
             self._last = "\n"
             sys.stderr.write("\n")

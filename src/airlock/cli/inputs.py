@@ -39,7 +39,7 @@ def read_settings(pairs: Iterable[str]) -> dict[str, str]:
         if value.startswith("@@"):
             value = value[1:]
         elif value.startswith("@"):
-            value = _decode(Path(value[1:]))
+            value = read_text(Path(value[1:]))
         settings[key] = value
     return settings
 
@@ -86,8 +86,9 @@ def _read(path: Path) -> bytes:
         fail(f"{path}: {error.strerror}", code=2)
 
 
-def _decode(path: Path) -> str:
+def read_text(path: Path) -> str:
+    """Read a value from a file, or end the command."""
     try:
         return _read(path).decode()
     except UnicodeDecodeError as error:
-        fail(f"{path}: not UTF-8 (byte {error.start}); a setting is text", code=2)
+        fail(f"{path}: not UTF-8 (byte {error.start})", code=2)

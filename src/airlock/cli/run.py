@@ -1,9 +1,7 @@
 """`airlock run`: one script, in process, without a server."""
 
 import asyncio
-import json
 import logging
-import signal
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -16,14 +14,18 @@ from airlock.config import Config
 from airlock.errors import RequestError
 from airlock.executions import Execution
 from airlock.gateway import Gateway
-from airlock.models import ExecutionRequest, ExecutionStatus
+from airlock.models import ExecutionRequest
 from airlock.plugins import Plugins
 
 from . import answers, setup
 from .choice import choose_project
 from .following import follow
-from .inputs import STDIN, read_memory, read_script, read_settings, write_memory
-from .terminal import fail, say, warn
+from .inputs import STDIN, read_memory, read_script, read_settings
+from .interruption import Interruption
+from .remote import KeyOption
+from .remote_run import run_there
+from .reporting import report_result
+from .terminal import fail
 
 
 def run(
@@ -39,8 +41,10 @@ def run(
     timeout: Annotated[int | None, typer.Option(help="Most run time, in seconds.")] = None,
     llm: Annotated[str | None, typer.Option(metavar="ask|echo|COMMAND", help=answers.HELP)] = None,
     config: setup.ConfigOption = None,
+    url: Annotated[str | None, typer.Option(help="Run it on this server, as airlock exec does.")] = None,
+    key: KeyOption = None,
 ) -> None:
-    """Run one script in its sandbox, without a server.
+    """Run one script in its sandbox, without a server unless --url names one.
 
     Its result goes to stdout as JSON, what it writes and everything else to stderr.
 
@@ -49,6 +53,13 @@ def run(
     logs.configure("plain", logging.WARNING, keep=_is_news)
     answer = answers.answer_by(llm, stdin_is_script=file == STDIN)
     remembered = read_memory(memory) if memory else {}
+    if url is not None:
+        if config is not None:
+            fail("--config: the server of --url has its own", code=2)
+        given = {"code": read_script(file), "settings": read_settings(setting or []), "timeout": timeout}
+        result = run_there(url, key, answer, project=project, memory=remembered, **given)
+        report_result(result, memory, remembered)
+        return
     plugins = Plugins.discover()
     loaded = setup.load(config, plugins, code=2)
     chosen = choose_project(loaded, plugins, project)
@@ -60,11 +71,7 @@ def run(
         **({} if timeout is None else {"timeout": timeout}),
     )
     only = replace(loaded, projects={chosen.project.name: replace(chosen, replicas=1)})
-    execution = _execute(only, plugins, request, answer)
-    _report(execution)
-    typer.echo(json.dumps(execution.result, ensure_ascii=False, indent=2).encode())
-    if memory and execution.memory_updates:
-        write_memory(memory, {**remembered, **execution.memory_updates})
+    report_result(_execute(only, plugins, request, answer), memory, remembered)
 
 
 def _is_news(record: logging.LogRecord) -> bool:
@@ -80,49 +87,25 @@ def _request(**fields: Any) -> ExecutionRequest:
 
 
 def _execute(config: Config, plugins: Plugins, request: ExecutionRequest, answer: answers.Answer) -> Execution:
-    received: int | None = None
-    is_ending = False
+    interruption = Interruption()
 
     async def main() -> Execution:
-        nonlocal is_ending
-        task = asyncio.current_task()
-        assert task is not None
-
-        def stop(number: int) -> None:
-            nonlocal received, is_ending
-            if not is_ending:  # once it is under way nothing may interrupt it; it is bounded
-                received, is_ending = number, True
-                task.cancel()
-
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            if signal.getsignal(number) is not signal.SIG_IGN:  # nohup
-                asyncio.get_running_loop().add_signal_handler(number, stop, number)
+        interruption.watch()
         gateway = Gateway(config, plugins)
         try:
             gateway.start()
             return await follow(gateway, (await gateway.submit(request)).id, answer)
         finally:
-            is_ending = True
+            interruption.is_ending = True
             await gateway.close()
 
     try:
         return asyncio.run(main())
     except asyncio.CancelledError:
-        if received is None:
+        if interruption.received is None:
             raise
-        fail("interrupted", code=128 + received)
+        fail("interrupted", code=128 + interruption.received)
     except answers.NoAnswer as error:
         fail(str(error), code=error.code)
     except RequestError as error:
         fail(str(error), code=2)
-
-
-def _report(execution: Execution) -> None:
-    """Say how it ended; ends the command unless it completed."""
-    if execution.truncated:
-        warn("the script wrote more than limits.output: some was dropped")
-    if execution.error_type == "project_down":
-        fail(str(execution.error), code=2)
-    if execution.status is not ExecutionStatus.completed:
-        fail(f"{execution.error_type}: {execution.error}", code=1)
-    say(f"completed in {execution.execution_time_ms} ms", "green")
