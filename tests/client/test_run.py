@@ -83,8 +83,8 @@ def test_an_llm_error_reaches_the_script_with_its_text(airlock: Airlock) -> None
     def llm(_: OpenLLMRequest) -> str:
         raise LLMError("no money left")
 
-    result = airlock.run("try-ask q", project="p", llm=llm)
-    assert result.result == "LLMError: no money left"
+    result = airlock.run("ask q", project="p", llm=llm)
+    assert result.error == "LLMError: no money left"
 
 
 @ERROR_ANSWERS
@@ -94,22 +94,22 @@ def test_any_other_exception_reaches_the_script_as_its_type_only_and_is_logged(
     def llm(_: OpenLLMRequest) -> str:
         raise RuntimeError("wrong key sk-secret")
 
-    result = airlock.run("try-ask q", project="p", llm=llm)
-    assert result.result == "LLMError: the agent failed to answer (RuntimeError)"
+    result = airlock.run("ask q", project="p", llm=llm)
+    assert result.error == "LLMError: the agent failed to answer (RuntimeError)"
     assert "wrong key sk-secret" in caplog.text
 
 
 @ERROR_ANSWERS
 @pytest.mark.parametrize("answer", [None, 7, b"bytes", "\ud800"])
 def test_an_answer_that_is_no_text_is_an_error_for_the_script(airlock: Airlock, answer: object) -> None:
-    result = airlock.run("try-ask q", project="p", llm=lambda _: answer)  # type: ignore[arg-type,return-value]  # is meant
-    assert str(result.result).startswith("LLMError: the agent failed to answer (")
+    result = airlock.run("ask q", project="p", llm=lambda _: answer)  # type: ignore[arg-type,return-value]  # is meant
+    assert str(result.error).startswith("LLMError: the agent failed to answer (")
 
 
 @ERROR_ANSWERS
 def test_without_llm_the_script_is_told_that_nobody_answers(airlock: Airlock) -> None:
-    result = airlock.run("try-ask q", project="p")
-    assert result.result == "LLMError: the agent answers no LLM requests"
+    result = airlock.run("ask q", project="p")
+    assert result.error == "LLMError: the agent answers no LLM requests"
 
 
 # --- several at once -------------------------------------------------------------------------------------------------
@@ -123,7 +123,7 @@ def test_requests_that_are_open_together_are_answered_together(airlock: Airlock)
         together.wait(PATIENCE)
         return request.prompt.upper()
 
-    assert airlock.run("ask-all a b c", project="p", llm=llm).result == ["A", "B", "C"]
+    assert airlock.run("ask a|b|c", project="p", llm=llm).result == ["A", "B", "C"]
 
 
 def test_more_requests_than_are_answered_at_once_are_answered_all_the_same(airlock: Airlock) -> None:
@@ -141,7 +141,7 @@ def test_more_requests_than_are_answered_at_once_are_answered_all_the_same(airlo
             at_once -= 1
         return request.prompt
 
-    assert airlock.run(f"ask-all {' '.join(prompts)}", project="p", llm=llm).result == prompts
+    assert airlock.run(f"ask {'|'.join(prompts)}", project="p", llm=llm).result == prompts
     assert most <= 16
 
 
@@ -155,7 +155,7 @@ async def test_async_requests_that_are_open_together_are_answered_together(url: 
 
     async with AsyncAirlock(url) as client:
         with anyio.fail_after(PATIENCE):
-            assert (await client.run("ask-all a b c", project="p", llm=llm)).result == ["A", "B", "C"]
+            assert (await client.run("ask a|b|c", project="p", llm=llm)).result == ["A", "B", "C"]
 
 
 @ALL_REQUESTS
@@ -167,7 +167,7 @@ async def test_async_answers_that_block_in_plain_functions_do_not_block_the_loop
         return request.prompt
 
     async with AsyncAirlock(url) as client:
-        assert (await client.run("ask-all a b c", project="p", llm=llm)).result == ["a", "b", "c"]
+        assert (await client.run("ask a|b|c", project="p", llm=llm)).result == ["a", "b", "c"]
 
 
 @LISTS
@@ -248,7 +248,7 @@ def test_system_exit_of_an_llm_ends_the_run_and_cancels_the_execution(airlock: A
         sys.exit(request.prompt)
 
     with pytest.raises(SystemExit, match="enough"):
-        airlock.run("ask-all enough other", project="p", llm=llm)
+        airlock.run("ask enough|other", project="p", llm=llm)
 
 
 async def test_an_answer_that_cannot_be_sent_ends_the_async_run_at_once(

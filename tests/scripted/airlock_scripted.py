@@ -56,16 +56,13 @@ class ScriptedBackend(airlock.Backend[ScriptedSettings]):
                     updates[key] = json.loads(value)
                 case "sleep":
                     await sleep(rest)
-                case "ask":
-                    result = await session.complete(airlock.LLMRequest(prompt=rest))
-                case "try-ask":
+                case "ask":  # questions between bars are asked at once
+                    asked = (session.complete(airlock.LLMRequest(prompt=prompt)) for prompt in rest.split("|"))
                     try:
-                        result = await session.complete(airlock.LLMRequest(prompt=rest))
+                        result, *others = await asyncio.gather(*asked)
                     except airlock.LLMError as error:
-                        result = f"LLMError: {error}"
-                case "ask-all":
-                    asked = [session.complete(airlock.LLMRequest(prompt=prompt)) for prompt in rest.split()]
-                    result = await asyncio.gather(*asked)
+                        return airlock.Outcome(error=f"LLMError: {error}", error_type="script_error")
+                    result = [result, *others] if others else result
                 case "result":
                     result = json.loads(rest)
                 case _:
