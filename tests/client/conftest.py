@@ -17,6 +17,7 @@ class Network:
 
     def __init__(self, upstream: str | None) -> None:
         self.requests: list[str] = []  # request lines, in order
+        self.headers: list[dict[str, str]] = []  # theirs, with names in lower case
         self._upstream = upstream
         self._faults: list[tuple[str, Callable[[bytes], bytes]]] = []
         self._listening = socket.create_server(("127.0.0.1", 0))
@@ -81,6 +82,8 @@ class Network:
             if not line:
                 return
             self.requests.append(line)
+            fields = (field.split(": ", 1) for field in request.partition(b"\r\n\r\n")[0].decode().split("\r\n")[1:])
+            self.headers.append({name.lower(): value for name, value in fields})
             for fault in self._faults:
                 if fault[0] in line:
                     self._faults.remove(fault)

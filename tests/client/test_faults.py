@@ -89,6 +89,20 @@ def test_a_reply_that_is_lost_is_asked_for_again_and_nothing_is_done_twice(
         assert len(list(straight.list())) == before + 1
 
 
+def test_a_script_is_handed_over_again_with_the_same_idempotency_key_and_another_with_another(
+    url: str, network: MakeNetwork
+) -> None:
+    bad = network(url)
+    bad.loses_request("POST /execute ")
+    with Airlock(bad.url) as client:
+        client.submit("say hi", project="p")
+        client.submit("say hi", project="p")
+        client.submit("say hi", project="p", idempotency_key="mine")
+    first, again, other, mine = (headers["idempotency-key"] for headers in bad.headers)
+    assert first == again != other
+    assert mine == "mine"
+
+
 @pytest.mark.parametrize("on", ["POST /execute ", "GET /executions/", "/respond"])
 @pytest.mark.parametrize("to", [5, 40, 250])
 def test_a_reply_that_is_cut_off_is_asked_for_again(url: str, network: MakeNetwork, on: str, to: int) -> None:

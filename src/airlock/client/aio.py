@@ -117,7 +117,7 @@ class AsyncAirlock:
     async def events(self, execution_id: str) -> AsyncIterator[Event]:
         """Yield what has happened and what happens, until the execution is over. A lost connection loses nothing."""
         stream = EventStream(execution_id, self._retry_for)
-        while not stream.is_over:
+        while True:
             request = stream.request()
             failure: ClientError = stream.broken_off()
             try:
@@ -126,13 +126,14 @@ class AsyncAirlock:
                         async for received in EventSource(response).aiter_sse():
                             if event := stream.take(received):
                                 yield event
+                            if stream.is_over:
+                                return
                     else:
                         await response.aread()
                         failure = stream.refusal(transport.reply(request, response))
             except httpx.HTTPError as error:
                 failure = transport.failure(error, self._http.base_url)
-            if not stream.is_over:
-                await anyio.sleep(stream.pause_after(failure))
+            await anyio.sleep(stream.pause_after(failure))
 
     async def projects(self) -> builtins.list[ProjectInfo]:
         """Return the projects that the key may use, with their pools."""

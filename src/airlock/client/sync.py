@@ -132,20 +132,23 @@ class Airlock:
     def events(self, execution_id: str) -> Iterator[Event]:
         """Yield what has happened and what happens, until the execution is over. A lost connection loses nothing."""
         stream = EventStream(execution_id, self._retry_for)
-        while not stream.is_over:
+        while True:
             request = stream.request()
             failure: ClientError = stream.broken_off()
             try:
                 with self._http.stream(**transport.arguments(request)) as response:
                     if transport.is_event_stream(response):
-                        yield from filter(None, map(stream.take, EventSource(response).iter_sse()))
+                        for received in EventSource(response).iter_sse():
+                            if event := stream.take(received):
+                                yield event
+                            if stream.is_over:
+                                return
                     else:
                         response.read()
                         failure = stream.refusal(transport.reply(request, response))
             except httpx.HTTPError as error:
                 failure = transport.failure(error, self._http.base_url)
-            if not stream.is_over:
-                time.sleep(stream.pause_after(failure))
+            time.sleep(stream.pause_after(failure))
 
     def projects(self) -> builtins.list[ProjectInfo]:
         """Return the projects that the key may use, with their pools."""
