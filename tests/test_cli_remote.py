@@ -97,6 +97,12 @@ def test_run_with_url_and_config_is_2(url: str) -> None:
     assert command("run", "script", "--url", url, "--config", "x").exit_code == 2
 
 
+def test_run_with_a_key_and_without_url_is_2_and_runs_nothing() -> None:
+    Path("script").write_text("say hi")
+    result = command("run", "script", "--key", "k")
+    assert (result.exit_code, result.stderr) == (2, "error: --key: name its server with --url\n")
+
+
 def test_llm_echo_answers() -> None:
     result = command("exec", "-c", "ask one\nask two", "--llm", "echo")
     assert (result.exit_code, result.stdout) == (0, '"two"\n')

@@ -60,6 +60,8 @@ def run(
         result = run_there(url, key, answer, project=project, memory=remembered, **given)
         report_result(result, memory, remembered)
         return
+    if key is not None:
+        fail("--key: name its server with --url", code=2)
     plugins = Plugins.discover()
     loaded = setup.load(config, plugins, code=2)
     chosen = choose_project(loaded, plugins, project)
