@@ -27,6 +27,7 @@ from airlock.gateway import Gateway
 from airlock.mediation import AgentMediator, Mediator, MediatorSettings
 from airlock.models import ExecutionRequest, LLMRequest
 from airlock.plugins import Plugins
+from airlock.questions import Answer
 from airlock.schema import ServerConfig
 from airlock.session import LiveExecution
 
@@ -173,7 +174,7 @@ async def test_paused_execution_frees_the_project(gateways: Gateways) -> None:
     assert (await until_status(gateway, other, *TERMINAL)).status.value == "completed"
     [info] = await gateway.projects()
     assert (info.paused, info.running, info.queued) == (1, 0, 0)
-    await gateway.respond(asking, "yes")
+    await gateway.respond(asking, Answer("yes"))
     assert (await until_status(gateway, asking, *TERMINAL)).result == "yes"
 
 
@@ -182,10 +183,10 @@ async def test_answer_to_what_is_running_or_over_is_refused(gateways: Gateways) 
     execution = await submit(gateway, "nap")
     await until_status(gateway, execution, "running")
     with pytest.raises(NotAwaitingLLM, match="running"):
-        await gateway.respond(execution, "x")
+        await gateway.respond(execution, Answer("x"))
     await until_status(gateway, execution, *TERMINAL)
     with pytest.raises(NotAwaitingLLM, match="completed"):
-        await gateway.respond(execution, "x")
+        await gateway.respond(execution, Answer("x"))
 
 
 async def test_failure_of_a_backend_is_internal_and_logged(
@@ -233,7 +234,7 @@ async def test_paused_execution_may_finish_within_the_grace_of_down(gateways: Ga
     asking = await submit(gateway, "ask")
     await until_status(gateway, asking, "awaiting_llm")
     await gateway.down("p")
-    await gateway.respond(asking, "still here")
+    await gateway.respond(asking, Answer("still here"))
     assert (await until_status(gateway, asking, *TERMINAL)).result == "still here"
 
 
@@ -289,7 +290,7 @@ async def test_a_paused_execution_is_cancelled_and_takes_no_answer_any_more(gate
     await until_status(gateway, asking, "awaiting_llm")
     assert (await gateway.cancel(asking)).llm_requests == ()
     with pytest.raises(NotAwaitingLLM, match="error"):
-        await gateway.respond(asking, "too late")
+        await gateway.respond(asking, Answer("too late"))
 
 
 async def test_cancelling_what_is_over_changes_nothing(gateways: Gateways) -> None:
@@ -402,7 +403,7 @@ async def test_observers_see_the_whole_life(gateways: Gateways) -> None:
     gateway.start()
     asking = await submit(gateway, "ask")
     await until_status(gateway, asking, "awaiting_llm")
-    await gateway.respond(asking, "42")
+    await gateway.respond(asking, Answer("42"))
     await until_status(gateway, asking, "completed")
     assert seen == ["pool p 1", "asked ?", "answered 42", "finished completed"]
 
@@ -458,7 +459,7 @@ async def test_a_finished_execution_is_not_kept_by_a_cycle_of_references(gateway
             execution = await submit(gateway, code)
             await until_status(gateway, execution, *TERMINAL, "awaiting_llm")
             if code == "ask":
-                await gateway.respond(execution, "yes")
+                await gateway.respond(execution, Answer("yes"))
                 await until_status(gateway, execution, *TERMINAL)
         await until(lambda: not any(isinstance(found, LiveExecution) for found in gc.get_objects()))
     finally:
@@ -613,23 +614,23 @@ async def asked_twice(gateways: Gateways) -> tuple[Gateway, str]:
     shown = (await until_status(gateway, execution, "awaiting_llm")).to_result().llm_request
     assert shown is not None
     assert (shown.id, shown.prompt) == (1, "one?")
-    await gateway.respond(execution, "1", 1)
+    await gateway.respond(execution, Answer("1", 1))
     await until_status(gateway, execution, "awaiting_llm")
     return gateway, execution
 
 
 async def test_an_answer_that_is_sent_again_does_not_answer_the_next_request(asked_twice: tuple[Gateway, str]) -> None:
     gateway, execution = asked_twice
-    again = await gateway.respond(execution, "1", 1)
+    again = await gateway.respond(execution, Answer("1", 1))
     assert [request.id for request in again.llm_requests] == [2]
-    await gateway.respond(execution, "2", 2)
+    await gateway.respond(execution, Answer("2", 2))
     assert (await until_status(gateway, execution, *TERMINAL)).result == ["1", "2"]
 
 
 async def test_another_answer_to_the_same_request_is_refused(asked_twice: tuple[Gateway, str]) -> None:
     gateway, execution = asked_twice
     with pytest.raises(AlreadyAnswered, match="the LLM request 1 got another answer"):
-        await gateway.respond(execution, "one", 1)
+        await gateway.respond(execution, Answer("one", 1))
 
 
 async def test_an_answer_to_a_request_that_was_never_made_names_those_that_are_open(
@@ -637,12 +638,12 @@ async def test_an_answer_to_a_request_that_was_never_made_names_those_that_are_o
 ) -> None:
     gateway, execution = asked_twice
     with pytest.raises(NotAwaitingLLM, match="open LLM requests: 2"):
-        await gateway.respond(execution, "7", 7)
+        await gateway.respond(execution, Answer("7", 7))
 
 
 async def test_an_answer_without_an_id_is_for_the_request_that_is_shown(asked_twice: tuple[Gateway, str]) -> None:
     gateway, execution = asked_twice
-    await gateway.respond(execution, "2")
+    await gateway.respond(execution, Answer("2"))
     assert (await until_status(gateway, execution, *TERMINAL)).result == ["1", "2"]
 
 
@@ -664,6 +665,6 @@ async def test_open_prompts_are_bounded_together(gateways: Gateways, count: str,
     gateway = await begun(gateways, gateway_of(AsksAtOnce, prompt=1024))
     execution = await submit(gateway, count)
     while not (now := await until_status(gateway, execution, *TERMINAL, "awaiting_llm")).status.is_terminal:
-        await gateway.respond(execution, "yes")
+        await gateway.respond(execution, Answer("yes"))
         await asyncio.sleep(0.005)
     assert now.error_type == error_type

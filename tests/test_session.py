@@ -12,8 +12,9 @@ from airlock.errors import LLMError, NotAwaitingLLM
 from airlock.executions import Execution
 from airlock.limits import Limits
 from airlock.mediation import AgentMediator, MediatorSettings
-from airlock.models import ExecutionStatus, OpenLLMRequest
+from airlock.models import ExecutionStatus
 from airlock.plugins import Plugins
+from airlock.questions import Answer
 from airlock.session import LiveExecution
 from airlock.slots import Slots
 from airlock.store import MemoryStore
@@ -497,11 +498,10 @@ async def test_question_is_shown_and_the_answer_goes_to_the_script(bench: Benche
     one = bench()
     live = await one.launch(asks)
     await asyncio.wait_for(live.settled(), 20)
-    assert (live.execution.status.value, live.execution.to_result().llm_request) == (
-        "awaiting_llm",
-        OpenLLMRequest(id=1, prompt="?"),
-    )
-    await live.answer("42")
+    shown = live.execution.to_result().llm_request
+    assert shown is not None
+    assert (live.execution.status.value, shown.id, shown.prompt) == ("awaiting_llm", 1, "?")
+    await live.answer(Answer("42"))
     assert live.execution.llm_requests == ()
     done = await one.end_of(live)
     assert (done.status.value, done.result) == ("completed", "42")
@@ -513,7 +513,7 @@ async def test_pause_stops_the_clock(bench: Benches) -> None:
     await asyncio.wait_for(live.settled(), 20)
     await asyncio.sleep(1.5)
     assert live.execution.status.value == "awaiting_llm"
-    await live.answer("late")
+    await live.answer(Answer("late"))
     done = await one.end_of(live)
     assert (done.status.value, done.result) == ("completed", "late")
     assert done.execution_time_ms is not None
@@ -531,7 +531,7 @@ async def test_clock_goes_on_after_the_pause(bench: Benches) -> None:
     one = bench()
     live = await one.launch(script, timeout=1)
     await asyncio.wait_for(live.settled(), 20)
-    await live.answer("go on")
+    await live.answer(Answer("go on"))
     done = await one.end_of(live)
     assert (done.status.value, done.error_type) == ("timeout", "timeout")
     assert done.execution_time_ms is not None
@@ -553,7 +553,7 @@ async def test_max_paused_0_keeps_the_slot(bench: Benches) -> None:
     waiting = await one.launch(quick)
     await asyncio.sleep(0.05)
     assert waiting.execution.status.value == "pending"
-    await paused.answer("go on")
+    await paused.answer(Answer("go on"))
     assert (await one.end_of(waiting)).status.value == "completed"
 
 
@@ -590,7 +590,7 @@ async def test_resumed_one_goes_ahead_of_the_queue_and_counts_no_time_meanwhile(
     holder = await one.launch(running)
     await until(status_is(holder, "running"))
     last = await one.launch(queued)
-    await paused.answer("go on")
+    await paused.answer(Answer("go on"))
     assert paused.execution.status.value == "running"
     await asyncio.sleep(1.2)  # longer than its timeout
     assert order == []
@@ -614,7 +614,7 @@ async def test_open_questions_are_answered_in_the_order_of_asking(bench: Benches
         shown = live.execution.to_result().llm_request
         assert shown is not None
         seen.append((live.execution.status.value, shown.prompt))
-        await live.answer(str(number))
+        await live.answer(Answer(str(number)))
     done = await one.end_of(live)
     assert seen == [("awaiting_llm", "a"), ("awaiting_llm", "b"), ("awaiting_llm", "c")]
     assert done.result == ["0", "1", "2"]
@@ -635,7 +635,7 @@ async def test_answer_reaches_its_thread_while_others_are_open(bench: Benches) -
     one = bench(replicas=1)
     live = await one.launch(script)
     await until(lambda: len(live.execution.llm_requests) == 2)
-    await live.answer("to a")
+    await live.answer(Answer("to a"))
     await until(lambda: got == ["to a"])
     assert live.execution.status.value == "awaiting_llm"
 
@@ -650,7 +650,7 @@ async def test_questions_one_after_the_other_are_numbered(bench: Benches) -> Non
     for number in range(3):
         await asyncio.wait_for(live.settled(), 20)
         assert [request.id for request in live.execution.llm_requests] == [number + 1]
-        await live.answer("ok")
+        await live.answer(Answer("ok"))
     assert (await one.end_of(live)).result == ["ok"] * 3
 
 
@@ -660,16 +660,16 @@ async def test_answer_when_nothing_is_asked_is_refused(bench: Benches, script: S
     live = await one.launch(script)
     await until(lambda: live.execution.status.value in ("running", "completed"))
     with pytest.raises(NotAwaitingLLM, match=live.execution.status.value):
-        await live.answer("unasked")
+        await live.answer(Answer("unasked"))
 
 
 async def test_second_answer_is_refused(bench: Benches) -> None:
     one = bench()
     live = await one.launch(asks)
     await asyncio.wait_for(live.settled(), 20)
-    await live.answer("first")
+    await live.answer(Answer("first"))
     with pytest.raises(NotAwaitingLLM):
-        await live.answer("second")
+        await live.answer(Answer("second"))
     assert (await one.end_of(live)).result == "first"
 
 
@@ -689,7 +689,7 @@ async def test_end_while_paused_closes_the_question(bench: Benches) -> None:
     done = await one.end_of(live)
     assert (done.error_type, done.llm_requests, one.slots.free) == ("cancelled", (), 1)
     with pytest.raises(NotAwaitingLLM):
-        await live.answer("too late")
+        await live.answer(Answer("too late"))
 
 
 async def test_question_that_is_open_when_the_script_ends_is_closed(bench: Benches) -> None:
@@ -817,7 +817,7 @@ async def test_mediator_that_gives_up_on_the_agent_withdraws_the_question(bench:
     await until(status_is(live, "awaiting_llm"))
     await until(status_is(live, "running"))
     with pytest.raises(NotAwaitingLLM):
-        await live.answer("too late")
+        await live.answer(Answer("too late"))
     assert (await one.end_of(live)).result == "a guess"
 
 
@@ -829,7 +829,7 @@ async def test_mediator_may_ask_the_agent_something_else(bench: Benches) -> None
     live = await one.launch(asks)
     await asyncio.wait_for(live.settled(), 20)
     assert live.execution.llm_requests[0].request.prompt == "politely, ?"
-    await live.answer("yes")
+    await live.answer(Answer("yes"))
     assert (await one.end_of(live)).result == "said: yes"
 
 

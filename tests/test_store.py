@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from airlock.errors import Conflict, ExecutionNotFound
-from airlock.executions import Execution, OpenRequest
+from airlock.executions import Execution, OpenRequest, utc
 from airlock.models import ExecutionStatus, LLMRequest, OpenLLMRequest
 from airlock.store import MemoryStore
 
@@ -94,12 +94,12 @@ async def test_nothing_changes_after_the_end() -> None:
 
 
 async def test_change_of_open_requests_may_keep_the_status() -> None:
-    asked = OpenRequest(id=1, request=LLMRequest(prompt="?"))
+    asked = OpenRequest(id=1, request=LLMRequest(prompt="?"), created_at=0, expires_at=600)
     waiting = execution(status=Status.awaiting_llm).changed({"llm_requests": (asked,)})
     assert (waiting.status, waiting.version, waiting.to_result().llm_request) == (
         Status.awaiting_llm,
         1,
-        OpenLLMRequest(id=1, prompt="?"),
+        OpenLLMRequest(id=1, prompt="?", created_at=utc(0), expires_at=utc(600)),
     )
 
 

@@ -29,6 +29,7 @@ from .models import (
     ReadyResponse,
 )
 from .plugins import Plugins
+from .questions import Answer
 from .request_ids import RequestIdMiddleware
 from .scoping import ScopedGateway
 
@@ -211,9 +212,16 @@ async def get_execution(
 async def respond(execution_id: ExecutionId, answer: LLMResponse, gateway: GatewayOf) -> ExecutionResult:
     """Answer the LLM request that the execution shows as `llm_request`, or with `request_id` certainly that one.
 
-    With `request_id` it is safe to repeat while the execution goes on: the same answer again changes nothing.
+    With `request_id` it is safe to repeat: the same answer again changes nothing, another one is 409.
     """
-    return (await gateway.respond(execution_id, answer.response, answer.request_id)).to_result()
+    return (await gateway.respond(execution_id, *_answers(answer))).to_result()
+
+
+def _answers(sent: LLMResponse) -> list[Answer]:
+    if sent.responses:
+        return [Answer(one.response, one.request_id) for one in sent.responses]
+    is_error = "error" in sent.model_fields_set
+    return [Answer(sent.error if is_error else sent.response, sent.request_id or None, is_error)]
 
 
 @router.post("/executions/{execution_id}/cancel")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from .errors import Conflict
@@ -24,16 +25,32 @@ LEGAL: Final[Mapping[ExecutionStatus, frozenset[ExecutionStatus]]] = {
 """Where a status may lead. None leads out of a terminal one, so the first writer of one wins."""
 
 
+def utc(seconds: float) -> datetime:
+    """Return seconds since the epoch as the wire has them."""
+    return datetime.fromtimestamp(seconds, UTC)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OpenRequest:
-    """An LLM request that the agent has to answer. `id` counts from 1 within its execution."""
+    """An LLM request that the agent has to answer. `id` counts from 1 within its execution.
+
+    Times are seconds since the epoch.
+    """
 
     id: int
     request: LLMRequest
+    created_at: float
+    expires_at: float
 
     def shown(self) -> OpenLLMRequest:
         """Return what a poll shows of it."""
-        return OpenLLMRequest(id=self.id, prompt=self.request.prompt, model=self.request.model)
+        return OpenLLMRequest(
+            id=self.id,
+            prompt=self.request.prompt,
+            model=self.request.model,
+            created_at=utc(self.created_at),
+            expires_at=utc(self.expires_at),
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +73,7 @@ class Execution:
     started_at: float | None = None
     finished_at: float | None = None
     llm_requests: tuple[OpenRequest, ...] = ()
+    answered: Mapping[str, str] = field(default_factory=dict)  # digests of the answers, by the id of their LLM request
     result: Any = None
     stdout: str = ""
     stderr: str = ""
@@ -82,6 +100,7 @@ class Execution:
 
     def to_result(self) -> ExecutionResult:
         """Return what a poll shows."""
+        asked = [request.shown() for request in self.llm_requests]
         return ExecutionResult(
             execution_id=self.id,
             status=self.status,
@@ -91,7 +110,8 @@ class Execution:
             error=self.error,
             error_type=self.error_type,
             truncated=self.truncated,
-            llm_request=self.llm_requests[0].shown() if self.llm_requests else None,
+            llm_request=asked[0] if asked else None,
+            llm_requests=asked,
             memory_updates=dict(self.memory_updates),
             execution_time_ms=self.execution_time_ms,
             version=self.version,

@@ -9,11 +9,12 @@ import time
 import uuid
 from typing import TYPE_CHECKING, Final
 
-from .errors import ExecutionNotFound, InvalidRequest, NotAwaitingLLM, ProjectNotFound, ShuttingDown
+from .errors import ExecutionNotFound, InvalidRequest, ProjectNotFound, ShuttingDown
 from .events import tell
 from .executions import Execution
 from .models import ExecutionStatus
 from .projects import LiveProject
+from .questions import news
 from .quotas import Quotas
 from .store import MemoryStore
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from .config import Config
     from .models import ExecutionRequest, PoolStatus, ProjectInfo
     from .plugins import Plugins
+    from .questions import Answer
     from .session import LiveExecution
     from .store import Store
 
@@ -169,16 +171,17 @@ class Gateway:
             await _at_most(seconds, live.record.until(lambda e: e.is_settled if since is None else e.version != since))
         return await self.get(execution_id)
 
-    async def respond(self, execution_id: str, response: str, request_id: int | None = None) -> Execution:
-        """Answer this LLM request of an execution, else the one that it shows; returns the execution as it is then.
+    async def respond(self, execution_id: str, *answers: Answer) -> Execution:
+        """Answer LLM requests of an execution, all or none; returns the execution as it is then.
 
-        Raises ExecutionNotFound, NotAwaitingLLM when the request is not open, AlreadyAnswered (see `Questions.answer`).
+        Raises ExecutionNotFound, NotAwaitingLLM when a request is not open, AlreadyAnswered when it got another answer.
         """
         live = self._live.get(execution_id)
         if live is None:
             execution = await self.get(execution_id)
-            raise NotAwaitingLLM(f"its status is {execution.status.value}")
-        await live.answer(response, request_id)
+            news(execution, answers)  # raises, unless all were given before
+            return execution
+        await live.answer(*answers)
         if not live.runs_code:
             await _at_most(SOON, live.settled())
         return live.snapshot()

@@ -5,7 +5,8 @@ from __future__ import annotations
 from enum import Enum
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic_core import PydanticCustomError
 
 PROJECT_NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
 MAX_TIMEOUT = 86_400
@@ -30,14 +31,59 @@ class ExecutionRequest(RequestModel):
     memory: dict[str, Any] = {}
 
 
-class LLMResponse(RequestModel):
-    """The agent's answer to an LLM request: to that of `request_id`, else to the one that the execution shows.
+class LLMAnswer(RequestModel):
+    """The answer to one of several LLM requests."""
 
-    With `request_id` it may be sent again when a connection was lost: it never answers another request.
+    request_id: int = Field(ge=1)
+    response: str
+
+
+_RESPOND_FORMS: tuple[frozenset[str], ...] = tuple(
+    map(frozenset, ({"response"}, {"request_id", "response"}, {"request_id", "error"}, {"responses"}))
+)
+
+
+def _only_the_forms(schema: dict[str, Any]) -> None:
+    """Say in JSON Schema which fields belong together."""
+    fields = {
+        name: {k: v for k, v in field.items() if k != "default"} for name, field in schema.pop("properties").items()
+    }
+    schema["oneOf"] = [
+        {
+            "type": "object",
+            "properties": {name: field for name, field in fields.items() if name in form},
+            "required": sorted(form),
+            "additionalProperties": False,
+        }
+        for form in _RESPOND_FORMS
+    ]
+    del schema["additionalProperties"]
+
+
+class LLMResponse(RequestModel):
+    """The agent's answer: `{response}`, `{request_id, response}`, `{request_id, error}` or `{responses}`.
+
+    `{response}` answers the request that the execution shows as `llm_request`. With `request_id` it is certainly that
+    one, so that it may be sent again when a connection was lost. `error` is raised as `LLMError` in the script.
+    `responses` answers several requests: all of them, or none when one cannot be answered.
     """
 
-    response: str
-    request_id: int | None = Field(None, ge=1)
+    model_config = ConfigDict(json_schema_extra=_only_the_forms)
+
+    response: str = ""
+    request_id: int = Field(0, ge=1)
+    error: str = ""
+    responses: list[LLMAnswer] = Field([], min_length=1)
+
+    @model_validator(mode="after")
+    def _is_one_of_the_forms(self) -> LLMResponse:
+        if self.model_fields_set not in _RESPOND_FORMS:
+            forms = "{response}, {request_id, response}, {request_id, error} or {responses: [{request_id, response}]}"
+            raise PydanticCustomError("fields", "must be exactly one of {forms}", {"forms": forms})
+        numbers = [answer.request_id for answer in self.responses]
+        if len(set(numbers)) != len(numbers):
+            raise PydanticCustomError("fields", "each request_id may stand in responses only once")
+        return self
 
 
 class PoolRequest(RequestModel):
@@ -80,16 +126,19 @@ class LLMRequest(BaseModel):
 
 
 class OpenLLMRequest(LLMRequest):
-    """An LLM request that awaits the agent's answer. `id` counts from 1 within its execution."""
+    """An LLM request that awaits the agent's answer, until `expires_at`. `id` counts from 1 within its execution."""
 
     id: int
+    created_at: AwareDatetime
+    expires_at: AwareDatetime
 
 
 class ExecutionResult(BaseModel):
     """An execution as a poll shows it. `error_type` names the cause, `error` says it in one line.
 
     `truncated`: output beyond `limits.output` was dropped. `execution_time_ms` is run time, without queue and pauses.
-    `version` counts changes of the status and of open LLM requests, not of output.
+    `version` counts changes of the status and of open LLM requests, not of output. `llm_requests` are all open,
+    the oldest first; `llm_request` is the first of them.
     """
 
     execution_id: str
@@ -99,6 +148,7 @@ class ExecutionResult(BaseModel):
     stderr: str = ""
     error: str | None = None
     llm_request: OpenLLMRequest | None = None
+    llm_requests: list[OpenLLMRequest] = []
     memory_updates: dict[str, Any] = {}
     execution_time_ms: int | None = None
     error_type: str | None = None

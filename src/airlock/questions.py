@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
-from typing import TYPE_CHECKING, Any
+import time
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .errors import AlreadyAnswered, LLMError, NotAwaitingLLM
 from .executions import OpenRequest
@@ -13,8 +14,9 @@ from .limits import format_size
 from .models import ExecutionStatus
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable, Sequence
 
+    from .executions import Execution
     from .limits import Limits
     from .mediation import Mediator
     from .models import LLMRequest
@@ -25,6 +27,41 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 OPEN_PROMPTS = 16  # times limits.prompt that all open prompts of an execution may have together: the server holds them
+
+
+class Answer(NamedTuple):
+    """The agent's answer to the LLM request `request_id`, else to the one that is shown."""
+
+    text: str
+    request_id: int | None = None
+    is_error: bool = False
+
+    @property
+    def digest(self) -> str:
+        """What tells it from other answers."""
+        content = f"{self.is_error} {self.text}".encode(errors="surrogatepass")
+        return hashlib.sha256(content).hexdigest()[:32]
+
+
+def news(execution: Execution, answers: Sequence[Answer]) -> dict[int, Answer]:
+    """Return by request those answers that were not given before: the same answer again changes nothing.
+
+    Raises NotAwaitingLLM when a request is not open, AlreadyAnswered when it got another answer.
+    """
+    is_open = [request.id for request in execution.llm_requests]
+    found: dict[int, Answer] = {}
+    for answer in answers:
+        number = answer.request_id or next(iter(is_open), None)
+        given = execution.answered.get(str(number))
+        if given is not None and given != answer.digest:
+            raise AlreadyAnswered(f"the LLM request {number} got another answer before")
+        if given is None:
+            if number not in is_open:
+                asked = "" if number is None else f"the LLM request {number} is not open; "
+                shown = ", ".join(map(str, is_open)) or "none"
+                raise NotAwaitingLLM(f"{asked}its status is {execution.status.value}; open LLM requests: {shown}")
+            found[number] = answer
+    return found
 
 
 class Questions:
@@ -47,7 +84,6 @@ class Questions:
         self._asked = 0
         self._sizes: dict[int, int] = {}  # bytes of the prompts that are open
         self._answers: dict[int, asyncio.Future[str]] = {}
-        self._given: dict[int | None, bytes] = {}  # digests of the answers by request
         self._is_closed = False
 
     def count(self, request: LLMRequest) -> int:
@@ -72,9 +108,15 @@ class Questions:
 
     async def put(self, number: int, request: LLMRequest) -> str | LLMError:
         """Return the mediator's answer."""
-        alarm = asyncio.get_running_loop().call_later(self._limits.llm_timeout, self._on_timeout)
+        patience = self._limits.llm_timeout
+        alarm = asyncio.get_running_loop().call_later(patience, self._on_timeout)
+        now = time.time()
+
+        def ask_agent(asked: LLMRequest) -> Awaitable[str]:
+            return self._ask_agent(OpenRequest(id=number, request=asked, created_at=now, expires_at=now + patience))
+
         try:
-            answer: object = await self._mediator.complete(request, lambda asked: self._ask_agent(number, asked))
+            answer: object = await self._mediator.complete(request, ask_agent)
         except LLMError as error:
             return error
         except (Exception, SystemExit):  # the boundary to a plugin: the script is told, the log has the traceback
@@ -91,28 +133,24 @@ class Questions:
             del self._sizes[number]
         return LLMError("the mediator failed")
 
-    async def answer(self, response: str, request_id: int | None = None) -> None:
-        """Hand over the agent's answer: to this request, else to the one that is shown.
-
-        The same answer to the same request again changes nothing. Raises NotAwaitingLLM when it is not open,
-        AlreadyAnswered when it got another answer.
-        """
-        digest = hashlib.sha256(response.encode(errors="surrogatepass")).digest()
+    async def answer(self, answers: Sequence[Answer]) -> None:
+        """Hand over the agent's answers: all of them, or none. Raises what `news` raises."""
         async with self._record.changing:
             execution = self._record.execution
-            if request_id in self._given:
-                if self._given[request_id] != digest:
-                    raise AlreadyAnswered(f"the LLM request {request_id} got another answer before")
+            new = news(execution, answers)
+            if not new:
                 return
-            chosen = next((r for r in execution.llm_requests if request_id in (None, r.id)), None)
-            if chosen is None:
-                is_open = ", ".join(str(r.id) for r in execution.llm_requests) or "none"
-                raise NotAwaitingLLM(f"its status is {execution.status.value}; open LLM requests: {is_open}")
-            await self._record.change(llm_requests=tuple(r for r in execution.llm_requests if r is not chosen))
-            self._given[chosen.id] = digest
-        answer = self._answers.pop(chosen.id, None)
-        if answer is not None and not answer.done():
-            answer.set_result(response)
+            still_open = tuple(request for request in execution.llm_requests if request.id not in new)
+            digests = {str(number): answer.digest for number, answer in new.items()}
+            await self._record.change(llm_requests=still_open, answered={**execution.answered, **digests})
+        for number, answer in new.items():
+            waiting = self._answers.pop(number, None)
+            if waiting is None or waiting.done():
+                continue
+            if answer.is_error:
+                waiting.set_exception(LLMError(answer.text))
+            else:
+                waiting.set_result(answer.text)
 
     def close(self) -> None:
         """Take no more requests; nobody waits for those that are open."""
@@ -123,20 +161,20 @@ class Questions:
         for answer in self._answers.values():
             answer.cancel()
 
-    async def _ask_agent(self, number: int, request: LLMRequest) -> str:
+    async def _ask_agent(self, request: OpenRequest) -> str:
         answer: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-        self._answers[number] = answer
+        self._answers[request.id] = answer
         try:
             async with self._record.changing:
                 if self._is_closed:
                     raise LLMError("the execution is over")
-                asked = (*self._record.execution.llm_requests, OpenRequest(id=number, request=request))
+                asked = (*self._record.execution.llm_requests, request)
                 await self._record.change(llm_requests=asked, **self._progress())
             return await answer
         finally:
-            gave_up = self._answers.pop(number, None) is not None
+            gave_up = self._answers.pop(request.id, None) is not None
             if gave_up and not self._is_closed:  # the mediator did; at the end of the execution all are dropped at once
-                await self._withdraw(number)
+                await self._withdraw(request.id)
 
     async def _withdraw(self, number: int) -> None:
         async with self._record.changing:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from .gateway import Gateway
     from .keys import Client
     from .models import ExecutionRequest, PoolStatus, ProjectInfo
+    from .questions import Answer
 
 
 class ScopedGateway:
@@ -43,10 +44,10 @@ class ScopedGateway:
         await self._check_execution(execution_id)
         return await self._gateway.wait(execution_id, seconds, since)
 
-    async def respond(self, execution_id: str, response: str, request_id: int | None = None) -> Execution:
-        """Answer an LLM request."""
+    async def respond(self, execution_id: str, *answers: Answer) -> Execution:
+        """Answer LLM requests."""
         await self._check_execution(execution_id)
-        return await self._gateway.respond(execution_id, response, request_id)
+        return await self._gateway.respond(execution_id, *answers)
 
     async def cancel(self, execution_id: str) -> Execution:
         """End an execution."""

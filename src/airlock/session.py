@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from .mediation import Mediator
     from .models import LLMRequest
     from .plugins import Plugins
+    from .questions import Answer
     from .slots import Slots
     from .store import Store
 
@@ -116,9 +117,9 @@ class LiveExecution:
         if not self._ending.done():
             self._settle(Ending(status, error_type, error))
 
-    async def answer(self, response: str, request_id: int | None = None) -> None:
-        """Answer an LLM request. See `Questions.answer`."""
-        await self._questions.answer(response, request_id)
+    async def answer(self, *answers: Answer) -> None:
+        """Answer LLM requests. See `Questions.answer`."""
+        await self._questions.answer(answers)
 
     async def drive(self) -> None:
         """Run it from pending to its end."""

@@ -11,6 +11,7 @@ from rich.text import Text
 
 from airlock.errors import NotAwaitingLLM
 from airlock.models import ExecutionStatus
+from airlock.questions import Answer as GivenAnswer
 
 from .terminal import err, printable
 
@@ -66,7 +67,7 @@ async def _answer(gateway: Gateway, execution_id: str, asked: OpenRequest, answe
     if asked not in (await gateway.get(execution_id)).llm_requests[:1]:
         return  # it was withdrawn meanwhile; the next look shows what is asked now
     try:
-        await gateway.respond(execution_id, response)
+        await gateway.respond(execution_id, GivenAnswer(response))
     except NotAwaitingLLM:
         return  # it ended meanwhile; the next look says why
 

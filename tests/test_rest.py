@@ -1,0 +1,158 @@
+"""The REST API over real HTTP, against a server process."""
+
+import time
+from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta
+from typing import Any
+
+import httpx
+import pytest
+
+CONFIG = """
+projects:
+  p: {backend: scripted, replicas: 2}
+  impatient: {backend: scripted, limits: {llm_timeout: 0.2}}
+"""
+
+
+@pytest.fixture
+def api(serve: Callable[..., Any]) -> Iterator[httpx.Client]:
+    with httpx.Client(base_url=serve(CONFIG).url, timeout=30) as client:
+        while any(project["status"] != "up" for project in client.get("/projects").json()["projects"]):
+            time.sleep(0.01)
+        yield client
+
+
+def begin(api: httpx.Client, code: str, project: str = "p") -> str:
+    """Submit a script and wait until it is over or awaits an answer; returns its path."""
+    answer = api.post("/execute?wait=20", json={"project": project, "code": code})
+    assert answer.status_code == 200, answer.text
+    return answer.headers["location"]
+
+
+def paused_with(api: httpx.Client, code: str, requests: int) -> tuple[str, dict[str, Any]]:
+    """Submit a script and wait until it has so many LLM requests open; returns its path and what it shows."""
+    path = begin(api, code)
+    shown = api.get(path).json()
+    while len(shown["llm_requests"]) < requests:
+        shown = api.get(path, params={"wait": 20, "since": shown["version"]}).json()
+    return path, shown
+
+
+# --- LLM requests ----------------------------------------------------------------------------------------------------
+
+
+def test_all_open_llm_requests_are_shown_and_the_first_as_llm_request(api: httpx.Client) -> None:
+    _, shown = paused_with(api, "ask a|b|c", 3)
+    assert [(r["id"], r["prompt"], r["model"]) for r in shown["llm_requests"]] == [
+        (1, "a", "default"),
+        (2, "b", "default"),
+        (3, "c", "default"),
+    ]
+    assert shown["llm_request"] == shown["llm_requests"][0]
+
+
+def test_an_llm_request_expires_when_limits_llm_timeout_says(api: httpx.Client) -> None:
+    _, shown = paused_with(api, "ask ?", 1)
+    [request] = shown["llm_requests"]
+    created, expires = (datetime.fromisoformat(request[name]) for name in ("created_at", "expires_at"))
+    assert expires - created == timedelta(seconds=600)
+    assert created.utcoffset() == timedelta(0)
+    assert abs(created.timestamp() - time.time()) < 60
+
+
+def test_nothing_is_asked_any_more_once_it_is_over(api: httpx.Client) -> None:
+    over = api.get(begin(api, "ask ?", "impatient"), params={"wait": 10, "since": 2}).json()
+    assert (over["error_type"], over["llm_request"], over["llm_requests"]) == ("llm_timeout", None, [])
+
+
+def test_answers_by_request_id_reach_their_requests_in_any_order(api: httpx.Client) -> None:
+    path, _ = paused_with(api, "ask a|b|c", 3)
+    for number, left in ((3, [1, 2]), (1, [2])):
+        answer = api.post(f"{path}/respond", json={"request_id": number, "response": f"to {number}"})
+        assert [request["id"] for request in answer.json()["llm_requests"]] == left
+    api.post(f"{path}/respond", json={"response": "to the one that is shown"})
+    assert api.get(path, params={"wait": 20}).json()["result"] == ["to 1", "to the one that is shown", "to 3"]
+
+
+def test_several_answers_at_once(api: httpx.Client) -> None:
+    path, _ = paused_with(api, "ask a|b|c", 3)
+    responses = [{"request_id": number, "response": f"to {number}"} for number in (2, 3, 1)]
+    assert api.post(f"{path}/respond", json={"responses": responses}).status_code == 200
+    assert api.get(path, params={"wait": 20}).json()["result"] == ["to 1", "to 2", "to 3"]
+
+
+def test_of_several_answers_none_is_taken_when_one_cannot_be(api: httpx.Client) -> None:
+    path, before = paused_with(api, "ask a|b", 2)
+    responses = [{"request_id": 1, "response": "x"}, {"request_id": 7, "response": "y"}]
+    refused = api.post(f"{path}/respond", json={"responses": responses})
+    assert (refused.status_code, refused.json()["code"]) == (409, "not_awaiting_llm")
+    assert "7" in refused.json()["detail"]
+    after = api.get(path).json()
+    assert (after["llm_requests"], after["version"]) == (before["llm_requests"], before["version"])
+
+
+def test_an_error_for_an_answer_is_raised_in_the_script(api: httpx.Client) -> None:
+    path, _ = paused_with(api, "ask ?", 1)
+    assert api.post(f"{path}/respond", json={"request_id": 1, "error": "no budget"}).status_code == 200
+    over = api.get(path, params={"wait": 20}).json()
+    assert (over["error_type"], over["error"]) == ("script_error", "LLMError: no budget")
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        {"request_id": 1, "response": "x"},
+        {"request_id": 1, "error": "x"},
+        {"responses": [{"request_id": 1, "response": "x"}]},
+    ],
+    ids=["response", "error", "responses"],
+)
+@pytest.mark.parametrize("code", ["ask a\nask b", "ask a"], ids=["still asking", "over"])
+def test_the_same_answer_again_changes_nothing(api: httpx.Client, code: str, answer: dict[str, Any]) -> None:
+    path, _ = paused_with(api, code, 1)
+    assert api.post(f"{path}/respond", json=answer).status_code == 200
+    before = api.get(path, params={"wait": 20}).json()
+    again = api.post(f"{path}/respond", json=answer)
+    assert (again.status_code, again.json()["version"]) == (200, before["version"])
+
+
+@pytest.mark.parametrize("other", [{"response": "y"}, {"error": "x"}])
+@pytest.mark.parametrize("code", ["ask a\nask b", "ask a"], ids=["still asking", "over"])
+def test_another_answer_to_the_same_request_is_409(api: httpx.Client, code: str, other: dict[str, Any]) -> None:
+    path, _ = paused_with(api, code, 1)
+    api.post(f"{path}/respond", json={"request_id": 1, "response": "x"})
+    api.get(path, params={"wait": 20})
+    refused = api.post(f"{path}/respond", json={"request_id": 1, **other})
+    assert (refused.status_code, refused.json()["code"]) == (409, "already_answered")
+
+
+def test_a_response_without_id_is_409_once_nothing_is_asked(api: httpx.Client) -> None:
+    path = begin(api, "result 1")
+    refused = api.post(f"{path}/respond", json={"response": "x"})
+    assert (refused.status_code, refused.json()["code"]) == (409, "not_awaiting_llm")
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {},
+        {"request_id": 1},
+        {"error": "x"},
+        {"response": None},
+        {"response": 1},
+        {"request_id": None, "response": "x"},
+        {"request_id": 0, "response": "x"},
+        {"request_id": "1", "response": "x"},
+        {"request_id": 1, "response": "x", "error": "y"},
+        {"responses": []},
+        {"responses": [{"response": "x"}]},
+        {"responses": [{"request_id": 1, "response": "x"}], "response": "x"},
+        {"responses": [{"request_id": 1, "response": "x"}, {"request_id": 1, "response": "x"}]},
+    ],
+)
+def test_an_answer_in_no_known_form_is_422_and_changes_nothing(body: dict[str, Any], api: httpx.Client) -> None:
+    path, before = paused_with(api, "ask ?", 1)
+    refused = api.post(f"{path}/respond", json=body)
+    assert (refused.status_code, refused.json()["code"]) == (422, "invalid_request")
+    assert api.get(path).json()["version"] == before["version"]
