@@ -6,6 +6,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -76,16 +77,20 @@ class RunningServer:
 @pytest.fixture
 def serve(tmp_path: Path) -> Iterator[Callable[..., RunningServer]]:
     """Start servers with this airlock.yaml; `backend: scripted` is installed for them."""
-    yield from _serving(tmp_path)
+    with servers(tmp_path) as start:
+        yield start
 
 
 @pytest.fixture(scope="module")
 def serve_all(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., RunningServer]]:
-    """Start servers that all tests of a module use."""
-    yield from _serving(tmp_path_factory.mktemp("serving"))
+    """Start servers that all tests of a module share."""
+    with servers(tmp_path_factory.mktemp("server")) as start:
+        yield start
 
 
-def _serving(folder: Path) -> Iterator[Callable[..., RunningServer]]:
+@contextmanager
+def servers(folder: Path) -> Iterator[Callable[..., RunningServer]]:
+    """Start servers in this folder, and end them."""
     started: list[RunningServer] = []
 
     def start(config: str, *arguments: str, **environ: str) -> RunningServer:

@@ -11,13 +11,14 @@ import pytest
 CONFIG = """
 projects:
   p: {backend: scripted, replicas: 2}
+  single: {backend: scripted}
   impatient: {backend: scripted, limits: {llm_timeout: 0.2}}
 """
 
 
-@pytest.fixture
-def api(serve: Callable[..., Any]) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=serve(CONFIG).url, timeout=30) as client:
+@pytest.fixture(scope="module")
+def api(serve_all: Callable[..., Any]) -> Iterator[httpx.Client]:
+    with httpx.Client(base_url=serve_all(CONFIG).url, timeout=30) as client:
         while any(project["status"] != "up" for project in client.get("/projects").json()["projects"]):
             time.sleep(0.01)
         yield client
@@ -156,3 +157,56 @@ def test_an_answer_in_no_known_form_is_422_and_changes_nothing(body: dict[str, A
     refused = api.post(f"{path}/respond", json=body)
     assert (refused.status_code, refused.json()["code"]) == (422, "invalid_request")
     assert api.get(path).json()["version"] == before["version"]
+
+
+# --- times -----------------------------------------------------------------------------------------------------------
+
+
+def test_times_of_an_execution_are_utc_and_in_order(api: httpx.Client) -> None:
+    shown = api.get(begin(api, "sleep 0.05")).json()
+    created, started, finished = (shown[name] for name in ("created_at", "started_at", "finished_at"))
+    assert all(text.endswith("Z") for text in (created, started, finished))
+    created, started, finished = map(datetime.fromisoformat, (created, started, finished))
+    assert created <= started < finished < created + timedelta(seconds=20)
+    assert shown["project"] == "p"
+
+
+def test_what_did_not_happen_yet_has_no_time(api: httpx.Client) -> None:
+    shown = paused_with(api, "ask ?", 1)[1]
+    assert (shown["started_at"] is None, shown["finished_at"]) == (False, None)
+
+
+def test_an_execution_that_was_never_started_has_no_start_and_no_run_time(api: httpx.Client) -> None:
+    begun = api.post("/execute", json={"project": "single", "code": "sleep 60"}).headers["location"]
+    waiting = api.post("/execute", json={"project": "single", "code": "result 1"}).headers["location"]
+    cancelled = api.post(f"{waiting}/cancel").json()
+    assert (cancelled["started_at"], cancelled["run_ms"], cancelled["execution_time_ms"]) == (None, 0, None)
+    assert cancelled["finished_at"] is not None
+    api.post(f"{begun}/cancel")
+
+
+def test_time_is_counted_as_queued_as_run_or_as_waiting_for_an_answer(api: httpx.Client) -> None:
+    first = api.post("/execute", json={"project": "single", "code": "sleep 0.3"}).headers["location"]
+    path = api.post("/execute", json={"project": "single", "code": "sleep 0.2\nask ?"}).headers["location"]
+    api.get(path, params={"wait": 20})
+    time.sleep(0.4)
+    api.post(f"{path}/respond", json={"response": "x"})
+    over = api.get(path, params={"wait": 20}).json()
+    assert 250 < over["queued_ms"] < 5_000
+    assert 200 <= over["run_ms"] == over["execution_time_ms"] < 5_000
+    assert 400 <= over["llm_wait_ms"] < 5_000
+    lasted = datetime.fromisoformat(over["finished_at"]) - datetime.fromisoformat(over["created_at"])
+    assert abs(lasted / timedelta(milliseconds=1) - over["queued_ms"] - over["run_ms"] - over["llm_wait_ms"]) < 100
+    assert api.get(first).json()["llm_wait_ms"] == 0
+
+
+def test_waiting_for_a_slot_after_an_answer_counts_as_queued(api: httpx.Client) -> None:
+    path = begin(api, "ask ?", "single")
+    before = api.get(path).json()["queued_ms"]
+    other = api.post("/execute", json={"project": "single", "code": "sleep 0.5"}).headers["location"]
+    while api.get(other).json()["status"] != "running":
+        time.sleep(0.01)
+    assert api.post(f"{path}/respond", json={"response": "x"}).json()["status"] == "running"
+    over = api.get(path, params={"wait": 20}).json()
+    assert over["queued_ms"] - before > 200
+    assert over["run_ms"] < 200

@@ -81,7 +81,14 @@ class Execution:
     error: str | None = None
     error_type: str | None = None
     memory_updates: Mapping[str, Any] = field(default_factory=dict)
-    execution_time_ms: int | None = None
+    queued_ms: int = 0
+    run_ms: int = 0
+    llm_wait_ms: int = 0
+
+    @property
+    def execution_time_ms(self) -> int | None:
+        """Run time; None when it was never started."""
+        return None if self.started_at is None else self.run_ms
 
     @property
     def is_settled(self) -> bool:
@@ -114,5 +121,12 @@ class Execution:
             llm_requests=asked,
             memory_updates=dict(self.memory_updates),
             execution_time_ms=self.execution_time_ms,
+            project=self.project,
+            created_at=utc(self.created_at),
+            started_at=None if self.started_at is None else utc(self.started_at),
+            finished_at=None if self.finished_at is None else utc(self.finished_at),
+            queued_ms=self.queued_ms,
+            run_ms=self.run_ms,
+            llm_wait_ms=self.llm_wait_ms,
             version=self.version,
         )

@@ -136,7 +136,9 @@ class OpenLLMRequest(LLMRequest):
 class ExecutionResult(BaseModel):
     """An execution as a poll shows it. `error_type` names the cause, `error` says it in one line.
 
-    `truncated`: output beyond `limits.output` was dropped. `execution_time_ms` is run time, without queue and pauses.
+    `truncated`: output beyond `limits.output` was dropped. Milliseconds are those spent so far waiting for a worker
+    (`queued_ms`, also after an LLM answer), running (`run_ms`; `execution_time_ms` once it was started) and waiting for
+    LLM answers (`llm_wait_ms`).
     `version` counts changes of the status and of open LLM requests, not of output. `llm_requests` are all open,
     the oldest first; `llm_request` is the first of them.
     """
@@ -154,6 +156,13 @@ class ExecutionResult(BaseModel):
     error_type: str | None = None
     truncated: bool = False
     version: int = 0
+    project: ProjectName | None = None
+    created_at: AwareDatetime | None = None
+    started_at: AwareDatetime | None = None
+    finished_at: AwareDatetime | None = None
+    queued_ms: int = 0
+    run_ms: int = 0
+    llm_wait_ms: int = 0
 
 
 ProjectStatus = Literal["up", "down"]

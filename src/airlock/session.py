@@ -139,7 +139,7 @@ class LiveExecution:
                 raise RuntimeError("Session.started() is to be called exactly once")
             self._queue_alarm.cancel()
             await self.record.change(status=ExecutionStatus.running, started_at=time.time())
-        self._clock.start()
+        self._clock.enter("run")
         waited = (self.execution.started_at or 0) - self.execution.created_at
         self._tell("execution started", queued_ms=max(0, round(waited * 1000)))
 
@@ -247,7 +247,7 @@ class LiveExecution:
             client=self.execution.client,
             status=ending.status.value,
             error_type=ending.error_type,
-            run_ms=self.execution.execution_time_ms,
+            run_ms=self.execution.run_ms,
         )
         self._plugins.execution_finished(self.execution.project, self.execution.to_result())
 
@@ -264,7 +264,7 @@ class LiveExecution:
             "stdout": outputs["stdout"].text,
             "stderr": outputs["stderr"].text,
             "truncated": any(output.truncated for output in outputs.values()),
-            "execution_time_ms": self._clock.elapsed_ms if self.execution.started_at else None,
+            **{f"{phase}_ms": milliseconds for phase, milliseconds in self._clock.milliseconds.items()},
         }
 
     def _on_deadline(self) -> None:

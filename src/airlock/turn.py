@@ -36,31 +36,33 @@ class Turn:
     def pause(self) -> None:
         """An LLM request was opened."""
         self._open += 1
-        self._clock.stop()
+        self._clock.enter("llm_wait")
         if self._has_slot and self._may_pause():
             self._release()
 
     async def resume(self) -> None:
         """An LLM request was answered; with the last one, wait for a slot ahead of those that never ran."""
         if self._open == 1 and not self._has_slot:
+            if not self._is_over:
+                self._clock.enter("queued")
             await self._slots.acquire(ahead=True)
             self._has_slot = True
         self._open -= 1
         if self._is_over or (self._open and self._may_pause()):  # another thread of the script asked meanwhile
             self._release()
         if not self._is_over and not self._open:
-            self._clock.start()
+            self._clock.enter("run")
 
     def abandon(self) -> None:
         """An LLM request was given up by the backend: the clock must not stand still for it. Takes no slot."""
         self._open -= 1
         if not self._is_over and not self._open:
-            self._clock.start()
+            self._clock.enter("run")
 
     def end(self) -> None:
         """Stop the clock and give the slot back, now and for good."""
         self._is_over = True
-        self._clock.stop()
+        self._clock.enter(None)
         self._release()
 
     def _release(self) -> None:
