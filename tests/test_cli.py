@@ -149,7 +149,7 @@ def test_plugins_names_distribution_version_and_what_it_offers() -> None:
     assert rows[f"airlock-mock {version('airlock-mock')}"] == (
         "backends: mock; mediators: canned; projects: mock-project"
     )
-    assert rows[f"airlock-core {version('airlock-core')}"] == "mediators: agent"
+    assert rows[f"airlock-core {version('airlock-core')}"] == "mediators: agent; stores: memory, sqlite"
 
 
 def test_plugins_says_what_is_broken_and_why(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -319,7 +319,7 @@ def test_all_problems_are_told_at_once_in_the_order_of_the_file(plugins: Plugins
     ("text", "told"),
     [
         ("prjects: {}", "airlock.yaml:1:1: prjects: unknown key; did you mean 'projects'?"),
-        ("xyz: 1", "airlock.yaml:1:1: xyz: unknown key; allowed: server, default_backend, projects"),
+        ("xyz: 1", "airlock.yaml:1:1: xyz: unknown key; allowed: server, store, default_backend, projects"),
         ("server: {tls: {}}", "airlock.yaml:1:10: server.tls: unknown key; allowed: host, port, keys, log, insecure"),
         ("server: 5", "airlock.yaml:1:1: server: must be a mapping, like {key: value}"),
         ("server: {port: 70000}", "airlock.yaml:1:10: server.port: must be at most 65535"),

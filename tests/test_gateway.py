@@ -100,7 +100,7 @@ async def started(gateways: Gateways, replicas: int = 1, **limits: Any) -> Gatew
 async def begun(gateways: Gateways, gateway: Gateway) -> Gateway:
     """Start it, and wait until its project is up, or down."""
     gateways.append(gateway)
-    gateway.start()
+    await gateway.start()
     await until(lambda: gateway_status(gateway) != "starting")
     return gateway
 
@@ -335,7 +335,7 @@ async def test_execution_accepted_while_starting_ends_when_the_start_fails(
     monkeypatch.setattr(ObedientBackend, "broken", "No such thing.")
     gateway = gateway_with()
     gateways.append(gateway)
-    gateway.start()
+    await gateway.start()
     execution = await submit(gateway, "x")
     done = await until_status(gateway, execution, *TERMINAL)
     assert (done.error_type, done.started_at) == ("project_down", None)
@@ -400,7 +400,7 @@ async def test_observers_see_the_whole_life(gateways: Gateways) -> None:
     gateway = gateway_with()
     gateways.append(gateway)
     gateway.plugins.register(Observer())
-    gateway.start()
+    await gateway.start()
     asking = await submit(gateway, "ask")
     await until_status(gateway, asking, "awaiting_llm")
     await gateway.respond(asking, Answer("42"))

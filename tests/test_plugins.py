@@ -120,7 +120,7 @@ def test_generator_may_register() -> None:
 def test_hook_of_a_later_version_may_be_optional() -> None:
     plugins = Plugins()
     later = hookimpl(optionalhook=True)(lambda: None)
-    plugins.register(SimpleNamespace(airlock_register_stores=later, **vars(offering(EchoBackend))))
+    plugins.register(SimpleNamespace(airlock_register_secrets=later, **vars(offering(EchoBackend))))
     assert plugins.broken == []
     assert list(plugins.backends) == ["echo"]
 

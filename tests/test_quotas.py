@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 import time
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 from fastapi.testclient import TestClient
@@ -13,11 +14,11 @@ from airlock.api import create_app
 from airlock.config import Config
 from airlock.errors import ConfigError, RateExceeded, TooManyExecutions
 from airlock.gateway import Gateway
+from airlock.memory_store import MemoryStore
 from airlock.models import ExecutionRequest
 from airlock.plugins import Plugins
 from airlock.quotas import Quotas
 from airlock.schema import KeySection
-from airlock.store import MemoryStore
 from airlock.testing import code_that_asks
 
 KEY = hashlib.sha256(b"key").hexdigest()
@@ -140,7 +141,7 @@ async def test_a_burst_gets_no_more_in_than_one_after_the_other(tmp_path: Path) 
 class FullStore(MemoryStore):
     """Has no room."""
 
-    async def create(self, execution: object) -> None:
+    async def create(self, execution: object) -> NoReturn:
         raise OSError("no space left")
 
 

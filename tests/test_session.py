@@ -12,12 +12,12 @@ from airlock.errors import LLMError, NotAwaitingLLM
 from airlock.executions import Execution
 from airlock.limits import Limits
 from airlock.mediation import AgentMediator, MediatorSettings
+from airlock.memory_store import MemoryStore
 from airlock.models import ExecutionStatus
 from airlock.plugins import Plugins
 from airlock.questions import Answer
 from airlock.session import LiveExecution
 from airlock.slots import Slots
-from airlock.store import MemoryStore
 
 pytestmark = pytest.mark.anyio
 

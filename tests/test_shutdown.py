@@ -191,7 +191,7 @@ async def test_a_backend_that_does_not_close_holds_the_end_no_longer_than_the_pa
         mediator_settings=MediatorSettings(),
     )
     stuck = Gateway(Config(projects={"p": project}), Plugins())
-    stuck.start()
+    await stuck.start()
     async with asyncio.timeout(60):
         await stuck.close()
     assert "project p could not be closed within 0.05 s" in caplog.text

@@ -7,8 +7,8 @@ import pytest
 
 from airlock.errors import Conflict, ExecutionNotFound
 from airlock.executions import Execution, OpenRequest, utc
+from airlock.memory_store import MemorySettings, MemoryStore
 from airlock.models import ExecutionStatus, LLMRequest, OpenLLMRequest
-from airlock.store import MemoryStore
 
 pytestmark = pytest.mark.anyio
 
@@ -107,14 +107,14 @@ async def test_change_of_open_requests_may_keep_the_status() -> None:
 
 
 async def test_finished_ones_beyond_the_count_are_forgotten_oldest_first() -> None:
-    store = MemoryStore(max_count=2)
+    store = MemoryStore(MemorySettings(max_count=2))
     for number in range(4):
         await finish(store, number)
     assert await known(store, 4) == [2, 3]
 
 
 async def test_oldest_is_what_finished_first() -> None:
-    store = MemoryStore(max_count=1)
+    store = MemoryStore(MemorySettings(max_count=1))
     await store.create(execution(0))
     await finish(store, 1)
     await store.transition("0", 0, {"status": Status.error, "finished_at": time.time()})
@@ -130,14 +130,14 @@ async def test_oldest_is_what_finished_first() -> None:
     ],
 )
 async def test_finished_ones_beyond_the_bytes_are_forgotten(held: dict[str, Any]) -> None:
-    store = MemoryStore(max_bytes=100_000)
+    store = MemoryStore(MemorySettings(max_bytes=100_000))
     for number in range(4):
         await finish(store, number, **held)
     assert await known(store, 4) == [2, 3]
 
 
 async def test_one_that_is_bigger_than_all_is_forgotten_alone() -> None:
-    store = MemoryStore(max_bytes=100_000)
+    store = MemoryStore(MemorySettings(max_bytes=100_000))
     await finish(store, 0, stdout="x" * 200_000)
     assert await known(store, 1) == []
     await finish(store, 1)
@@ -145,14 +145,14 @@ async def test_one_that_is_bigger_than_all_is_forgotten_alone() -> None:
 
 
 async def test_finished_ones_are_forgotten_when_they_are_old() -> None:
-    store = MemoryStore(max_age=60)
+    store = MemoryStore(MemorySettings(max_age=60))
     await finish(store, 0, finished_at=time.time() - 61)
     await finish(store, 1, finished_at=time.time() - 59)
     assert await known(store, 2) == [1]
 
 
 async def test_live_ones_are_never_forgotten() -> None:
-    store = MemoryStore(max_count=0, max_bytes=0, max_age=0)
+    store = MemoryStore(MemorySettings(max_count=0, max_bytes=0, max_age=0))
     for number in range(3):
         await store.create(execution(number, created_at=0.0))
     await finish(store, 3)

@@ -8,7 +8,9 @@ Backends: `Backend`, `BackendSettings`, `Project`, `Limits`, `Job`, `Session`, `
     with warm single-use workers: `PooledBackend`, `Worker`.
 Mediators: `Mediator`, `MediatorSettings`, `LLMRequest`.
 Routes (`airlock_extend_app`): `GatewayView`, `Client`.
-Errors to raise or catch: `BackendUnavailable`, `WorkerLost`, `ProtocolViolation`, `LLMError`.
+Stores: `Store`, `StoreSettings`, `Execution`, `Summary`, `Position`.
+Errors to raise or catch: `BackendUnavailable`, `WorkerLost`, `ProtocolViolation`, `LLMError`; in stores
+    `StoreRefused`, `StoreUnavailable`, `Conflict`, `ExecutionNotFound`.
 """
 
 from importlib import import_module
@@ -16,7 +18,17 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from .backend import Backend, BackendSettings, Job, Outcome, Pool, Project, Session, Stream
-    from .errors import BackendUnavailable, LLMError, ProtocolViolation, WorkerLost
+    from .errors import (
+        BackendUnavailable,
+        Conflict,
+        ExecutionNotFound,
+        LLMError,
+        ProtocolViolation,
+        StoreRefused,
+        StoreUnavailable,
+        WorkerLost,
+    )
+    from .executions import Execution, Position, Summary
     from .gateway_view import GatewayView
     from .hookspecs import hookimpl
     from .keys import Client
@@ -24,12 +36,16 @@ if TYPE_CHECKING:
     from .mediation import Mediator, MediatorSettings
     from .models import ExecutionResult, LLMRequest
     from .pools import PooledBackend, Worker
+    from .store import Store, StoreSettings
 
 __all__ = [
     "Backend",
     "BackendSettings",
     "BackendUnavailable",
     "Client",
+    "Conflict",
+    "Execution",
+    "ExecutionNotFound",
     "ExecutionResult",
     "GatewayView",
     "Job",
@@ -41,10 +57,16 @@ __all__ = [
     "Outcome",
     "Pool",
     "PooledBackend",
+    "Position",
     "Project",
     "ProtocolViolation",
     "Session",
+    "Store",
+    "StoreRefused",
+    "StoreSettings",
+    "StoreUnavailable",
     "Stream",
+    "Summary",
     "Worker",
     "WorkerLost",
     "hookimpl",
@@ -52,7 +74,17 @@ __all__ = [
 
 _HOMES = {
     "backend": ["Backend", "BackendSettings", "Job", "Outcome", "Pool", "Project", "Session", "Stream"],
-    "errors": ["BackendUnavailable", "LLMError", "ProtocolViolation", "WorkerLost"],
+    "errors": [
+        "BackendUnavailable",
+        "Conflict",
+        "ExecutionNotFound",
+        "LLMError",
+        "ProtocolViolation",
+        "StoreRefused",
+        "StoreUnavailable",
+        "WorkerLost",
+    ],
+    "executions": ["Execution", "Position", "Summary"],
     "gateway_view": ["GatewayView"],
     "hookspecs": ["hookimpl"],
     "keys": ["Client"],
@@ -60,6 +92,7 @@ _HOMES = {
     "mediation": ["Mediator", "MediatorSettings"],
     "models": ["ExecutionResult", "LLMRequest"],
     "pools": ["PooledBackend", "Worker"],
+    "store": ["Store", "StoreSettings"],
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 

@@ -6,7 +6,7 @@ import os
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
-from fastapi import APIRouter, Depends, FastAPI, HTTPException, Path, Query, Response
+from fastapi import APIRouter, Depends, FastAPI, Header, HTTPException, Path, Query, Response
 from fastapi.routing import APIRoute
 from starlette.requests import Request
 
@@ -16,10 +16,13 @@ from .access import AccessMiddleware, AccessPolicy
 from .extensions import Extensions
 from .gateway import Gateway
 from .gateway_view import GatewayView
+from .listing import cursor_of, position_of
 from .models import (
     ExecutionCreated,
+    ExecutionList,
     ExecutionRequest,
     ExecutionResult,
+    ExecutionStatus,
     HealthResponse,
     LLMResponse,
     PoolRequest,
@@ -39,8 +42,10 @@ if TYPE_CHECKING:
     from fastapi.telemetry import TelemetryConfig
 
     from .config import Config
+    from .store import Store
 
 MAX_WAIT: Final = 30  # seconds; less than the idle timeouts of common proxies
+MAX_PAGE: Final = 500
 MAX_BODY: Final = 16 << 20  # bytes of one request
 
 # OpenTelemetry, sent where $OTEL_EXPORTER_OTLP_ENDPOINT says, and nowhere without it: a span for each request but those
@@ -67,6 +72,7 @@ class Server:
         self._config = config
         self._plugins = plugins
         self._gateway: Gateway | None = None
+        self._store: Store[Any] | None = None
         self._policy: AccessPolicy | None = None
 
     async def gateway(self) -> Gateway:
@@ -83,19 +89,35 @@ class Server:
         """Whether anybody may request this path. `/health` is not even asked for."""
         return path == "/ready" or self.extensions.is_public(path)
 
-    def _open(self) -> Gateway:
+    async def open_store(self) -> None:
+        """Open what airlock.yaml names as store, if that has not been done. Raises StoreRefused."""
+        if self._store is None:
+            self._plugins, self._config = self._configured()
+            self._store = self._config.make_store()
+            try:
+                await self._store.open()
+            except BaseException:
+                await self._store.close()
+                self._store = None
+                raise
+
+    def _configured(self) -> tuple[Plugins, Config]:
         plugins = self._plugins or Plugins.discover()
-        config = self._config or configuration.load(configuration.find(None, os.environ), plugins)
-        self._gateway = Gateway(config, plugins)
+        return plugins, self._config or configuration.load(configuration.find(None, os.environ), plugins)
+
+    def _open(self) -> Gateway:
+        plugins, config = self._configured()
+        self._gateway = Gateway(config, plugins, self._store)
         self.extensions.extend(plugins, GatewayView(self._gateway))
         return self._gateway
 
     @asynccontextmanager
     async def lifespan(self, _: FastAPI) -> AsyncIterator[None]:
         """Start the pools, and end everything at the end."""
+        await self.open_store()
         gateway = self._open()
         await self.policy()  # a useless key is refused at start, not at the first request
-        gateway.start()
+        await gateway.start()
         async with AsyncExitStack() as until_end:
             await self.extensions.start(gateway.plugins, until_end)
             try:
@@ -103,7 +125,7 @@ class Server:
             finally:
                 await gateway.drain()
                 await gateway.close()
-                self._gateway = self._policy = None
+                self._gateway = self._policy = self._store = None
 
 
 class StrictRequest(Request):
@@ -159,6 +181,14 @@ GatewayOf = Annotated[ScopedGateway, Depends(_gateway)]
 ExecutionId = Annotated[str, Path(max_length=64)]
 NameOf = Annotated[ProjectName, Path()]
 Wait = Annotated[float, Query(ge=0, le=MAX_WAIT, description="seconds to wait for news at most")]
+Limit = Annotated[int, Query(ge=1, le=MAX_PAGE, description="executions at most")]
+Cursor = Annotated[str | None, Query(max_length=200, description="`next_cursor` of the page before")]
+IdempotencyKey = Annotated[
+    str | None,
+    Header(
+        min_length=1, max_length=255, description="a text of the client's own, new for each execution that it wants"
+    ),
+]
 Since = Annotated[int | None, Query(ge=0, description="with `wait`: the version that is known already")]
 
 
@@ -180,13 +210,19 @@ async def ready(gateway: GatewayOf) -> ReadyResponse:
 
 @router.post("/execute", status_code=202, responses={200: {"model": ExecutionResult}})
 async def execute(
-    request: ExecutionRequest, response: Response, gateway: GatewayOf, wait: Wait = 0
+    request: ExecutionRequest,
+    response: Response,
+    gateway: GatewayOf,
+    wait: Wait = 0,
+    idempotency_key: IdempotencyKey = None,
 ) -> ExecutionCreated | ExecutionResult:
     """Accept a script. Poll the execution at `Location` until its status is terminal.
 
+    The same request with the same `Idempotency-Key` again is the first one's execution: nothing runs twice.
+
     With `wait` the answer is the execution: 200 when it is over or awaits an LLM answer, 202 when it still goes on.
     """
-    execution = await gateway.submit(request)
+    execution = await gateway.submit(request, idempotency_key)
     response.headers["Location"] = f"/executions/{execution.id}"
     if not wait:
         return ExecutionCreated(execution_id=execution.id)
@@ -194,6 +230,23 @@ async def execute(
     if execution.is_settled:
         response.status_code = 200
     return execution.to_result()
+
+
+@router.get("/executions")
+async def list_executions(
+    gateway: GatewayOf,
+    project: ProjectName | None = None,
+    status: ExecutionStatus | None = None,
+    limit: Limit = 50,
+    cursor: Cursor = None,
+) -> ExecutionList:
+    """Return executions, newest first, without their code, output and results. A key sees its own."""
+    found = await gateway.page(project, status, None if cursor is None else position_of(cursor), limit + 1)
+    more = len(found) > limit
+    return ExecutionList(
+        executions=[execution.to_listed() for execution in found[:limit]],
+        next_cursor=cursor_of(found[limit - 1].position) if more else None,
+    )
 
 
 @router.get("/executions/{execution_id}")

@@ -6,7 +6,7 @@ import os
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
@@ -14,8 +14,9 @@ from . import yaml_source
 from .backend import Project
 from .errors import ConfigError
 from .limits import ENFORCED_BY_BACKEND
+from .memory_store import MemorySettings, MemoryStore
 from .phrasing import phrase
-from .schema import DEFAULT_MEDIATOR, File, ProjectSection, ServerConfig, check_name
+from .schema import DEFAULT_MEDIATOR, DEFAULT_STORE, File, ProjectSection, ServerConfig, check_name
 from .yaml_source import YamlSource
 
 if TYPE_CHECKING:
@@ -23,7 +24,8 @@ if TYPE_CHECKING:
 
     from .backend import Backend, BackendSettings
     from .mediation import Mediator, MediatorSettings
-    from .plugins import Plugins, Provided
+    from .plugins import Kind, Plugins
+    from .store import Store, StoreSettings
     from .yaml_source import Location
 
 FILE: Final = Path("airlock.yaml")
@@ -51,6 +53,8 @@ class Config:
     """A valid configuration. `unlisted` is the pattern for names that are not listed; `path` None: built in."""
 
     server: ServerConfig = field(default_factory=ServerConfig)
+    store: type[Store[Any]] = MemoryStore
+    store_settings: StoreSettings = field(default_factory=MemorySettings)
     projects: Mapping[str, ProjectConfig] = field(default_factory=dict)
     unlisted: ProjectConfig | None = None
     path: Path | None = None
@@ -61,6 +65,10 @@ class Config:
         if name in self.projects or self.unlisted is None:
             return self.projects.get(name)
         return replace(self.unlisted, project=replace(self.unlisted.project, name=name))
+
+    def make_store(self) -> Store[Any]:
+        """Return the store, not yet open. Its relative paths start where airlock.yaml is."""
+        return self.store(self.store_settings, self.path.parent if self.path else Path())
 
     @property
     def runs_code(self) -> bool:
@@ -151,6 +159,7 @@ class _Resolver:
             for name, project in (projects if isinstance(projects, dict) else {}).items()
         }
         self._check_keys(server, projects if isinstance(projects, dict) else {})
+        store = self._choose("store", data.get("store") or DEFAULT_STORE, ("store",))
         unlisted = self.default(data.get("default_backend"))
         warnings = []
         if unlisted is not None:
@@ -160,6 +169,8 @@ class _Resolver:
             )
         return Config(
             server=server,
+            store=store.cls if store else MemoryStore,
+            store_settings=store.settings if store else MemorySettings(),
             projects={name: project for name, project in resolved.items() if project is not None},
             unlisted=unlisted,
             path=path,
@@ -226,7 +237,7 @@ class _Resolver:
             mediator_settings=mediator.settings,
         )
 
-    def _choose(self, kind: Literal["backend", "mediator"], data: Any, location: Location) -> _Choice | None:
+    def _choose(self, kind: Kind, data: Any, location: Location) -> _Choice | None:
         """Resolve `word`, or `{type: word, ...options}`."""
         options = dict(data) if isinstance(data, dict) else {"type": data}
         word = options.pop("type", None)
@@ -239,8 +250,7 @@ class _Resolver:
                 location, f"must be a word, or a mapping with a type; available: {self._plugins.available(kind)}"
             )
             return None
-        known: Mapping[str, Provided[Any]]
-        known = self._plugins.backends if kind == "backend" else self._plugins.mediators
+        known = self._plugins.of(kind)
         if word not in known:
             place = (*location, "type") if isinstance(data, dict) else location
             self._report(place, self._plugins.unknown(kind, word))

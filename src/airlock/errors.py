@@ -6,11 +6,13 @@ AirlockError
 ├── WorkerLost               a worker died under an execution
 ├── ProtocolViolation        a sandbox sent bytes that break the worker protocol
 ├── LLMError                 the answer to an LLM request is an error, or will never come
+├── StoreRefused             a store cannot be used, or must not be
 ├── Conflict                 a stored execution changed meanwhile, or the transition is not legal
 └── RequestError             a request cannot be served; problems.py turns it into problem+json
     ├── InvalidRequest       422
     ├── ExecutionNotFound    404
     ├── ProjectNotFound      404
+    ├── IdempotencyKeyReused 422
     ├── NotAwaitingLLM       409
     ├── AlreadyAnswered      409
     ├── ProjectDown          409
@@ -19,6 +21,7 @@ AirlockError
     │   └── RateExceeded
     ├── QueueFull            503
     ├── ShuttingDown         503
+    ├── StoreUnavailable     503
     ├── NotReady             503
     └── ScaleFailed          503
 """
@@ -68,6 +71,10 @@ class Conflict(AirlockError):
     """Raised by a `Store` when the version it was shown is not the stored one."""
 
 
+class StoreRefused(AirlockError):
+    """Raised by `Store.open` when the store cannot be used, or must not be; names the remedy. The server then ends."""
+
+
 class RequestError(AirlockError):
     """Base of what a REST client is told: `status` is the HTTP status, `code` the stable name of the cause."""
 
@@ -98,6 +105,12 @@ class ProjectNotFound(RequestError):
     """Raised when airlock.yaml does not list the project and names no `default_backend`."""
 
     status, code, title = 404, "project_not_found", "No such project"
+
+
+class IdempotencyKeyReused(RequestError):
+    """Raised when an Idempotency-Key comes again with another request."""
+
+    status, code, title = 422, "idempotency_key_reused", "The Idempotency-Key belongs to another request"
 
 
 class NotAwaitingLLM(RequestError):
@@ -158,6 +171,12 @@ class NotReady(RequestError):
     def __init__(self, message: str, reasons: dict[str, str]) -> None:
         super().__init__(message)
         self.reasons = reasons
+
+
+class StoreUnavailable(RequestError):
+    """Raised by a store that cannot write for now, on a full disk, say. It has changed nothing."""
+
+    status, code, title, retry_after = 503, "store_unavailable", "The store is not available", 5
 
 
 class ScaleFailed(RequestError):

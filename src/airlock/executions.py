@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from .errors import Conflict
-from .models import ExecutionResult, ExecutionStatus, LLMRequest, OpenLLMRequest
+from .models import ExecutionResult, ExecutionStatus, ListedExecution, LLMRequest, OpenLLMRequest
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -53,11 +53,53 @@ class OpenRequest:
         )
 
 
+class Position(NamedTuple):
+    """Where an execution stands in a list: executions are listed by these two, newest first."""
+
+    created_at: float
+    id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Summary:
+    """What a list shows of an execution: nothing that may be large. Times are seconds since the epoch."""
+
+    id: str
+    project: str
+    client: str | None
+    status: ExecutionStatus
+    created_at: float
+    started_at: float | None
+    finished_at: float | None
+    error_type: str | None
+    version: int
+
+    @property
+    def position(self) -> Position:
+        """Where it stands in a list."""
+        return Position(self.created_at, self.id)
+
+    def to_listed(self) -> ListedExecution:
+        """Return what a list shows."""
+        return ListedExecution(
+            execution_id=self.id,
+            project=self.project,
+            status=self.status,
+            created_at=utc(self.created_at),
+            started_at=None if self.started_at is None else utc(self.started_at),
+            finished_at=None if self.finished_at is None else utc(self.finished_at),
+            error_type=self.error_type,
+            version=self.version,
+        )
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Execution:
     """Everything that is known of one execution. Times are seconds since the epoch; `version` counts changes.
 
     `client` is the name of the key that it was submitted with, None for the operator's and on servers without keys.
+    `settings` are the request's; the project's are joined when it runs, and never stored. `idempotency_key` is what the
+    client sent to be able to repeat the request, `request_digest` tells whether that is the same one.
     """
 
     id: str
@@ -67,6 +109,8 @@ class Execution:
     timeout: int
     settings: Mapping[str, str] = field(default_factory=dict)
     memory: Mapping[str, Any] = field(default_factory=dict)
+    idempotency_key: str | None = None
+    request_digest: str = ""
     status: ExecutionStatus = ExecutionStatus.pending
     version: int = 0
     created_at: float = field(default_factory=time.time)
@@ -94,6 +138,15 @@ class Execution:
     def is_settled(self) -> bool:
         """Whether it is over, or goes on only after an answer: what an agent waits for."""
         return self.status.is_terminal or bool(self.llm_requests)
+
+    @property
+    def position(self) -> Position:
+        """Where it stands in a list."""
+        return Position(self.created_at, self.id)
+
+    def summary(self) -> Summary:
+        """Return what a list shows."""
+        return Summary(**{each.name: getattr(self, each.name) for each in fields(Summary)})
 
     def changed(self, changes: Mapping[str, Any]) -> Execution:
         """Return the record after these changes.

@@ -7,21 +7,24 @@ import contextlib
 import logging
 import time
 import uuid
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from .errors import ExecutionNotFound, InvalidRequest, ProjectNotFound, ShuttingDown
+from .errors import ExecutionNotFound, ProjectDown, ProjectNotFound, QueueFull, ShuttingDown, StoreUnavailable
 from .events import tell
 from .executions import Execution
+from .memory_store import MemoryStore
 from .models import ExecutionStatus
 from .projects import LiveProject
 from .questions import news
 from .quotas import Quotas
-from .store import MemoryStore
+from .recovery import interrupt, recover
+from .submission import check_memory_keys, check_same, digest_of, timeout_of
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable
+    from collections.abc import Awaitable, Sequence
 
     from .config import Config
+    from .executions import Position, Summary
     from .models import ExecutionRequest, PoolStatus, ProjectInfo
     from .plugins import Plugins
     from .questions import Answer
@@ -30,20 +33,20 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-DEFAULT_TIMEOUT: Final = 60  # seconds; the request model's default, for projects that allow that much
 MAX_UNLISTED: Final = 256  # projects of `default_backend` that are remembered: their names come from clients
 ENDING_PATIENCE: Final = 5.0  # seconds that ended executions get to be gone, at shutdown
 DRAIN_STEP: Final = 0.05  # seconds between looks at what still runs
 CLOSING_PATIENCE: Final = 10.0  # seconds that backends get to give everything back, at shutdown
 # Seconds that a backend without code gets: so the next poll is deterministic, also where each request has its own loop.
 SOON: Final = 0.5
+SWEEP_PERIOD: Final = 60.0  # seconds
 CANCEL_PATIENCE: Final = 30.0  # seconds; longer than a backend may take to kill
 
 
 class Gateway:
     """Runs scripts for clients. Made without I/O; `start` brings the pools up, `close` ends everything."""
 
-    def __init__(self, config: Config, plugins: Plugins, store: Store | None = None) -> None:
+    def __init__(self, config: Config, plugins: Plugins, store: Store[Any] | None = None) -> None:
         self.config = config
         self.plugins = plugins
         self._store = store or MemoryStore()
@@ -54,21 +57,62 @@ class Gateway:
         self._tasks: set[asyncio.Task[None]] = set()
         self._draining_since: float | None = None
         self._hurried = asyncio.Event()
+        self._sweeping: asyncio.Task[None] | None = None
 
     # --- life of the server --------------------------------------------------------------------------------------
 
-    def start(self) -> None:
-        """Begin to bring up every listed project that has replicas. Waits for none: one that fails hurts no other."""
+    async def start(self) -> None:
+        """Go on with what the store has, and begin to bring up every listed project that has replicas.
+
+        Waits for no project: one that fails hurts no other. Raises StoreUnavailable.
+        """
+        waiting = await recover(self._store)
         for live in self._listed.values():
             live.start(live.config.replicas)
+        for execution in waiting:
+            await self._begin_again(execution)
+        if self._store.is_durable:
+            tell(
+                log, "store opened", f"executions that wait for their turn again: {len(waiting)}", waiting=len(waiting)
+            )
+        self._sweeping = asyncio.create_task(self._sweep())
+
+    async def _begin_again(self, execution: Execution) -> None:
+        """Queue an execution that the server before this one accepted and never started."""
+        try:
+            project = await self._project(execution.project)
+        except ProjectNotFound as error:
+            await interrupt(self._store, execution, str(error))
+            return
+        self._quotas.hold(execution.client)
+        self._launch(project, execution)
+        try:
+            project.check_accepts()
+        except ProjectDown as error:
+            self._live[execution.id].end(ExecutionStatus.error, "project_down", str(error))
+        except QueueFull:
+            pass  # it has its place already
+
+    async def _sweep(self) -> None:
+        while True:
+            try:
+                await self._store.sweep()
+            except StoreUnavailable as error:
+                log.warning("old executions cannot be forgotten: %s", error)
+            await asyncio.sleep(SWEEP_PERIOD)
 
     async def drain(self) -> None:
         """Take no more executions, give the running ones their `limits.shutdown_grace`, then end the rest.
 
-        Paused and pending ones do not hold it. The grace counts from the first call; `hurry` ends it.
+        Paused and pending ones do not hold it; a durable store keeps the pending ones, for the next start. The grace
+        counts from the first call; `hurry` ends it.
         """
         if self._draining_since is None:
             self._draining_since = time.monotonic()
+        if self._store.is_durable:
+            for live in self._live.values():
+                if live.execution.status is ExecutionStatus.pending:
+                    live.leave()
         while self._has_running(time.monotonic() - self._draining_since):
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._hurried.wait(), DRAIN_STEP)
@@ -77,7 +121,10 @@ class Gateway:
     async def _interrupt(self) -> None:
         """End what is left, while those who wait for it can still be told."""
         for live in self._live.values():
-            live.end(ExecutionStatus.error, "interrupted", "the server was shut down")
+            if self._store.is_durable:
+                live.leave()
+            else:
+                live.end(ExecutionStatus.error, "interrupted", "the server was shut down")
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=ENDING_PATIENCE)
 
@@ -101,6 +148,8 @@ class Gateway:
     async def close(self) -> None:
         """End every execution that is left as `interrupted`, then every pool."""
         self.hurry()
+        if self._sweeping is not None:
+            self._sweeping.cancel()
         await self._interrupt()
         if closing := {asyncio.ensure_future(project.close()): project.project.name for project in self._projects}:
             _, late = await asyncio.wait(closing, timeout=CLOSING_PATIENCE)
@@ -114,12 +163,19 @@ class Gateway:
 
     # --- executions ----------------------------------------------------------------------------------------------
 
-    async def submit(self, request: ExecutionRequest, client: str | None = None) -> Execution:
+    async def submit(
+        self, request: ExecutionRequest, client: str | None = None, idempotency_key: str | None = None
+    ) -> Execution:
         """Accept a script of this client; returns its record, which is pending.
 
-        Raises InvalidRequest, ProjectNotFound, ProjectDown, QueueFull, QuotaExceeded or ShuttingDown when it is not
-        accepted.
+        If the client sent the same request with the same key before, returns the execution of then.
+
+        Raises InvalidRequest, ProjectNotFound, ProjectDown, QueueFull, QuotaExceeded, IdempotencyKeyReused,
+        StoreUnavailable or ShuttingDown when it is not accepted.
         """
+        digest = digest_of(request) if idempotency_key else ""
+        if idempotency_key and (known := await self._store.find(client, idempotency_key)) is not None:
+            return check_same(known, digest)
         self.check_open()
         project = await self._project(request.project)
         execution = Execution(
@@ -127,28 +183,56 @@ class Gateway:
             project=request.project,
             client=client,
             code=request.code,
-            timeout=_timeout(request, project.project.limits.timeout),
-            settings={**request.settings, **project.config.settings},
+            timeout=timeout_of(request, project.project.limits.timeout),
+            settings=request.settings,
             memory=request.memory,
+            idempotency_key=idempotency_key,
+            request_digest=digest,
         )
         if project.backend.runs_code:
-            _check_memory_keys(request)
+            check_memory_keys(request)
         project.check_accepts()
         self._quotas.admit(client)
+        # What is stored is begun, also when the client is gone meanwhile.
+        accepted = await asyncio.shield(asyncio.ensure_future(self._accept(project, execution)))
+        if accepted is not execution:  # the same request came twice at once
+            return check_same(accepted, digest)
+        live = self._live.get(execution.id)
+        if not project.backend.runs_code and live is not None:
+            await _at_most(SOON, live.settled())
+        return execution
+
+    async def _accept(self, project: LiveProject, execution: Execution) -> Execution:
         try:
-            await self._store.create(execution)
+            accepted = await self._store.create(execution)
         except BaseException:
-            self._quotas.release(client)
+            self._quotas.release(execution.client)
             raise
-        tell(log, "execution accepted", execution_id=execution.id, project=execution.project, client=client)
+        if accepted is not execution:
+            self._quotas.release(execution.client)
+            return accepted
+        client, name = execution.client, execution.project
+        tell(log, "execution accepted", execution_id=execution.id, project=name, client=client)
+        self._launch(project, execution)
+        return execution
+
+    def _launch(self, project: LiveProject, execution: Execution) -> None:
         live = project.launch(execution)
         self._live[execution.id] = live
         task = asyncio.get_running_loop().create_task(live.drive())
         self._tasks.add(task)  # the loop itself keeps only weak references
         task.add_done_callback(lambda done: self._over(done, live, project))
-        if not project.backend.runs_code:
-            await _at_most(SOON, live.settled())
-        return execution
+
+    async def page(
+        self,
+        project: str | None,
+        status: ExecutionStatus | None,
+        client: str | None,
+        after: Position | None,
+        limit: int,
+    ) -> Sequence[Summary]:
+        """Return some executions, newest first. See `Store.page`."""
+        return await self._store.page(project=project, status=status, client=client, after=after, limit=limit)
 
     async def get(self, execution_id: str) -> Execution:
         """Return an execution, with its output up to now.
@@ -194,7 +278,10 @@ class Gateway:
         if (live := self._live.get(execution_id)) is not None:
             live.end(ExecutionStatus.error, "cancelled", "a client cancelled the execution")
             await _at_most(CANCEL_PATIENCE, live.record.until(lambda execution: execution.status.is_terminal))
-        return await self.get(execution_id)
+        execution = await self.get(execution_id)
+        if execution.status is ExecutionStatus.pending and self._draining_since is not None:
+            raise ShuttingDown("it is kept for the next start of the server; cancel it then")
+        return execution
 
     def _over(self, task: asyncio.Task[None], live: LiveExecution, project: LiveProject) -> None:
         self._tasks.discard(task)
@@ -258,18 +345,3 @@ async def _at_most(seconds: float, news: Awaitable[None]) -> None:
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(seconds):
             await news
-
-
-def _timeout(request: ExecutionRequest, most: int) -> int:
-    if "timeout" not in request.model_fields_set:
-        return min(DEFAULT_TIMEOUT, most)
-    if request.timeout > most:
-        raise InvalidRequest(("body", "timeout"), f"at most {most} seconds (limits.timeout of {request.project})")
-    return request.timeout
-
-
-def _check_memory_keys(request: ExecutionRequest) -> None:
-    for key in request.memory:
-        category, _, rest = key.partition(".")
-        if not category or not rest:
-            raise InvalidRequest(("body", "memory", key), "a memory key is 'category.key'")

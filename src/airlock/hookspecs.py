@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from .gateway_view import GatewayView
     from .mediation import Mediator
     from .models import ExecutionResult, LLMRequest
+    from .store import Store
 
 hookspec = pluggy.HookspecMarker("airlock")
 hookimpl = pluggy.HookimplMarker("airlock")
@@ -55,6 +56,17 @@ def airlock_execution_finished(project: str, result: ExecutionResult) -> None:
     def airlock_execution_finished(project, result):
         counter.labels(project, result.status.value).inc()
     """
+
+
+@hookspec
+def airlock_register_stores() -> Iterable[type[Store[Any]]]:
+    """Offer stores, as classes; each becomes a word for `store:` in airlock.yaml. Called once at start.
+
+    @airlock.hookimpl
+    def airlock_register_stores():
+        return [PostgresStore]
+    """
+    raise NotImplementedError
 
 
 # --- project pools -----------------------------------------------------------------------------------------------

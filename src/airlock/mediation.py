@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
+from typing import TYPE_CHECKING, ClassVar, Generic, TypeVar
 
 from pydantic import BaseModel, ConfigDict
 
-from .hookspecs import hookimpl
-
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable
+    from collections.abc import Awaitable, Callable
 
     from .backend import Project
     from .models import LLMRequest
@@ -64,9 +62,3 @@ class AgentMediator(Mediator[MediatorSettings]):
     async def complete(self, request: LLMRequest, ask_agent: AskAgent) -> str:
         """Pass the question on."""
         return await ask_agent(request)
-
-
-@hookimpl
-def airlock_register_mediators() -> Iterable[type[Mediator[Any]]]:
-    """Register core's own mediator through the same hook that plugins use."""
-    return [AgentMediator]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from enum import Enum
 from typing import Annotated, Any, Literal
 
@@ -163,6 +164,26 @@ class ExecutionResult(BaseModel):
     queued_ms: int = 0
     run_ms: int = 0
     llm_wait_ms: int = 0
+
+
+class ListedExecution(BaseModel):
+    """An execution as a list shows it: without code, output and result. Times are in UTC."""
+
+    execution_id: str
+    project: str
+    status: ExecutionStatus
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+    error_type: str | None
+    version: int
+
+
+class ExecutionList(BaseModel):
+    """Executions, newest first. `next_cursor` leads to those after them; without one there are no more."""
+
+    executions: list[ListedExecution]
+    next_cursor: str | None = None
 
 
 ProjectStatus = Literal["up", "down"]

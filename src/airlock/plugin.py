@@ -19,6 +19,7 @@ from . import hookspecs
 from .backend import Backend, BackendSettings
 from .limits import ENFORCED_BY_BACKEND
 from .mediation import Mediator, MediatorSettings
+from .store import Store, StoreSettings
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -54,6 +55,7 @@ class Plugin:
     hooks: pluggy.PluginManager = field(repr=False)  # one for each plugin: a fault of one stays its own
     backends: Mapping[str, type[Backend[Any]]]
     mediators: Mapping[str, type[Mediator[Any]]]
+    stores: Mapping[str, type[Store[Any]]]
     projects: Mapping[str, Mapping[str, Any]]
     observes: tuple[str, ...]
     extends_app: bool
@@ -78,6 +80,7 @@ def examine(plugin: object, source: Source) -> Plugin:
         hooks=manager,
         backends=_by_type(manager, "airlock_register_backends", Backend, BackendSettings),
         mediators=_by_type(manager, "airlock_register_mediators", Mediator, MediatorSettings),
+        stores=_by_type(manager, "airlock_register_stores", Store, StoreSettings),
         projects=_projects(manager),
         observes=tuple(
             name

@@ -15,7 +15,7 @@ from importlib import metadata
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, Generic, Literal, TypeVar
 
-from . import mediation
+from . import core_plugin
 from .plugin import GROUP, Plugin, PluginError, Source, described, examine
 
 if TYPE_CHECKING:
@@ -24,9 +24,11 @@ if TYPE_CHECKING:
     from .backend import Backend, Pool
     from .mediation import Mediator
     from .models import ExecutionResult, LLMRequest
+    from .store import Store
 
 log = logging.getLogger(__name__)
 
+Kind = Literal["backend", "mediator", "store"]
 _WORD: Final = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 
 T = TypeVar("T")
@@ -60,9 +62,10 @@ class Plugins:
         self.broken: list[BrokenPlugin] = []
         self.backends: Mapping[str, Provided[type[Backend[Any]]]] = {}
         self.mediators: Mapping[str, Provided[type[Mediator[Any]]]] = {}
+        self.stores: Mapping[str, Provided[type[Store[Any]]]] = {}
         self._faulty: list[BrokenPlugin] = []
         self._sound: list[Plugin] = []
-        self.register(mediation, Source("core", "airlock-core", metadata.version("airlock-core")))
+        self.register(core_plugin, Source("core", "airlock-core", metadata.version("airlock-core")))
 
     @classmethod
     def discover(cls) -> Plugins:
@@ -111,10 +114,10 @@ class Plugins:
                 merged.setdefault(name, project)
         return merged
 
-    def unknown(self, kind: Literal["backend", "mediator"], word: str) -> str:
+    def unknown(self, kind: Kind, word: str) -> str:
         """Say what an operator can do about a backend or mediator that nothing here provides."""
         known = self.available(kind)
-        near = get_close_matches(word, self.backends if kind == "backend" else self.mediators, 1, cutoff=0.75)
+        near = get_close_matches(word, self.of(kind), 1, cutoff=0.75)
         if near:
             remedy = f"; did you mean {near[0]!r}?"
         elif _WORD.fullmatch(word) and not _is_installed(f"airlock-{word}"):
@@ -123,10 +126,15 @@ class Plugins:
             remedy = ""
         return "; ".join([f"no {kind} {word!r}{remedy}", f"available: {known}", *map(str, self.broken)])
 
-    def available(self, kind: Literal["backend", "mediator"]) -> str:
+    def available(self, kind: Kind) -> str:
         """List what can be used, and who provides it."""
-        provided: Mapping[str, Provided[Any]] = self.backends if kind == "backend" else self.mediators
-        return ", ".join(f"{word} ({by.source})" for word, by in sorted(provided.items())) or "none"
+        return ", ".join(f"{word} ({by.source})" for word, by in sorted(self.of(kind).items())) or "none"
+
+    def of(self, kind: Kind) -> Mapping[str, Provided[Any]]:
+        """Return what can be used, by its word in airlock.yaml."""
+        offers: dict[Kind, Mapping[str, Provided[Any]]]
+        offers = {"backend": self.backends, "mediator": self.mediators, "store": self.stores}
+        return offers[kind]
 
     # --- events ------------------------------------------------------------------------------------------------------
 
@@ -182,6 +190,10 @@ class Plugins:
             }
         )
 
+        self.stores = MappingProxyType(
+            {word: Provided(store, plugin.source) for plugin in self.sources for word, store in plugin.stores.items()}
+        )
+
     def _clash(self, plugin: Plugin) -> str:
         if plugin is self._sound[0]:
             return ""
@@ -197,7 +209,11 @@ class Plugins:
 
 
 def _claims(plugin: Plugin) -> set[str]:
-    return {*(f"backend {word!r}" for word in plugin.backends), *(f"mediator {word!r}" for word in plugin.mediators)}
+    return {
+        *(f"backend {word!r}" for word in plugin.backends),
+        *(f"mediator {word!r}" for word in plugin.mediators),
+        *(f"store {word!r}" for word in plugin.stores),
+    }
 
 
 def _is_installed(distribution: str) -> bool:

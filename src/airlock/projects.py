@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from . import broken_backend
 from .backend import Pool
@@ -32,7 +32,7 @@ SCALE_PATIENCE: Final = 30.0  # seconds that `up` waits for workers before it an
 class LiveProject:
     """A project's pool and queue. Starting, up and down are its own business; nobody waits for it at start."""
 
-    def __init__(self, config: ProjectConfig, store: Store, plugins: Plugins) -> None:
+    def __init__(self, config: ProjectConfig, store: Store[Any], plugins: Plugins) -> None:
         self.config = config
         self.project = config.project
         self.backend = broken_backend.make(config.backend, config.project, config.backend_settings)
@@ -184,6 +184,7 @@ class LiveProject:
             store=self._store,
             plugins=self._plugins,
             may_pause=lambda: self.paused < self.project.limits.max_paused,
+            settings=self.config.settings,
         )
         self._executions.add(live)
         return live

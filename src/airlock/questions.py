@@ -59,7 +59,10 @@ def news(execution: Execution, answers: Sequence[Answer]) -> dict[int, Answer]:
             if number not in is_open:
                 asked = "" if number is None else f"the LLM request {number} is not open; "
                 shown = ", ".join(map(str, is_open)) or "none"
-                raise NotAwaitingLLM(f"{asked}its status is {execution.status.value}; open LLM requests: {shown}")
+                cause = f" ({execution.error_type}: {execution.error})" if execution.error_type else ""
+                raise NotAwaitingLLM(
+                    f"{asked}its status is {execution.status.value}{cause}; open LLM requests: {shown}"
+                )
             found[number] = answer
     return found
 
@@ -134,7 +137,7 @@ class Questions:
         return LLMError("the mediator failed")
 
     async def answer(self, answers: Sequence[Answer]) -> None:
-        """Hand over the agent's answers: all of them, or none. Raises what `news` raises."""
+        """Hand over the agent's answers: all of them, or none. Raises what `news` raises, and StoreUnavailable."""
         async with self._record.changing:
             execution = self._record.execution
             new = news(execution, answers)
@@ -142,7 +145,8 @@ class Questions:
                 return
             still_open = tuple(request for request in execution.llm_requests if request.id not in new)
             digests = {str(number): answer.digest for number, answer in new.items()}
-            await self._record.change(llm_requests=still_open, answered={**execution.answered, **digests})
+            changes = {"llm_requests": still_open, "answered": {**execution.answered, **digests}}
+            await self._record.change(insist=False, **changes)  # the client can ask again
         for number, answer in new.items():
             waiting = self._answers.pop(number, None)
             if waiting is None or waiting.done():

@@ -10,7 +10,7 @@ from packaging.requirements import InvalidRequirement, Requirement
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from .limits import Limits
-from .logs import Format  # noqa: TC001 - pydantic evaluates it
+from .logs import Format
 from .models import MAX_REPLICAS, PROJECT_NAME
 
 if TYPE_CHECKING:
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 DEFAULT_PORT: Final = 8000
 DEFAULT_MEDIATOR: Final = "agent"
+DEFAULT_STORE: Final = "memory"
 _ARCHIVES: Final = (".whl", ".zip", ".tar", ".tgz", ".gz", ".bz2", ".xz")
 
 
@@ -167,6 +168,7 @@ class File(Section):
 
     # config.py validates each project by itself.
     server: ServerConfig = ServerConfig()
+    store: Any = Field(DEFAULT_STORE, description="where executions are remembered")
     default_backend: Any = Field(
         None, description="serves every project name that is not listed; leave it out to answer 404 for them"
     )
@@ -183,6 +185,7 @@ def json_schema(plugins: Plugins) -> dict[str, Any]:
         (project["properties"], "backend", "backend", plugins.backends),
         (project["properties"], "llm", "mediator", plugins.mediators),
         (schema["properties"], "default_backend", "backend", silent),
+        (schema["properties"], "store", "store", plugins.stores),
     ):
         fields[key] |= _choice(kind, provided, definitions)
     schema["properties"]["projects"] |= {

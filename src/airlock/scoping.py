@@ -11,10 +11,12 @@ from .errors import NotReady, ProjectNotFound
 from .gateway import no_such_execution
 
 if TYPE_CHECKING:
-    from .executions import Execution
+    from collections.abc import Sequence
+
+    from .executions import Execution, Position, Summary
     from .gateway import Gateway
     from .keys import Client
-    from .models import ExecutionRequest, PoolStatus, ProjectInfo
+    from .models import ExecutionRequest, ExecutionStatus, PoolStatus, ProjectInfo
     from .questions import Answer
 
 
@@ -25,10 +27,16 @@ class ScopedGateway:
         self._gateway = gateway
         self._client = client
 
-    async def submit(self, request: ExecutionRequest) -> Execution:
+    async def submit(self, request: ExecutionRequest, idempotency_key: str | None = None) -> Execution:
         """Accept a script, as the client's own."""
         self._check_project(request.project)
-        return await self._gateway.submit(request, self._client.name)
+        return await self._gateway.submit(request, self._client.name, idempotency_key)
+
+    async def page(
+        self, project: str | None, status: ExecutionStatus | None, after: Position | None, limit: int
+    ) -> Sequence[Summary]:
+        """Return some of the client's executions, newest first."""
+        return await self._gateway.page(project, status, self._client.name, after, limit)
 
     async def get(self, execution_id: str) -> Execution:
         """Return an execution."""

@@ -49,6 +49,7 @@ class AirlockServer(uvicorn.Server):
             )
         )
         self._gateway_of: Callable[[], Awaitable[Gateway]] = app.state.server.gateway
+        self._open_store: Callable[[], Awaitable[None]] = app.state.server.open_store
         self._on_started = on_started
         self._gateway: Gateway | None = None
         self._draining: asyncio.Task[None] | None = None
@@ -62,7 +63,8 @@ class AirlockServer(uvicorn.Server):
         self.should_exit = True
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Start, then report it."""
+        """Start, then report it. Raises StoreRefused."""
+        await self._open_store()
         _raise_descriptor_limit()
         _give_memory_back()
         await super().startup(sockets)

@@ -66,12 +66,18 @@ class LiveExecution:
         backend: Backend[Any],
         mediator: Mediator[Any],
         slots: Slots,
-        store: Store,
+        store: Store[Any],
         plugins: Plugins,
         may_pause: Callable[[], bool],
+        settings: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
-        """`may_pause` says whether one more paused execution may give its slot back."""
+        """`may_pause` says whether one more paused execution may give its slot back.
+
+        `settings` are the project's: they are joined to the request's here and never stored.
+        """
         self.record = LiveRecord(execution, store)
+        self._settings = settings
+        self._stays_pending = False
         self._request_id = REQUEST_ID.get()  # that of the client who submitted it
         self._limits = backend.project.limits
         self._backend = backend
@@ -116,6 +122,11 @@ class LiveExecution:
         """End it early: kill what runs, keep what it wrote. The first cause wins."""
         if not self._ending.done():
             self._settle(Ending(status, error_type, error))
+
+    def leave(self) -> None:
+        """End it because the server ends. If it never started it stays pending in the store, for the next server."""
+        self._stays_pending = True
+        self.end(ExecutionStatus.error, "interrupted", "the server was shut down")
 
     async def answer(self, *answers: Answer) -> None:
         """Answer LLM requests. See `Questions.answer`."""
@@ -196,12 +207,22 @@ class LiveExecution:
     async def _execute(self) -> Outcome:
         """Have the backend run it, whatever that is: `execute` may not be async, or want to end the server."""
         try:
-            outcome = await self._backend.execute(_job(self.execution), self)
+            outcome = await self._backend.execute(self._job(), self)
         except SystemExit as error:
             raise RuntimeError(f"execute raised SystemExit({error.code})") from error
         if not isinstance(outcome, Outcome):
             raise TypeError(f"execute returned {type(outcome).__name__}, not Outcome")
         return outcome
+
+    def _job(self) -> Job:
+        execution = self.execution
+        return Job(
+            id=execution.id,
+            code=execution.code,
+            timeout=execution.timeout,
+            settings={**execution.settings, **self._settings},
+            memory=execution.memory,
+        )
 
     async def _first_of(self, work: asyncio.Future[Any]) -> None:
         """Wait until the work is done or the execution is to end."""
@@ -237,6 +258,9 @@ class LiveExecution:
         for output in self._output.values():
             output.finish()
         async with self.record.changing:
+            if self.execution.status is ExecutionStatus.pending and self._stays_pending:
+                self.record.leave()
+                return
             if self.execution.status is ExecutionStatus.pending and ending.status is not ExecutionStatus.error:
                 log.error("execution %s: the backend returned without Session.started()", self.execution.id)
                 ending = Ending(ExecutionStatus.error, "internal", "the backend never started it")
@@ -295,13 +319,3 @@ def _weak(method: Callable[P, T]) -> Callable[P, T]:
         return found(*args, **kwargs)
 
     return call
-
-
-def _job(execution: Execution) -> Job:
-    return Job(
-        id=execution.id,
-        code=execution.code,
-        timeout=execution.timeout,
-        settings=execution.settings,
-        memory=execution.memory,
-    )

@@ -1,106 +1,100 @@
-"""Where executions are remembered. The gateway writes every change here before anyone is told of it."""
+"""The contract of a store: where executions are remembered. The gateway writes every change here before it tells it."""
 
 from __future__ import annotations
 
-import time
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
-from .errors import Conflict, ExecutionNotFound
+from pydantic import BaseModel, ConfigDict
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
-    from .executions import Execution
+    from .executions import Execution, Position, Summary
+    from .models import ExecutionStatus
 
 
-class Store(ABC):
-    """The contract of a store. All methods are async, so that a durable one may wait for its disk."""
+class StoreSettings(BaseModel):
+    """Base of a store's own options in airlock.yaml, beside `type`. An unknown key is a configuration error."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+SettingsClass = type[StoreSettings]
+S = TypeVar("S", bound=StoreSettings)
+
+
+class Store(ABC, Generic[S]):
+    """Remembers executions. `type` is the word in airlock.yaml (`store: memory`, `store: {type: sqlite, path: ...}`).
+
+    Core changes one execution at a time, different ones at once. A method that raises StoreUnavailable has changed
+    nothing; core asks again later, and answers new executions with 503 meanwhile.
+    """
+
+    type: ClassVar[str]
+    is_durable: ClassVar[bool] = False  # True: what it took outlives the process
+    Settings: ClassVar[SettingsClass] = StoreSettings
+
+    def __init__(self, settings: S, directory: Path) -> None:
+        """Remember what was configured. No I/O. Relative paths in the settings start at `directory`."""
+        self.settings = settings
+        self.directory = directory
+
+    async def open(self) -> None:
+        """Get ready. Called once, before anything else.
+
+        Raises StoreRefused with the remedy when it cannot be used, also when another server uses it.
+        """
+        return
 
     @abstractmethod
-    async def create(self, execution: Execution) -> None:
-        """Remember a new execution."""
+    async def create(self, execution: Execution) -> Execution:
+        """Remember a new execution, and return it.
+
+        If the same client created one with the same `idempotency_key`, which is not None, return that one instead, and
+        remember nothing. Raises StoreUnavailable.
+        """
 
     @abstractmethod
     async def get(self, execution_id: str) -> Execution | None:
         """Return an execution, or None when there is none, or none any more."""
 
     @abstractmethod
+    async def find(self, client: str | None, idempotency_key: str) -> Execution | None:
+        """Return the execution that this client created with this key, or None."""
+
+    @abstractmethod
     async def transition(self, execution_id: str, version: int, changes: Mapping[str, Any]) -> Execution:
         """Change an execution whose stored version is still `version`; returns it after the change.
 
-        Raises Conflict when the version differs or the new status cannot follow, ExecutionNotFound when it is gone.
+        Raises Conflict when the version differs or the new status cannot follow, ExecutionNotFound when it is gone,
+        StoreUnavailable.
         """
 
+    @abstractmethod
+    async def page(
+        self,
+        *,
+        project: str | None = None,
+        status: ExecutionStatus | None = None,
+        client: str | None = None,
+        after: Position | None = None,
+        limit: int,
+    ) -> Sequence[Summary]:
+        """Return at most `limit` executions in the order of their `position`, largest (newest) first.
+
+        Only those of this project, in this status, of this client; None: of any. With `after`, those that follow it.
+        """
+
+    @abstractmethod
+    async def unfinished(self) -> Sequence[Execution]:
+        """Return those that are not over, oldest first. Core asks once, after `open`, to go on where a server ended."""
+
+    @abstractmethod
+    async def sweep(self) -> None:
+        """Forget the oldest of those that are over, as the store's bounds say. Called every minute."""
+
     async def close(self) -> None:
-        """Give everything back."""
+        """Give everything back. Called once, at the end, also after an `open` that raised."""
         return
-
-
-class MemoryStore(Store):
-    """Keeps executions until the process ends. Bounded: the oldest finished ones are forgotten first."""
-
-    def __init__(self, *, max_count: int = 10_000, max_bytes: int = 256 << 20, max_age: float = 86_400) -> None:
-        """Bound the finished executions: how many, their text in bytes together, and their age in seconds."""
-        self._max_count = max_count
-        self._max_bytes = max_bytes
-        self._max_age = max_age
-        self._live: dict[str, Execution] = {}
-        self._finished: dict[str, tuple[Execution, int]] = {}  # oldest first
-        self._bytes = 0
-
-    async def create(self, execution: Execution) -> None:
-        """Remember a new execution."""
-        self._live[execution.id] = execution
-
-    async def get(self, execution_id: str) -> Execution | None:
-        """Return an execution, or None."""
-        self._forget()
-        finished = self._finished.get(execution_id)
-        return finished[0] if finished else self._live.get(execution_id)
-
-    async def transition(self, execution_id: str, version: int, changes: Mapping[str, Any]) -> Execution:
-        """Change an execution."""
-        execution = await self.get(execution_id)
-        if execution is None:
-            raise ExecutionNotFound(f"execution {execution_id} is not known")
-        if execution.version != version:
-            raise Conflict(f"execution {execution_id} is at version {execution.version}, not {version}")
-        execution = execution.changed(changes)
-        if execution.status.is_terminal:
-            del self._live[execution_id]
-            size = _size(execution)
-            self._finished[execution_id] = execution, size
-            self._bytes += size
-            self._forget()
-        else:
-            self._live[execution_id] = execution
-        return execution
-
-    def _forget(self) -> None:
-        oldest_allowed = time.time() - self._max_age
-        while self._finished:
-            execution_id, (execution, size) = next(iter(self._finished.items()))
-            fits = len(self._finished) <= self._max_count and self._bytes <= self._max_bytes
-            if fits and (execution.finished_at or 0) >= oldest_allowed:
-                return
-            del self._finished[execution_id]
-            self._bytes -= size
-
-
-def _size(value: Any) -> int:
-    """Estimate what a record holds in memory: text and numbers dominate, so those are counted."""
-    total, stack = 0, [value]
-    while stack:
-        item = stack.pop()
-        if isinstance(item, str | bytes):
-            total += len(item)
-        elif isinstance(item, dict):
-            stack.extend(item.keys())
-            stack.extend(item.values())
-        elif isinstance(item, list | tuple):
-            stack.extend(item)
-        elif hasattr(item, "__dataclass_fields__"):
-            stack.extend(getattr(item, name) for name in item.__dataclass_fields__)
-        total += 50
-    return total

@@ -71,8 +71,8 @@ class ScriptedBackend(airlock.Backend[ScriptedSettings]):
 
 
 async def sleep(seconds: str) -> None:
-    """Sleep in a process of its own, which is to be gone afterwards."""
-    process = await asyncio.create_subprocess_exec("sleep", seconds)
+    """Sleep in a process of its own, which is to be gone afterwards, also when the server was killed."""
+    process = await asyncio.create_subprocess_exec("setpriv", "--pdeathsig", "KILL", "sleep", seconds)
     try:
         await process.wait()
     finally:

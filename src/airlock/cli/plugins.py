@@ -19,6 +19,7 @@ def _offer(plugin: Plugin) -> str:
     kinds = {
         "backends": plugin.backends,
         "mediators": plugin.mediators,
+        "stores": plugin.stores,
         "projects": plugin.projects,
         "observes": plugin.observes,
     }

@@ -95,7 +95,7 @@ def _execute(config: Config, plugins: Plugins, request: ExecutionRequest, answer
         interruption.watch()
         gateway = Gateway(config, plugins)
         try:
-            gateway.start()
+            await gateway.start()
             return await follow(gateway, (await gateway.submit(request)).id, answer)
         finally:
             interruption.is_ending = True

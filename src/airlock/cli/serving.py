@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from airlock import logs
 from airlock.access import AccessPolicy
 from airlock.api import create_app
-from airlock.errors import ConfigError
+from airlock.errors import ConfigError, StoreRefused
 from airlock.plugins import Plugins
 from airlock.server import AirlockServer, listen
 
@@ -53,12 +53,15 @@ def serve_until_stopped(explicit: Path | None, host: str | None, port: int | Non
             _announce(f"  {line}", is_json=is_json)
         for warning in _warnings(loaded, plugins):
             (log.warning if is_json else warn)(warning)
-        _announce("Executions are kept in memory: they are lost at a restart.", is_json=is_json)
+        _announce(_how_long(loaded), is_json=is_json)
         _announce(_who_may(policy), is_json=is_json)
         address = _authority(chosen, listening.getsockname()[1])
         _announce(f"Listening on http://{address}", "bold", is_json=is_json)
 
-    AirlockServer(create_app(loaded, plugins), welcome).run(sockets=[listening])
+    try:
+        AirlockServer(create_app(loaded, plugins), welcome).run(sockets=[listening])
+    except StoreRefused as error:
+        fail(f"store: {error}", code=1)
 
 
 def _announce(text: str, style: str = "", *, is_json: bool) -> None:
@@ -67,6 +70,12 @@ def _announce(text: str, style: str = "", *, is_json: bool) -> None:
         log.info("%s", text)
     else:
         say(text, style)
+
+
+def _how_long(config: Config) -> str:
+    if config.store.is_durable:
+        return f"Executions are kept in the store {config.store.type}: they outlive a restart."
+    return "Executions are kept in memory: they are lost at a restart. 'store: sqlite' in airlock.yaml keeps them."
 
 
 def _row(project: ProjectInfo, config: Config) -> list[str]:

@@ -1,6 +1,7 @@
 """What plugin authors test with: `pip install 'airlock-core[testing]'`.
 
-For a backend: subclass `BackendContract`. For a mediator: subclass `MediatorContract`. That is a whole test file:
+For a backend: subclass `BackendContract`. For a mediator: subclass `MediatorContract`.
+For a store: `StoreContract`. That is a whole test file:
 
     class TestEchoBackend(BackendContract):
         def make_backend(self, project: airlock.Project) -> EchoBackend:
@@ -23,6 +24,7 @@ from .mock_code import code_that_asks
 from .recording import RecordingSession, never_answers
 from .requirements import missing
 from .running import Ran, RunningPool
+from .store_contract import StoreContract
 
 __all__ = [
     "BACKEND_CAPABILITIES",
@@ -32,6 +34,7 @@ __all__ = [
     "Ran",
     "RecordingSession",
     "RunningPool",
+    "StoreContract",
     "code_that_asks",
     "missing",
     "never_answers",

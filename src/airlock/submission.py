@@ -1,0 +1,44 @@
+"""What a request to execute a script must be, beyond what its model says; and whether it came before."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING, Final
+
+from . import strict_json
+from .errors import IdempotencyKeyReused, InvalidRequest
+
+if TYPE_CHECKING:
+    from .executions import Execution
+    from .models import ExecutionRequest
+
+DEFAULT_TIMEOUT: Final = 60  # seconds; the request model's default, for projects that allow that much
+
+
+def timeout_of(request: ExecutionRequest, most: int) -> int:
+    """Return the timeout in seconds. Raises InvalidRequest when it is over `most`, the project's limit."""
+    if "timeout" not in request.model_fields_set:
+        return min(DEFAULT_TIMEOUT, most)
+    if request.timeout > most:
+        raise InvalidRequest(("body", "timeout"), f"at most {most} seconds (limits.timeout of {request.project})")
+    return request.timeout
+
+
+def check_memory_keys(request: ExecutionRequest) -> None:
+    """Raise InvalidRequest when a script could not find what is in `memory`."""
+    for key in request.memory:
+        category, _, rest = key.partition(".")
+        if not category or not rest:
+            raise InvalidRequest(("body", "memory", key), "a memory key is 'category.key'")
+
+
+def digest_of(request: ExecutionRequest) -> str:
+    """Return what tells this request from others, for an Idempotency-Key."""
+    return hashlib.sha256(strict_json.dumps(request.model_dump())).hexdigest()
+
+
+def check_same(known: Execution, digest: str) -> Execution:
+    """Return the execution that the same request made before. Raises IdempotencyKeyReused when that one differed."""
+    if known.request_digest != digest:
+        raise IdempotencyKeyReused(f"execution {known.id} was made with it, by a request that differs")
+    return known
