@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import shutil
 import sys
 import tempfile
@@ -18,6 +19,8 @@ from airlock_local import packages
 from airlock_local.backend import LocalBackend, LocalSettings
 
 Run = Callable[[str], Awaitable[None]]
+
+LISTENING = re.compile(r"Listening on \S+:(\d+)")
 
 CONFIG = """
 server: {{port: 0}}
@@ -36,31 +39,23 @@ async def server(replicas: int, names: list[str]) -> AsyncIterator[int]:
     with tempfile.TemporaryDirectory() as folder:
         config = Path(folder, "airlock.yaml")
         config.write_text(CONFIG.format(replicas=replicas, packages=names))
-        process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-m",
-            "airlock",
-            "--config",
-            str(config),
-            "--log-format",
-            "plain",
-            stderr=asyncio.subprocess.PIPE,
-        )
-        assert process.stderr is not None
+        log = Path(folder, "log")  # a pipe that nobody reads would stop the server once it is full
+        with log.open("wb") as file:  # noqa: ASYNC230 - nothing else waits
+            process = await asyncio.create_subprocess_exec(
+                sys.executable,
+                *("-m", "airlock", "--config", str(config), "--log-format", "plain"),
+                stderr=file,
+            )
         try:
-            port = 0
-            is_up = False
-            while not (port and is_up):
-                line = (await process.stderr.readline()).decode()
-                if not line:
-                    raise RuntimeError("the server did not start")
-                if "Listening on" in line:
-                    port = int(line.rsplit(":", 1)[1])
-                is_up = is_up or " is up: " in line
+            while not ((found := LISTENING.search(text := log.read_text())) and " is up: " in text):
+                if process.returncode is not None:
+                    raise RuntimeError(f"the server did not start: {text}")
+                await asyncio.sleep(0.05)
+            port = int(found[1])
             yield port
         finally:
             process.terminate()
-            await process.communicate()
+            await process.wait()
 
 
 @asynccontextmanager
