@@ -78,6 +78,7 @@ class PlainWorker(Worker):
     async def _listen(self, conversation: Conversation) -> None:
         try:
             while data := await self._reader.read(1 << 16):
+                await asyncio.sleep(0)  # output that was written before is read in the same turn, and goes first
                 conversation.feed(data)
         except ConnectionResetError:
             pass

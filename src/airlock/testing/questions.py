@@ -74,12 +74,26 @@ set_result(answers)
         assert result == {"a": "to a", "b": "to b", "c": "to c"}
 
     @needs("runs_code", "streams_output")
-    async def test_output_before_a_question_can_be_seen_by_who_answers(self, backend: Backend[Any]) -> None:
-        session = RecordingSession(never_answers)
-        running = self.begin(backend, "print('read this'); llm.complete('what now?')", session)
-        await self.until(running, session, lambda session: session.requests)
-        await self.until(running, session, lambda session: session.stdout == "read this\n")
-        await self.cancelled(running)
+    async def test_output_before_a_question_is_there_with_the_question(self, backend: Backend[Any]) -> None:
+        code = """
+import sys
+for n in range(20):
+    print('read this', n)
+    print('and this', n, end=', ', file=sys.stderr)
+    llm.complete(str(n))
+"""
+        seen = []
+
+        async def answer(request: LLMRequest) -> str:
+            seen.append((session.stdout, session.stderr))
+            return request.prompt
+
+        session = RecordingSession(answer)
+        outcome = await self.end(self.begin(backend, code, session), session)
+        assert outcome.error is None, session.stderr
+        numbers = [range(n + 1) for n in range(20)]
+        assert [stdout for stdout, _ in seen] == ["".join(f"read this {i}\n" for i in before) for before in numbers]
+        assert [stderr for _, stderr in seen] == ["".join(f"and this {i}, " for i in before) for before in numbers]
 
     @needs("runs_code")
     async def test_cancelled_while_it_waits_for_an_answer(self, backend: Backend[Any]) -> None:

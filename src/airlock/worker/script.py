@@ -115,6 +115,5 @@ def _hide_our_own(shown: traceback.TracebackException | None, seen: tuple[int, .
 
 
 def _flush() -> None:
-    for stream in (sys.stdout, sys.stderr):
-        with contextlib.suppress(BaseException):  # closed or replaced by the script: there is nothing to save
-            stream.flush()
+    with contextlib.suppress(BaseException):  # what the script put in their place may raise anything
+        sdk.flush_output()

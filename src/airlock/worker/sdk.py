@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import sys
 from _thread import allocate_lock
 from typing import TYPE_CHECKING, Any
 
@@ -85,6 +87,7 @@ class Model:
         if not all(isinstance(value, str) for value in (prompt, model)):
             raise TypeError("llm.complete: prompt and model are strings")
         question = Question()
+        flush_output()  # who answers sees what was written before
         with self._lock:
             number = self._asked + 1
             _speak(self._channel, LLM, {"id": number, "prompt": prompt, "model": model}, "llm.complete")
@@ -119,6 +122,13 @@ class Model:
             question.answer = body
             if question is not own:
                 question.wake.release()
+
+
+def flush_output() -> None:
+    """Hand over what Python still holds of the script's output."""
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(Exception):  # closed or replaced by the script: there is nothing to save
+            stream.flush()
 
 
 def script_globals(job: Mapping[str, Any], channel: Channel) -> dict[str, Any]:

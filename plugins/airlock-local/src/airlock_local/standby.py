@@ -109,7 +109,9 @@ class LocalWorker(Worker):
         await session.started()
         self._conversation = conversation
         began = self._loop.time()
-        watch = self._loop.call_later(PUMP_DELAY, self._watch_output, session)
+        for output in self._outputs:
+            output.connect(session.write)
+        watch = self._loop.call_later(PUMP_DELAY, self._watch_output)
         try:
             if self._died():
                 conversation.exited(None)
@@ -125,7 +127,7 @@ class LocalWorker(Worker):
             watch.cancel()
             self._frames.unwatch()
             for output in self._outputs:
-                output.finish(session.write)
+                output.finish()
             self._name_reached_limits(session)
             await conversation.close()
         return self._true_cause(outcome, job, self._loop.time() - began)
@@ -202,6 +204,8 @@ class LocalWorker(Worker):
         if conversation is None:  # a standby has nothing to say
             self._is_idly_lost()
         elif data:
+            for output in self._outputs:
+                output.hand_over()  # what the script wrote before the frame comes before it
             conversation.feed(data)
         else:
             self._frames.unwatch()  # the script shut it, or is gone: `_on_exit` is told
@@ -251,9 +255,9 @@ class LocalWorker(Worker):
         """Look whether it died while idle, which may be news: a standby without a job has nothing to say."""
         return self._is_lost or self._frames.receive() is not None
 
-    def _watch_output(self, session: Session) -> None:
+    def _watch_output(self) -> None:
         for output in self._outputs:
-            output.watch(session.write)
+            output.watch()
 
     async def _kill(self) -> None:
         """The one way to end an execution before it ends itself."""

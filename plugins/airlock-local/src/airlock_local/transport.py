@@ -87,6 +87,7 @@ class OutputPipe:
 
     def __init__(self, stream: Stream, owner: int | None) -> None:
         self._stream = stream
+        self._write: Callable[[Stream, bytes], None] = _nobody
         self._loop = asyncio.get_running_loop()
         self._read, self.theirs = os.pipe2(os.O_CLOEXEC)
         os.set_blocking(self._read, False)
@@ -103,27 +104,35 @@ class OutputPipe:
             os.close(self.theirs)
             self.theirs = -1
 
-    def watch(self, write: Callable[[Stream, bytes], None]) -> None:
-        """Hand over what comes, as it comes."""
-        self._loop.add_reader(self._read, self._pump, write)
+    def connect(self, write: Callable[[Stream, bytes], None]) -> None:
+        """Say where to hand over what is read."""
+        self._write = write
 
-    def _pump(self, write: Callable[[Stream, bytes], None]) -> None:
+    def watch(self) -> None:
+        """Hand over what comes, as it comes."""
+        self._loop.add_reader(self._read, self._pump)
+
+    def hand_over(self, most: int = PIPE_SIZE) -> None:
+        """Hand over what is there now, of `most` bytes: something may go on writing."""
+        while most > 0 and (data := self._next()):
+            self._write(self._stream, data)
+            most -= len(data)
+
+    def finish(self) -> None:
+        """Hand over what is left, and read no more."""
+        self._loop.remove_reader(self._read)
+        self.hand_over(REST_SIZE)
+        self._write = _nobody  # it holds the execution's output, of which a worker keeps nothing
+
+    def _pump(self) -> None:
         for _ in range(READS_PER_TURN):
             data = self._next()
             if data:
-                write(self._stream, data)
+                self._write(self._stream, data)
             elif data is not None:
                 self._loop.remove_reader(self._read)
             if not data or len(data) < READ_SIZE:
                 return
-
-    def finish(self, write: Callable[[Stream, bytes], None]) -> None:
-        """Hand over what is still there, within reason: something may go on writing."""
-        self._loop.remove_reader(self._read)
-        left = REST_SIZE
-        while left > 0 and (data := self._next()):
-            write(self._stream, data)
-            left -= len(data)
 
     def close(self) -> None:
         """Close what is still ours."""
@@ -138,3 +147,7 @@ class OutputPipe:
             if error.errno != errno.EAGAIN:
                 raise
             return None
+
+
+def _nobody(stream: Stream, data: bytes) -> None:
+    """Take what nobody asked for."""
