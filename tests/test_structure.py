@@ -35,7 +35,9 @@ LAYERS = [
     {"plugin", "plugins", "core_plugin", "yaml_source", "testing"},
     {"config", "schema", "phrasing", "session", "projects"},
     {"gateway"},
-    {"request_ids", "problems", "access", "scoping", "extensions", "api"},
+    {"request_ids", "problems", "access", "scoping", "extensions", "lifespan", "strict_requests"},
+    {"routes"},
+    {"api"},
     {"server", "cli", "__main__"},
 ]
 

@@ -1,0 +1,91 @@
+"""What stands behind one app, from its start to its end."""
+
+from __future__ import annotations
+
+import os
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+from . import config as configuration
+from .access import AccessPolicy
+from .gateway import Gateway
+from .gateway_view import GatewayView
+from .plugins import Plugins
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from fastapi import FastAPI
+
+    from .config import Config
+    from .extensions import Extensions
+    from .store import Store
+
+
+class Server:
+    """What stands behind one app: made when it is needed, so that importing `airlock.api` builds nothing.
+
+    With a lifespan (any ASGI server, `with TestClient(app)`) pools are started. Without one the first request makes a
+    gateway that serves on the memory store and starts no pool.
+    """
+
+    extensions: Extensions
+
+    def __init__(self, config: Config | None = None, plugins: Plugins | None = None) -> None:
+        self._config = config
+        self._plugins = plugins
+        self._gateway: Gateway | None = None
+        self._store: Store[Any] | None = None
+        self._policy: AccessPolicy | None = None
+
+    async def gateway(self) -> Gateway:
+        """Return the gateway."""
+        return self._gateway or self._open()
+
+    async def policy(self) -> AccessPolicy:
+        """Return who may talk to it."""
+        if self._policy is None:
+            self._policy = AccessPolicy.of((await self.gateway()).config, os.environ)
+        return self._policy
+
+    def is_public(self, path: str) -> bool:
+        """Whether anybody may request this path. `/health` is not even asked for."""
+        return path == "/ready" or self.extensions.is_public(path)
+
+    async def open_store(self) -> None:
+        """Open what airlock.yaml names as store, if that has not been done. Raises StoreRefused."""
+        if self._store is None:
+            self._plugins, self._config = self._configured()
+            self._store = self._config.make_store()
+            try:
+                await self._store.open()
+            except BaseException:
+                await self._store.close()
+                self._store = None
+                raise
+
+    def _configured(self) -> tuple[Plugins, Config]:
+        plugins = self._plugins or Plugins.discover()
+        return plugins, self._config or configuration.load(configuration.find(None, os.environ), plugins)
+
+    def _open(self) -> Gateway:
+        plugins, config = self._configured()
+        self._gateway = Gateway(config, plugins, self._store)
+        self.extensions.extend(plugins, GatewayView(self._gateway))
+        return self._gateway
+
+    @asynccontextmanager
+    async def lifespan(self, _: FastAPI) -> AsyncIterator[None]:
+        """Start the pools, and end everything at the end."""
+        await self.open_store()
+        gateway = self._open()
+        await self.policy()  # a useless key is refused at start, not at the first request
+        await gateway.start()
+        async with AsyncExitStack() as until_end:
+            await self.extensions.start(gateway.plugins, until_end)
+            try:
+                yield
+            finally:
+                await gateway.drain()
+                await gateway.close()
+                self._gateway = self._policy = self._store = None
