@@ -106,7 +106,7 @@ async def begun(gateways: Gateways, gateway: Gateway) -> Gateway:
 
 
 def gateway_status(gateway: Gateway) -> str | None:
-    return gateway._listed["p"].info().detail
+    return gateway.projects._listed["p"].info().detail
 
 
 async def until(condition: Any) -> None:
@@ -141,7 +141,7 @@ async def test_no_more_run_at_once_than_there_are_replicas(gateways: Gateways) -
     ids = [await submit(gateway, "nap") for _ in range(6)]
     for execution in ids:
         assert (await until_status(gateway, execution, *TERMINAL)).status.value == "completed"
-    backend = gateway._listed["p"].backend
+    backend = gateway.projects._listed["p"].backend
     assert isinstance(backend, ObedientBackend)
     assert backend.most_running == 2
 
@@ -172,7 +172,7 @@ async def test_paused_execution_frees_the_project(gateways: Gateways) -> None:
     await until_status(gateway, asking, "awaiting_llm")
     other = await submit(gateway, "x")
     assert (await until_status(gateway, other, *TERMINAL)).status.value == "completed"
-    [info] = await gateway.projects()
+    [info] = await gateway.projects.infos()
     assert (info.paused, info.running, info.queued) == (1, 0, 0)
     await gateway.respond(asking, Answer("yes"))
     assert (await until_status(gateway, asking, *TERMINAL)).result == "yes"
@@ -202,7 +202,7 @@ async def test_failure_of_a_backend_is_internal_and_logged(
 async def test_project_without_a_lifespan_is_down(gateways: Gateways) -> None:
     gateway = gateway_with()
     gateways.append(gateway)
-    [info] = await gateway.projects()
+    [info] = await gateway.projects.infos()
     assert (info.status, info.detail) == ("down", "server not started")
     with pytest.raises(ProjectDown, match="server not started"):
         await submit(gateway, "x")
@@ -242,7 +242,7 @@ async def test_more_replicas_than_allowed_are_refused_and_change_nothing(gateway
     gateway = await started(gateways, max_replicas=3)
     with pytest.raises(InvalidRequest, match=r"limits\.max_replicas"):
         await gateway.up("p", 4)
-    [info] = await gateway.projects()
+    [info] = await gateway.projects.infos()
     assert info.replicas == 1
 
 
@@ -251,7 +251,7 @@ async def test_backend_that_cannot_come_up_says_why_and_can_be_tried_again(
 ) -> None:
     monkeypatch.setattr(ObedientBackend, "broken", "No such thing.")
     gateway = await started(gateways)
-    [info] = await gateway.projects()
+    [info] = await gateway.projects.infos()
     assert (info.status, info.detail) == ("down", "No such thing. Mend it.")
     with pytest.raises(ProjectDown, match="Mend it"):
         await submit(gateway, "x")
@@ -324,7 +324,7 @@ async def test_a_project_that_cannot_grow_serves_on_with_what_it_has(
     monkeypatch.setattr(ObedientBackend, "broken", "No room.")
     with pytest.raises(ScaleFailed, match="Mend it"):
         await gateway.up("p", 3)
-    [info] = await gateway.projects()
+    [info] = await gateway.projects.infos()
     assert (info.status, info.replicas) == ("up", 1)
     await until_status(gateway, await submit(gateway, "x"), "completed")
 
@@ -444,8 +444,8 @@ async def test_many_names_served_by_the_default_backend_are_not_all_remembered()
     gateway = Gateway(Config(server=ServerConfig(), unlisted=unlisted), Plugins())
     for number in range(400):
         await gateway.up(f"p{number}", 1)
-    assert len(gateway._unlisted) == 256
-    assert "p399" in gateway._unlisted
+    assert len(gateway.projects._unlisted) == 256
+    assert "p399" in gateway.projects._unlisted
     await gateway.close()
 
 

@@ -14,7 +14,7 @@ LAYERS = [
     {"client"},
     {"limits", "worker", "seccomp", "logs"},
     {"backend", "hookspecs", "wheels"},
-    {"pools", "frames", "causes", "selftest", "mediation", "executions", "output", "listing", "submission"},
+    {"pools", "frames", "causes", "selftest", "mediation", "executions", "output", "listing", "submission", "ending"},
     {
         "keys",
         "gateway_view",
@@ -33,7 +33,7 @@ LAYERS = [
         "broken_backend",
     },
     {"plugin", "plugins", "core_plugin", "yaml_source", "testing"},
-    {"config", "schema", "phrasing", "session", "projects"},
+    {"config", "schema", "phrasing", "session", "projects", "registry", "live_executions"},
     {"gateway"},
     {"request_ids", "problems", "access", "scoping", "extensions", "lifespan", "strict_requests"},
     {"routes"},

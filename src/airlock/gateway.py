@@ -5,19 +5,19 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import time
 import uuid
 from typing import TYPE_CHECKING, Any, Final
 
 from .errors import ExecutionNotFound, ProjectDown, ProjectNotFound, QueueFull, ShuttingDown, StoreUnavailable
 from .events import tell
 from .executions import Execution
+from .live_executions import LiveExecutions
 from .memory_store import MemoryStore
 from .models import ExecutionStatus
-from .projects import LiveProject
 from .questions import news
 from .quotas import Quotas
 from .recovery import interrupt, recover
+from .registry import ProjectRegistry
 from .submission import check_memory_keys, check_same, digest_of, timeout_of
 
 if TYPE_CHECKING:
@@ -25,18 +25,14 @@ if TYPE_CHECKING:
 
     from .config import Config
     from .executions import Position, Summary
-    from .models import ExecutionRequest, PoolStatus, ProjectInfo
+    from .models import ExecutionRequest, PoolStatus
     from .plugins import Plugins
+    from .projects import LiveProject
     from .questions import Answer
-    from .session import LiveExecution
     from .store import Store
 
 log = logging.getLogger(__name__)
 
-MAX_UNLISTED: Final = 256  # projects of `default_backend` that are remembered: their names come from clients
-ENDING_PATIENCE: Final = 5.0  # seconds that ended executions get to be gone, at shutdown
-DRAIN_STEP: Final = 0.05  # seconds between looks at what still runs
-CLOSING_PATIENCE: Final = 10.0  # seconds that backends get to give everything back, at shutdown
 # Seconds that a backend without code gets: so the next poll is deterministic, also where each request has its own loop.
 SOON: Final = 0.5
 SWEEP_PERIOD: Final = 60.0  # seconds
@@ -50,13 +46,9 @@ class Gateway:
         self.config = config
         self.plugins = plugins
         self._store = store or MemoryStore()
-        self._listed = {name: LiveProject(project, self._store, plugins) for name, project in config.projects.items()}
+        self.projects = ProjectRegistry(config, plugins, self._store)
         self._quotas = Quotas(config.server.keys)
-        self._unlisted: dict[str, LiveProject] = {}
-        self._live: dict[str, LiveExecution] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._draining_since: float | None = None
-        self._hurried = asyncio.Event()
+        self._live = LiveExecutions(self._quotas, stays_pending=self._store.is_durable)
         self._sweeping: asyncio.Task[None] | None = None
 
     # --- life of the server --------------------------------------------------------------------------------------
@@ -67,8 +59,7 @@ class Gateway:
         Waits for no project: one that fails hurts no other. Raises StoreUnavailable.
         """
         waiting = await recover(self._store)
-        for live in self._listed.values():
-            live.start(live.config.replicas)
+        self.projects.start()
         for execution in waiting:
             await self._begin_again(execution)
         if self._store.is_durable:
@@ -80,16 +71,16 @@ class Gateway:
     async def _begin_again(self, execution: Execution) -> None:
         """Queue an execution that the server before this one accepted and never started."""
         try:
-            project = await self._project(execution.project)
+            project = await self.projects.get(execution.project)
         except ProjectNotFound as error:
             await interrupt(self._store, execution, str(error))
             return
         self._quotas.hold(execution.client)
-        self._launch(project, execution)
+        live = self._live.launch(project, execution)
         try:
             project.check_accepts()
         except ProjectDown as error:
-            self._live[execution.id].end(ExecutionStatus.error, "project_down", str(error))
+            live.end(ExecutionStatus.error, "project_down", str(error))
         except QueueFull:
             pass  # it has its place already
 
@@ -102,64 +93,26 @@ class Gateway:
             await asyncio.sleep(SWEEP_PERIOD)
 
     async def drain(self) -> None:
-        """Take no more executions, give the running ones their `limits.shutdown_grace`, then end the rest.
-
-        Paused and pending ones do not hold it; a durable store keeps the pending ones, for the next start. The grace
-        counts from the first call; `hurry` ends it.
-        """
-        if self._draining_since is None:
-            self._draining_since = time.monotonic()
-        if self._store.is_durable:
-            for live in self._live.values():
-                if live.execution.status is ExecutionStatus.pending:
-                    live.leave()
-        while self._has_running(time.monotonic() - self._draining_since):
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._hurried.wait(), DRAIN_STEP)
-        await self._interrupt()
-
-    async def _interrupt(self) -> None:
-        """End what is left, while those who wait for it can still be told."""
-        for live in self._live.values():
-            if self._store.is_durable:
-                live.leave()
-            else:
-                live.end(ExecutionStatus.error, "interrupted", "the server was shut down")
-        if self._tasks:
-            await asyncio.wait(self._tasks, timeout=ENDING_PATIENCE)
-
-    def _has_running(self, elapsed: float) -> bool:
-        return not self._hurried.is_set() and any(
-            live.execution.status is ExecutionStatus.running and elapsed < project.project.limits.shutdown_grace
-            for project in self._projects
-            for live in project.executions
-        )
-
-    def check_open(self) -> None:
-        """Raise ShuttingDown when the server drains."""
-        if self._draining_since is not None:
-            raise ShuttingDown("the server takes no new executions")
+        """Take no more executions, and end those that there are. See `LiveExecutions.drain`."""
+        await self._live.drain()
 
     def hurry(self) -> None:
         """Let `drain` end now, whatever still runs."""
-        self._draining_since = self._draining_since or time.monotonic()
-        self._hurried.set()
+        self._live.hurry()
+
+    def check_open(self) -> None:
+        """Raise ShuttingDown when the server drains."""
+        if self._live.is_draining:
+            raise ShuttingDown("the server takes no new executions")
 
     async def close(self) -> None:
         """End every execution that is left as `interrupted`, then every pool."""
         self.hurry()
         if self._sweeping is not None:
             self._sweeping.cancel()
-        await self._interrupt()
-        if closing := {asyncio.ensure_future(project.close()): project.project.name for project in self._projects}:
-            _, late = await asyncio.wait(closing, timeout=CLOSING_PATIENCE)
-            for task in late:
-                log.error("project %s could not be closed within %g s", closing[task], CLOSING_PATIENCE)
+        await self._live.interrupt()
+        await self.projects.close()
         await self._store.close()
-
-    @property
-    def _projects(self) -> list[LiveProject]:
-        return [*self._listed.values(), *self._unlisted.values()]
 
     # --- executions ----------------------------------------------------------------------------------------------
 
@@ -177,7 +130,7 @@ class Gateway:
         if idempotency_key and (known := await self._store.find(client, idempotency_key)) is not None:
             return check_same(known, digest)
         self.check_open()
-        project = await self._project(request.project)
+        project = await self.projects.get(request.project)
         execution = Execution(
             id=str(uuid.uuid4()),
             project=request.project,
@@ -213,15 +166,8 @@ class Gateway:
             return accepted
         client, name = execution.client, execution.project
         tell(log, "execution accepted", execution_id=execution.id, project=name, client=client)
-        self._launch(project, execution)
+        self._live.launch(project, execution)
         return execution
-
-    def _launch(self, project: LiveProject, execution: Execution) -> None:
-        live = project.launch(execution)
-        self._live[execution.id] = live
-        task = asyncio.get_running_loop().create_task(live.drive())
-        self._tasks.add(task)  # the loop itself keeps only weak references
-        task.add_done_callback(lambda done: self._over(done, live, project))
 
     async def page(
         self,
@@ -279,61 +225,19 @@ class Gateway:
             live.end(ExecutionStatus.error, "cancelled", "a client cancelled the execution")
             await _at_most(CANCEL_PATIENCE, live.record.until(lambda execution: execution.status.is_terminal))
         execution = await self.get(execution_id)
-        if execution.status is ExecutionStatus.pending and self._draining_since is not None:
+        if execution.status is ExecutionStatus.pending and self._live.is_draining:
             raise ShuttingDown("it is kept for the next start of the server; cancel it then")
         return execution
 
-    def _over(self, task: asyncio.Task[None], live: LiveExecution, project: LiveProject) -> None:
-        self._tasks.discard(task)
-        self._live.pop(live.execution.id, None)
-        project.forget(live)
-        self._quotas.release(live.execution.client)
-        if not task.cancelled() and (error := task.exception()) is not None:
-            log.error("execution %s could not be finished", live.execution.id, exc_info=error)
-
     # --- projects ------------------------------------------------------------------------------------------------
-
-    async def projects(self) -> list[ProjectInfo]:
-        """Return what airlock.yaml lists."""
-        return [(await self._ready(live)).info() for live in self._listed.values()]
-
-    def look(self) -> list[ProjectInfo]:
-        """Return what airlock.yaml lists, as it is, without bringing anything up."""
-        return [live.info() for live in self._listed.values()]
-
-    def unready(self) -> dict[str, str]:
-        """Return the listed projects that shall be up and are not, and why."""
-        return {name: reason for name, live in self._listed.items() if (reason := live.unready) is not None}
 
     async def up(self, name: str, replicas: int) -> PoolStatus:
         """Scale a project. See `LiveProject.up`; raises ProjectNotFound too."""
-        return await (await self._project(name)).up(replicas)
+        return await (await self.projects.get(name)).up(replicas)
 
     async def down(self, name: str) -> PoolStatus:
         """Put a project down. See `LiveProject.down`; raises ProjectNotFound too."""
-        return await (await self._project(name)).down()
-
-    async def _project(self, name: str) -> LiveProject:
-        live = self._listed.get(name) or self._unlisted.get(name)
-        if live is None:
-            config = self.config.project(name)
-            if config is None:
-                known = ", ".join(sorted(self._listed)) or "none"
-                raise ProjectNotFound(f"no project {name!r}; listed in airlock.yaml: {known}")
-            live = self._unlisted[name] = LiveProject(config, self._store, self.plugins)
-            self._forget_unlisted()
-        return await self._ready(live)
-
-    async def _ready(self, live: LiveProject) -> LiveProject:
-        """Bring a project that runs no code up on first use: it needs no server, only an event loop."""
-        if not live.backend.runs_code and live.is_untouched:
-            await live.up(live.config.replicas)
-        return live
-
-    def _forget_unlisted(self) -> None:
-        idle = [name for name, live in self._unlisted.items() if live.is_idle]
-        for name in idle[: max(0, len(self._unlisted) - MAX_UNLISTED)]:
-            del self._unlisted[name]
+        return await (await self.projects.get(name)).down()
 
 
 def no_such_execution(execution_id: str) -> ExecutionNotFound:

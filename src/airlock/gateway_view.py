@@ -23,11 +23,11 @@ class GatewayView:
 
     def projects(self, client: Client) -> list[ProjectInfo]:
         """Return the listed projects that this client may use, as they are now. `Client()` may use all of them."""
-        return [project for project in self._gateway.look() if client.may_use(project.name)]
+        return [project for project in self._gateway.projects.look() if client.may_use(project.name)]
 
     def unready(self, client: Client) -> Mapping[str, str]:
         """Return, of the projects that this client may use, those that shall be up and are not, and why."""
-        return {name: reason for name, reason in self._gateway.unready().items() if client.may_use(name)}
+        return {name: reason for name, reason in self._gateway.projects.unready().items() if client.may_use(name)}
 
     @property
     def backends(self) -> Mapping[str, str]:

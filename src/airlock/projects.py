@@ -194,11 +194,6 @@ class LiveProject:
         self._executions.discard(live)
 
     @property
-    def executions(self) -> list[LiveExecution]:
-        """Return those that are not over."""
-        return list(self._executions)
-
-    @property
     def paused(self) -> int:
         """How many wait for a model without holding a slot."""
         return sum(live.is_paused for live in self._executions)

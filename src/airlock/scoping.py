@@ -64,12 +64,12 @@ class ScopedGateway:
 
     async def projects(self) -> list[ProjectInfo]:
         """Return the listed projects that the client may use."""
-        return [project for project in await self._gateway.projects() if self._client.may_use(project.name)]
+        return [project for project in await self._gateway.projects.infos() if self._client.may_use(project.name)]
 
     def check_ready(self) -> None:
         """Raise NotReady, with the reasons that the client may know, or ShuttingDown when the server is not ready."""
         self._gateway.check_open()
-        if reasons := self._gateway.unready():
+        if reasons := self._gateway.projects.unready():
             shown = {name: reason for name, reason in reasons.items() if self._client.may_use(name)}
             raise NotReady(f"projects that are not up, and shall be: {len(reasons)}", shown)
 

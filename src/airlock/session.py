@@ -7,16 +7,14 @@ import logging
 import time
 from dataclasses import replace
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, ParamSpec, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar, cast
 from weakref import WeakMethod
 
-from . import strict_json
 from .backend import Job, Outcome
 from .clock import RunClock
+from .ending import Ending, judge
 from .errors import LLMError
 from .events import REQUEST_ID, tell
-from .frames import one_line
-from .limits import format_size
 from .models import ExecutionStatus
 from .output import Output
 from .questions import Questions
@@ -41,16 +39,6 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 KILL_GRACE: Final = 2.0  # seconds that a backend gets to kill what it runs
-
-
-class Ending(NamedTuple):
-    """Why an execution is over, and what it leaves."""
-
-    status: ExecutionStatus
-    error_type: str | None = None
-    error: str | None = None
-    result: Any = None
-    memory_updates: Mapping[str, Any] = MappingProxyType({})
 
 
 class LiveExecution:
@@ -79,19 +67,19 @@ class LiveExecution:
         self._settings = settings
         self._stays_pending = False
         self._request_id = REQUEST_ID.get()  # that of the client who submitted it
-        self._limits = backend.project.limits
+        self.limits = backend.project.limits
         self._backend = backend
         self._plugins = plugins
         self._output: dict[Stream, Output] = {
-            "stdout": Output(self._limits.output),
-            "stderr": Output(self._limits.output),
+            "stdout": Output(self.limits.output),
+            "stderr": Output(self.limits.output),
         }
         loop = asyncio.get_running_loop()
         self._clock = RunClock(execution.timeout, _weak(self._on_deadline))
         self._turn = Turn(slots, self._clock, may_pause)
-        self._queue_alarm = loop.call_later(self._limits.queue_timeout, self._on_queue_timeout)
+        self._queue_alarm = loop.call_later(self.limits.queue_timeout, self._on_queue_timeout)
         self._ending: asyncio.Future[Ending] = loop.create_future()
-        self._questions = Questions(self.record, self._limits, mediator, _weak(self.end), _weak(self._progress))
+        self._questions = Questions(self.record, self.limits, mediator, _weak(self.end), _weak(self._progress))
 
     # --- for the gateway -----------------------------------------------------------------------------------------
 
@@ -202,7 +190,7 @@ class LiveExecution:
         if self._ending.done():
             running.add_done_callback(self._log_failure)
             return self._ending.result()
-        return self._judge(running.result())
+        return judge(running.result(), self.limits)
 
     async def _execute(self) -> Outcome:
         """Have the backend run it, whatever that is: `execute` may not be async, or want to end the server."""
@@ -227,28 +215,6 @@ class LiveExecution:
     async def _first_of(self, work: asyncio.Future[Any]) -> None:
         """Wait until the work is done or the execution is to end."""
         await asyncio.wait((work, cast("asyncio.Future[Any]", self._ending)), return_when=asyncio.FIRST_COMPLETED)
-
-    def _judge(self, outcome: Outcome) -> Ending:
-        """Check what the backend says: a plugin's word is not proof that it is JSON."""
-        if outcome.error is not None or outcome.error_type is not None:
-            ending = Ending(
-                ExecutionStatus.error,
-                outcome.error_type or "script_error",
-                one_line(outcome.error or "") or "the script failed",
-            )
-            if ending.error_type != "script_error":
-                return ending
-        else:
-            ending = Ending(ExecutionStatus.completed)
-        if not all(isinstance(key, str) for key in outcome.memory_updates):
-            raise TypeError("execute returned memory_updates with keys that are not str")
-        for name, value in (("result", outcome.result), ("memory_updates", dict(outcome.memory_updates))):
-            size = len(strict_json.dumps(value))
-            if size > self._limits.result:
-                limit = format_size(self._limits.result)
-                error = f"{name} has {size} bytes as JSON; limits.result is {limit}"
-                return Ending(ExecutionStatus.error, "result_limit", error)
-        return ending._replace(result=outcome.result, memory_updates=outcome.memory_updates)
 
     async def _finish(self, ending: Ending) -> None:
         if not self._ending.done():
@@ -296,7 +262,7 @@ class LiveExecution:
         self.end(ExecutionStatus.timeout, "timeout", f"the script ran longer than its timeout of {seconds} s")
 
     def _on_queue_timeout(self) -> None:
-        seconds = self._limits.queue_timeout
+        seconds = self.limits.queue_timeout
         self.end(
             ExecutionStatus.error, "queue_timeout", f"no worker was free within limits.queue_timeout ({seconds:g} s)"
         )

@@ -57,7 +57,7 @@ async def _wait_until_begun(gateway: Gateway, execution_id: str) -> None:
         status = stack.enter_context(err.status("")) if err.is_terminal else None
         while (await gateway.get(execution_id)).status is ExecutionStatus.pending:
             if status is not None:
-                [project] = await gateway.projects()
+                [project] = await gateway.projects.infos()
                 status.update(Text(printable(f"{project.name}: {project.detail or 'waiting for a worker'}")))
             await asyncio.sleep(INTERVAL)
 

@@ -49,7 +49,7 @@ def serve_until_stopped(explicit: Path | None, host: str | None, port: int | Non
 
     async def welcome(gateway: Gateway) -> None:
         _announce(f"Airlock serves {setup.source(loaded)}", is_json=is_json)
-        for line in columns([_row(project, loaded) for project in await gateway.projects()]):
+        for line in columns([_row(project, loaded) for project in await gateway.projects.infos()]):
             _announce(f"  {line}", is_json=is_json)
         for warning in _warnings(loaded, plugins):
             (log.warning if is_json else warn)(warning)

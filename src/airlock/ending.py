@@ -1,0 +1,53 @@
+"""How an execution ends: what a backend's outcome comes to once it was checked."""
+
+from __future__ import annotations
+
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from . import strict_json
+from .frames import one_line
+from .limits import format_size
+from .models import ExecutionStatus
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from .backend import Outcome
+    from .limits import Limits
+
+
+class Ending(NamedTuple):
+    """Why an execution is over, and what it leaves."""
+
+    status: ExecutionStatus
+    error_type: str | None = None
+    error: str | None = None
+    result: Any = None
+    memory_updates: Mapping[str, Any] = MappingProxyType({})
+
+
+def judge(outcome: Outcome, limits: Limits) -> Ending:
+    """Check what a backend says: a plugin's word is not proof that it is JSON.
+
+    Raises TypeError or ValueError when it is not.
+    """
+    if outcome.error is not None or outcome.error_type is not None:
+        ending = Ending(
+            ExecutionStatus.error,
+            outcome.error_type or "script_error",
+            one_line(outcome.error or "") or "the script failed",
+        )
+        if ending.error_type != "script_error":
+            return ending
+    else:
+        ending = Ending(ExecutionStatus.completed)
+    if not all(isinstance(key, str) for key in outcome.memory_updates):
+        raise TypeError("execute returned memory_updates with keys that are not str")
+    for name, value in (("result", outcome.result), ("memory_updates", dict(outcome.memory_updates))):
+        size = len(strict_json.dumps(value))
+        if size > limits.result:
+            limit = format_size(limits.result)
+            error = f"{name} has {size} bytes as JSON; limits.result is {limit}"
+            return Ending(ExecutionStatus.error, "result_limit", error)
+    return ending._replace(result=outcome.result, memory_updates=outcome.memory_updates)

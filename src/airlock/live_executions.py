@@ -1,0 +1,100 @@
+"""The executions of a server that are not over, from their launch to their end, and the end of all at a shutdown."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from typing import TYPE_CHECKING, Final
+
+from .models import ExecutionStatus
+
+if TYPE_CHECKING:
+    from .executions import Execution
+    from .projects import LiveProject
+    from .quotas import Quotas
+    from .session import LiveExecution
+
+log = logging.getLogger(__name__)
+
+ENDING_PATIENCE: Final = 5.0  # seconds that ended executions get to be gone, at shutdown
+DRAIN_STEP: Final = 0.05  # seconds between looks at what still runs
+
+
+class LiveExecutions:
+    """Finds executions by id as long as they are not over."""
+
+    def __init__(self, quotas: Quotas, *, stays_pending: bool) -> None:
+        """`stays_pending`: those that never started are not ended at a shutdown, but kept for the next server."""
+        self._quotas = quotas
+        self._stays_pending = stays_pending
+        self._live: dict[str, LiveExecution] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._draining_since: float | None = None
+        self._hurried = asyncio.Event()
+
+    def get(self, execution_id: str) -> LiveExecution | None:
+        """Return an execution, if it is not over."""
+        return self._live.get(execution_id)
+
+    def launch(self, project: LiveProject, execution: Execution) -> LiveExecution:
+        """Begin a stored execution, for which its client's quota has room."""
+        live = project.launch(execution)
+        self._live[execution.id] = live
+        task = asyncio.get_running_loop().create_task(live.drive())
+        self._tasks.add(task)  # the loop itself keeps only weak references
+        task.add_done_callback(lambda done: self._over(done, live, project))
+        return live
+
+    def _over(self, task: asyncio.Task[None], live: LiveExecution, project: LiveProject) -> None:
+        self._tasks.discard(task)
+        self._live.pop(live.execution.id, None)
+        project.forget(live)
+        self._quotas.release(live.execution.client)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("execution %s could not be finished", live.execution.id, exc_info=error)
+
+    # --- shutdown ------------------------------------------------------------------------------------------------
+
+    @property
+    def is_draining(self) -> bool:
+        """Whether `drain` or `hurry` was called."""
+        return self._draining_since is not None
+
+    async def drain(self) -> None:
+        """Give the running ones the `limits.shutdown_grace` of their project, then end the rest.
+
+        Paused and pending ones do not hold it. The grace counts from the first call; `hurry` ends it.
+        """
+        if self._draining_since is None:
+            self._draining_since = time.monotonic()
+        if self._stays_pending:
+            for live in self._live.values():
+                if live.execution.status is ExecutionStatus.pending:
+                    live.leave()
+        while self._has_running(time.monotonic() - self._draining_since):
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._hurried.wait(), DRAIN_STEP)
+        await self.interrupt()
+
+    def hurry(self) -> None:
+        """Let `drain` end now, whatever still runs."""
+        self._draining_since = self._draining_since or time.monotonic()
+        self._hurried.set()
+
+    async def interrupt(self) -> None:
+        """End what is left, while those who wait for it can still be told."""
+        for live in self._live.values():
+            if self._stays_pending:
+                live.leave()
+            else:
+                live.end(ExecutionStatus.error, "interrupted", "the server was shut down")
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=ENDING_PATIENCE)
+
+    def _has_running(self, elapsed: float) -> bool:
+        return not self._hurried.is_set() and any(
+            live.execution.status is ExecutionStatus.running and elapsed < live.limits.shutdown_grace
+            for live in self._live.values()
+        )
