@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 
-from airlock import Backend, BackendSettings, Job, MediatorSettings, Outcome, Pool, Project, Session, gateway
+from airlock import Backend, BackendSettings, Job, MediatorSettings, Outcome, Pool, Project, Session, registry
 from airlock.config import Config, ProjectConfig
 from airlock.gateway import Gateway
 from airlock.mediation import AgentMediator
@@ -182,7 +182,7 @@ class StuckBackend(Backend[BackendSettings]):
 async def test_a_backend_that_does_not_close_holds_the_end_no_longer_than_the_patience(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(gateway, "CLOSING_PATIENCE", 0.05)
+    monkeypatch.setattr(registry, "CLOSING_PATIENCE", 0.05)
     project = ProjectConfig(
         project=Project(name="p"),
         backend=StuckBackend,

@@ -1,9 +1,11 @@
 """Who answers the LLM requests of `airlock run`: the person at the terminal, an echo, or a command."""
 
 import asyncio
+import contextlib
 import os
 import shlex
 import shutil
+import signal
 import sys
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
@@ -101,7 +103,10 @@ class Command:
             answer, _ = await process.communicate(request.prompt.encode())
         finally:
             if process.returncode is None:
-                process.kill()
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(
+                        process.pid, signal.SIGKILL
+                    )  # `process.kill` may take its exit code from asyncio, which warns
                 await process.wait()
         if process.returncode:
             raise NoAnswer(f"the LLM command {shlex.join(self._command)} failed ({_exit(process.returncode)})", code=1)
