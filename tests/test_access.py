@@ -11,10 +11,9 @@ from airlock import config as configuration
 from airlock.access import AccessPolicy, is_local
 from airlock.api import create_app
 from airlock.config import Config
-from airlock.errors import ConfigError
+from airlock.errors import ConfigError, RequestError
 from airlock.keys import KeyRing
 from airlock.plugins import Plugins
-from airlock.problems import ProblemResponse
 
 MOCK_ALONE = "projects: {p: {backend: mock}}\n"
 
@@ -35,16 +34,20 @@ def request_from(server: str | None = "127.0.0.1", client: str = "127.0.0.1", **
     """Make the scope of a request that came over a socket."""
     return {
         "type": "http",
+        "method": "GET",
         "path": "/projects",
         "server": server and (server, 8000),
         "client": (client, 40000),
-        "headers": [(name.encode(), value.encode("latin-1")) for name, value in headers.items()],
+        "headers": [(name.replace("_", "-").encode(), value.encode("latin-1")) for name, value in headers.items()],
     }
 
 
 def status_of(policy: AccessPolicy, scope: dict[str, Any]) -> int | None:
-    admitted = policy.admit(scope)
-    return admitted.status_code if isinstance(admitted, ProblemResponse) else None
+    try:
+        policy.admit(scope)
+    except RequestError as error:
+        return error.status
+    return None
 
 
 # --- with a key ------------------------------------------------------------------------------------------------------
@@ -244,3 +247,30 @@ def test_what_came_over_no_tcp_socket_is_not_asked_for_its_host(server: str | No
 @pytest.mark.parametrize("server", ["127.0.0.1", "::1", "10.0.0.1"])
 def test_what_came_over_a_tcp_socket_is_asked_for_its_host(server: str) -> None:
     assert status_of(LOCAL_ONLY, request_from(server=server, host="testserver")) == 403
+
+
+@pytest.mark.parametrize("name", ["host", "origin"])
+@pytest.mark.parametrize("foreign_first", [True, False])
+def test_a_header_that_comes_twice_is_local_only_if_both_are(name: str, foreign_first: bool) -> None:
+    scope = request_from(host="localhost")
+    values = [b"http://evil.com", b"http://localhost"] if name == "origin" else [b"evil.com", b"localhost"]
+    scope["headers"] += [(name.encode(), value) for value in (values if foreign_first else values[::-1])]
+    assert status_of(LOCAL_ONLY, scope) == 403
+
+
+def test_what_a_foreign_page_embeds_or_fetches_without_origin_is_403() -> None:
+    for destination in ("image", "script", "empty", "iframe"):
+        scope = request_from(host="localhost", sec_fetch_site="cross-site", sec_fetch_dest=destination)
+        assert status_of(LOCAL_ONLY, scope) == 403
+
+
+@pytest.mark.parametrize("site", ["none", "same-origin", "same-site"])
+def test_what_a_page_of_this_machine_fetches_passes(site: str) -> None:
+    assert status_of(LOCAL_ONLY, request_from(host="localhost", sec_fetch_site=site)) is None
+
+
+def test_a_link_from_elsewhere_may_be_followed_but_not_posted() -> None:
+    followed = {"sec_fetch_site": "cross-site", "sec_fetch_mode": "navigate", "sec_fetch_dest": "document"}
+    scope = request_from(host="localhost", **followed)
+    assert status_of(LOCAL_ONLY, scope) is None
+    assert status_of(LOCAL_ONLY, {**scope, "method": "POST"}) == 403

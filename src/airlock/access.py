@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers
 
-from .errors import ConfigError
+from .errors import ConfigError, NotLocal, RequestError, Unauthorized
 from .keys import STRANGER, Client, KeyRing
 from .problems import ProblemResponse, tell_refusal
 
@@ -62,23 +62,17 @@ class AccessPolicy:
             )
             raise ConfigError([f"refusing to listen on {host}: a project runs code and no key is set; {remedy}"])
 
-    def admit(self, scope: Scope) -> Client | ProblemResponse:
-        """Return who sent a request, or what to answer instead of serving it."""
+    def admit(self, scope: Scope) -> Client:
+        """Return who sent a request. Raises Unauthorized or NotLocal when it is not to be served."""
         headers = Headers(scope=scope)
         if self.keys:
             scheme, _, given = headers.get("authorization", "").partition(" ")
             client = self.keys.client(given.strip()) if scheme.lower() == "bearer" else None
-            return client or ProblemResponse(
-                401, "unauthorized", "A key is needed", _REMEDY, headers={"WWW-Authenticate": "Bearer"}
-            )
+            if client is None:
+                raise Unauthorized(_REMEDY)
+            return client
         if self.local_only and _is_real_socket(scope):
-            client = scope.get("client")
-            if client is not None and not is_local(client[0]):
-                return ProblemResponse(403, "not_local", "Only for programs on this machine", _REMEDY)
-            for name, host in (("Host", _host(headers.get("host"))), ("Origin", _origin_host(headers.get("origin")))):
-                if host is not None and not is_local(host):
-                    detail = f"{name} is not local, and no key is set; {_REMEDY}"
-                    return ProblemResponse(403, "not_local", "Only for programs on this machine", detail)
+            _check_local(scope, headers)
         return Client()
 
 
@@ -96,11 +90,13 @@ class AccessMiddleware:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request, or refuse it."""
         if scope["type"] == "http" and scope["path"] not in OPEN_PATHS:
-            client = (await self._policy()).admit(scope)
-            if isinstance(client, ProblemResponse):
+            policy = await self._policy()
+            try:
+                client = policy.admit(scope)
+            except RequestError as error:
                 if not self._is_public(scope["path"]):
-                    tell_refusal(scope, client.code)
-                    await client(scope, receive, send)
+                    tell_refusal(scope, error.code)
+                    await ProblemResponse.of(error)(scope, receive, send)
                     return
                 client = STRANGER
             scope.setdefault("state", {})["client"] = client
@@ -117,6 +113,25 @@ def is_local(host: str) -> bool:
         return False
 
 
+def _check_local(scope: Scope, headers: Headers) -> None:
+    client = scope.get("client")
+    if client is not None and not is_local(client[0]):
+        raise NotLocal(_REMEDY)
+    # Of a header that comes several times each one counts: programs differ in which of them they believe.
+    if not all(is_local(_host(value)) for value in headers.getlist("host") or [""]):
+        raise NotLocal(f"Host is not local, and no key is set; {_REMEDY}")
+    if not all(is_local(_origin_host(value)) for value in headers.getlist("origin")):
+        raise NotLocal(f"Origin is not local, and no key is set; {_REMEDY}")
+    if headers.get("sec-fetch-site") == "cross-site" and not _is_followed_link(scope, headers):
+        raise NotLocal(f"it comes from a foreign web page (Sec-Fetch-Site), and no key is set; {_REMEDY}")
+
+
+def _is_followed_link(scope: Scope, headers: Headers) -> bool:
+    """Tell a link to /docs, say, that somebody followed from a page elsewhere: that page sees nothing of the answer."""
+    sent = (headers.get("sec-fetch-mode"), headers.get("sec-fetch-dest"))
+    return scope["method"] == "GET" and sent == ("navigate", "document")
+
+
 def _is_real_socket(scope: Scope) -> bool:
     """Tell a TCP connection from a test client, which gives a name here, and from a UNIX socket, which gives a path."""
     server = scope.get("server")
@@ -126,16 +141,14 @@ def _is_real_socket(scope: Scope) -> bool:
         return False
 
 
-def _host(value: str | None) -> str:
+def _host(value: str) -> str:
     try:
-        return urlsplit(f"//{value or ''}").hostname or ""
+        return urlsplit(f"//{value}").hostname or ""
     except ValueError:
         return ""
 
 
-def _origin_host(value: str | None) -> str | None:
-    if value is None:
-        return None
+def _origin_host(value: str) -> str:
     try:
         return urlsplit(value).hostname or ""  # "null", what sandboxed frames and files send, is not local
     except ValueError:

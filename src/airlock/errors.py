@@ -9,6 +9,11 @@ AirlockError
 ├── StoreRefused             a store cannot be used, or must not be
 ├── Conflict                 a stored execution changed meanwhile, or the transition is not legal
 └── RequestError             a request cannot be served; problems.py turns it into problem+json
+    ├── MalformedBody        400
+    ├── Unauthorized         401
+    ├── NotLocal             403
+    ├── BodyTooLarge         413
+    ├── UnsupportedMedia     415
     ├── InvalidRequest       422
     ├── ExecutionNotFound    404
     ├── ProjectNotFound      404
@@ -23,7 +28,8 @@ AirlockError
     ├── ShuttingDown         503
     ├── StoreUnavailable     503
     ├── NotReady             503
-    └── ScaleFailed          503
+    ├── ScaleFailed          503
+    └── Fault                500
 """
 
 from __future__ import annotations
@@ -82,6 +88,46 @@ class RequestError(AirlockError):
     code: ClassVar[str]
     title: ClassVar[str]
     retry_after: int | None = None  # seconds
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """What the response says besides."""
+        return {} if self.retry_after is None else {"Retry-After": str(self.retry_after)}
+
+
+class MalformedBody(RequestError):
+    """Raised when a body is not strict JSON in UTF-8."""
+
+    status, code, title = 400, "bad_request", "The body is not strict JSON"
+
+
+class Unauthorized(RequestError):
+    """Raised when the server has keys and the request comes with none of them."""
+
+    status, code, title = 401, "unauthorized", "A key is needed"
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """How to send one."""
+        return {"WWW-Authenticate": "Bearer"}
+
+
+class NotLocal(RequestError):
+    """Raised when the server has no keys, a project runs code, and the request may come from elsewhere."""
+
+    status, code, title = 403, "not_local", "Only for programs on this machine"
+
+
+class BodyTooLarge(RequestError):
+    """Raised when a body is larger than any request needs."""
+
+    status, code, title = 413, "content_too_large", "The body is too large"
+
+
+class UnsupportedMedia(RequestError):
+    """Raised when a body is not plain `application/json`."""
+
+    status, code, title = 415, "unsupported_media_type", "The body is not application/json"
 
 
 class InvalidRequest(RequestError):
@@ -183,3 +229,9 @@ class ScaleFailed(RequestError):
     """Raised by `up` when the backend cannot bring its workers up."""
 
     status, code, title, retry_after = 503, "backend_unavailable", "The backend is not available", 30
+
+
+class Fault(RequestError):
+    """What a client is told of an exception that nobody raises on purpose."""
+
+    status, code, title = 500, "internal", "Airlock failed"

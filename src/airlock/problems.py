@@ -11,7 +11,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
-from .errors import InvalidRequest, NotReady, RequestError
+from .errors import Fault, InvalidRequest, NotReady, RequestError
 from .events import REQUEST_ID, tell
 from .request_ids import HEADER
 
@@ -59,6 +59,16 @@ class ProblemResponse(JSONResponse):
             body["errors"] = list(errors)
         super().__init__(body, status, {HEADER: request_id, **(headers or {})})
 
+    @classmethod
+    def of(cls, error: RequestError) -> ProblemResponse:
+        """Say what is wrong with a request."""
+        errors = None
+        if isinstance(error, InvalidRequest):
+            errors = [_field(error.location, error.message)]
+        elif isinstance(error, NotReady):
+            errors = [_field(("projects", name), reason) for name, reason in error.reasons.items()]
+        return cls(error.status, error.code, error.title, str(error), errors=errors, headers=error.headers)
+
 
 def install(app: FastAPI) -> None:
     """Make `app` answer every error as a problem, the framework's own included."""
@@ -72,13 +82,7 @@ async def _request_error(request: Request, error: Exception) -> ProblemResponse:
     assert isinstance(error, RequestError)
     if error.status in (429, 503) and not isinstance(error, NotReady):  # what load balancers ask is no news
         tell_refusal(request.scope, error.code, client=request.state.client.name or None)
-    errors = None
-    if isinstance(error, InvalidRequest):
-        errors = [_field(error.location, error.message)]
-    elif isinstance(error, NotReady):
-        errors = [_field(("projects", name), reason) for name, reason in error.reasons.items()]
-    headers = {} if error.retry_after is None else {"Retry-After": str(error.retry_after)}
-    return ProblemResponse(error.status, error.code, error.title, str(error), errors=errors, headers=headers)
+    return ProblemResponse.of(error)
 
 
 async def _validation_error(_: Request, error: Exception) -> ProblemResponse:
@@ -88,18 +92,24 @@ async def _validation_error(_: Request, error: Exception) -> ProblemResponse:
     return ProblemResponse(422, InvalidRequest.code, InvalidRequest.title, detail, errors=errors)
 
 
-async def _http_error(_: Request, error: Exception) -> ProblemResponse:
+async def _http_error(request: Request, error: Exception) -> ProblemResponse:
     assert isinstance(error, HTTPException)
     title = HTTPStatus(error.status_code).phrase
     code = title.lower().replace(" ", "_").replace("-", "_")
-    return ProblemResponse(error.status_code, code, title, str(error.detail), headers=error.headers)
+    detail = str(error.detail)
+    if detail == title:  # the router's own words
+        path = _printable(request.url.path)
+        if error.status_code == 404:
+            detail = f"nothing is served at {path}"
+        elif error.status_code == 405:
+            detail = f"{path} takes {(error.headers or {}).get('Allow')}, not {request.method}"
+    return ProblemResponse(error.status_code, code, title, detail, headers=error.headers)
 
 
 async def _fault(request: Request, error: Exception) -> ProblemResponse:
     place = {"fields": {"request_id": REQUEST_ID.get()}}
     log.error("%s %s failed", request.method, request.url.path[:MAX_PATH], exc_info=error, extra=place)
-    detail = "Airlock failed; its log says why under this request_id"
-    return ProblemResponse(500, "internal", "Internal Server Error", detail)
+    return ProblemResponse.of(Fault("the server's log says why under this request_id"))
 
 
 def tell_refusal(scope: Scope, code: str, client: str | None = None) -> None:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from fastapi import HTTPException
 from fastapi.routing import APIRoute
 from starlette.requests import Request
 
 from . import strict_json
+from .errors import BodyTooLarge, MalformedBody, UnsupportedMedia
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -25,24 +25,38 @@ class StrictRequest(Request):
     """
 
     _content: bytes | None = None
+    _parsed: Any = None
 
     async def body(self) -> bytes:
-        """Read the body. Raises HTTPException 413 as soon as it is too large."""
+        """Read the body. Raises BodyTooLarge before it is read, or when the header lies, as soon as it is."""
         if self._content is None:
+            announced = self.headers.get("content-length", "")
+            if announced.isascii() and announced.isdecimal() and int(announced[:20]) > MAX_BODY:
+                raise _too_large()
             content = bytearray()
             async for piece in self.stream():
                 content += piece
                 if len(content) > MAX_BODY:
-                    raise HTTPException(413, f"a body has at most {MAX_BODY} bytes")
+                    raise _too_large()
             self._content = bytes(content)
         return self._content
 
-    async def json(self) -> Any:
-        """Parse the body. Raises HTTPException 400 when it is not strict JSON."""
+    async def parse(self) -> None:
+        """Read the body, if there is one. Raises BodyTooLarge, UnsupportedMedia or MalformedBody."""
+        if not (content := await self.body()):
+            return
+        if self.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
+            raise UnsupportedMedia("send application/json (Content-Type)")
+        if self.headers.get("content-encoding", "identity").strip().lower() != "identity":
+            raise UnsupportedMedia("send the body as it is, not compressed (Content-Encoding)")
         try:
-            return strict_json.loads(await self.body())
+            self._parsed = strict_json.loads(content)
         except ValueError as error:
-            raise HTTPException(400, f"the body is not strict JSON: {error}") from None
+            raise MalformedBody(f"the body is not strict JSON: {error}") from None
+
+    async def json(self) -> Any:
+        """Return what `parse` found."""
+        return self._parsed
 
 
 class StrictRoute(APIRoute):
@@ -54,9 +68,12 @@ class StrictRoute(APIRoute):
 
         async def strict(request: Request) -> Response:
             request = StrictRequest(request.scope, request.receive)
-            media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-            if self.body_field is not None and media_type != "application/json" and await request.body():
-                raise HTTPException(415, "send application/json (Content-Type)")
+            if self.body_field is not None:
+                await request.parse()  # here, as the framework takes what its own parsing raises for a 400
             return await handler(request)
 
         return strict
+
+
+def _too_large() -> BodyTooLarge:
+    return BodyTooLarge(f"a body has at most {MAX_BODY} bytes")
