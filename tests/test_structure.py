@@ -10,7 +10,7 @@ CORE = ROOT / "src" / "airlock"
 
 # A module may import those of its own line and of the lines above it.
 LAYERS = [
-    {"models", "errors", "strict_json", "retry", "events"},
+    {"models", "examples", "errors", "strict_json", "retry", "events"},
     {"client"},
     {"limits", "worker", "seccomp", "logs"},
     {"backend", "hookspecs", "wheels"},
@@ -35,7 +35,7 @@ LAYERS = [
     {"plugin", "plugins", "core_plugin", "yaml_source", "testing"},
     {"config", "schema", "phrasing", "session", "projects", "registry", "live_executions"},
     {"gateway"},
-    {"request_ids", "problems", "access", "scoping", "extensions", "lifespan", "strict_requests"},
+    {"request_ids", "problems", "access", "scoping", "extensions", "lifespan", "strict_requests", "openapi", "head"},
     {"routes"},
     {"api"},
     {"server", "cli", "__main__"},

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from functools import cache, partial
+from importlib.metadata import version
 from typing import TYPE_CHECKING, Final
 
-from fastapi import FastAPI
+from fastapi_offline import FastAPIOffline
 
-from . import problems
+from . import openapi, problems
 from .access import AccessMiddleware
 from .extensions import Extensions
+from .head import HeadMiddleware
 from .lifespan import Server
 from .request_ids import RequestIdMiddleware
 from .routes import executions, health, projects
 
 if TYPE_CHECKING:
+    from fastapi import FastAPI
     from fastapi.telemetry import TelemetryConfig
 
     from .config import Config
@@ -33,13 +37,27 @@ TELEMETRY: Final[TelemetryConfig] = {
 def create_app(config: Config | None = None, plugins: Plugins | None = None) -> FastAPI:
     """Make an app. Without `config` it serves what airlock.yaml says ($AIRLOCK_CONFIG, ./airlock.yaml, built-in)."""
     server = Server(config, plugins)
-    app = FastAPI(title="Airlock", version="0.1.0", lifespan=server.lifespan, telemetry=TELEMETRY)
+    app = (
+        FastAPIOffline(  # a page that loads its script from elsewhere is blank behind a firewall, and trusts elsewhere
+            title="Airlock",
+            version=version("airlock-core"),
+            lifespan=server.lifespan,
+            telemetry=TELEMETRY,
+            redirect_slashes=False,  # one address for each thing
+            redoc_url=None,
+            static_url="/docs/assets",
+            generate_unique_id_function=lambda route: route.name,
+        )
+    )
     app.state.server = server
+    documents = cache(partial(openapi.document, app))
+    app.openapi = lambda: documents(needs_key=server.needs_key)  # type: ignore[method-assign]  # as FastAPI's docs do
     problems.install(app)
     for noun in (health, executions, projects):
         app.include_router(noun.router)
     server.extensions = Extensions(app)
     app.router.routes.append(server.extensions)
+    app.add_middleware(HeadMiddleware)
     app.add_middleware(AccessMiddleware, policy=server.policy, is_public=server.is_public)
     app.add_middleware(RequestIdMiddleware)  # the last one added is the first to see a request
     return app

@@ -48,6 +48,11 @@ class Server:
             self._policy = AccessPolicy.of((await self.gateway()).config, os.environ)
         return self._policy
 
+    @property
+    def needs_key(self) -> bool:
+        """Whether requests need a key, as far as that is known: certainly once one came."""
+        return self._policy is not None and bool(self._policy.keys)
+
     def is_public(self, path: str) -> bool:
         """Whether anybody may request this path. `/health` is not even asked for."""
         return path == "/ready" or self.extensions.is_public(path)

@@ -22,6 +22,12 @@ class RequestModel(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
 
+class AnswerModel(BaseModel):
+    """Base of what the server sends: every field is always there."""
+
+    model_config = ConfigDict(json_schema_serialization_defaults_required=True)
+
+
 class ExecutionRequest(RequestModel):
     """A script to run. `timeout` is in seconds of run time: queueing and waiting for an LLM answer do not count."""
 
@@ -112,7 +118,7 @@ class ExecutionStatus(str, Enum):
 _TERMINAL = frozenset({ExecutionStatus.completed, ExecutionStatus.error, ExecutionStatus.timeout})
 
 
-class ExecutionCreated(BaseModel):
+class ExecutionCreated(AnswerModel):
     """The receipt for a submitted script."""
 
     execution_id: str
@@ -134,7 +140,7 @@ class OpenLLMRequest(LLMRequest):
     expires_at: AwareDatetime
 
 
-class ExecutionResult(BaseModel):
+class ExecutionResult(AnswerModel):
     """An execution as a poll shows it. `error_type` names the cause, `error` says it in one line.
 
     `truncated`: output beyond `limits.output` was dropped. Milliseconds are those spent so far waiting for a worker
@@ -166,7 +172,7 @@ class ExecutionResult(BaseModel):
     llm_wait_ms: int = 0
 
 
-class ListedExecution(BaseModel):
+class ListedExecution(AnswerModel):
     """An execution as a list shows it: without code, output and result. Times are in UTC."""
 
     execution_id: str
@@ -179,7 +185,7 @@ class ListedExecution(BaseModel):
     version: int
 
 
-class ExecutionList(BaseModel):
+class ExecutionList(AnswerModel):
     """Executions, newest first. `next_cursor` leads to those after them; without one there are no more."""
 
     executions: list[ListedExecution]
@@ -189,7 +195,7 @@ class ExecutionList(BaseModel):
 ProjectStatus = Literal["up", "down"]
 
 
-class ProjectInfo(BaseModel):
+class ProjectInfo(AnswerModel):
     """A project and its pool. `isolation` says in one line what protects the host from its scripts."""
 
     name: str
@@ -206,7 +212,7 @@ class ProjectInfo(BaseModel):
     paused: int = 0
 
 
-class ProjectList(BaseModel):
+class ProjectList(AnswerModel):
     """What airlock.yaml lists."""
 
     projects: list[ProjectInfo]
@@ -221,13 +227,13 @@ class PoolStatus(BaseModel):
     detail: str | None = None
 
 
-class HealthResponse(BaseModel):
+class HealthResponse(AnswerModel):
     """The process answers."""
 
     status: str = "ok"
 
 
-class ReadyResponse(BaseModel):
+class ReadyResponse(AnswerModel):
     """The server takes executions."""
 
     status: Literal["ready"] = "ready"

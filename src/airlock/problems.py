@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
 from .errors import Fault, InvalidRequest, NotReady, RequestError
 from .events import REQUEST_ID, tell
+from .models import AnswerModel
 from .request_ids import HEADER
 
 if TYPE_CHECKING:
@@ -25,6 +27,28 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 MAX_PATH: Final = 200  # characters of a path in the log
+
+
+class FieldProblem(AnswerModel):
+    """What is wrong at one place of a request (`body.project`), or why one project is not ready."""
+
+    location: str
+    message: str
+
+
+class Problem(BaseModel):
+    """Any error, as RFC 9457 says. `code` is the stable name of the cause, for programs; `detail` is for people.
+
+    `request_id` stands in the header X-Request-ID too, and in the server's log.
+    """
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    code: str
+    request_id: str
+    errors: list[FieldProblem] = []
 
 
 class ProblemResponse(JSONResponse):

@@ -2,8 +2,24 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from fastapi import APIRouter, Response
 
+from airlock.errors import (
+    AlreadyAnswered,
+    ExecutionNotFound,
+    IdempotencyKeyReused,
+    InvalidRequest,
+    NotAwaitingLLM,
+    ProjectDown,
+    ProjectNotFound,
+    QueueFull,
+    RateExceeded,
+    ShuttingDown,
+    StoreUnavailable,
+    TooManyExecutions,
+)
 from airlock.listing import cursor_of, position_of
 from airlock.models import (
     ExecutionCreated,
@@ -14,15 +30,56 @@ from airlock.models import (
     LLMResponse,
     ProjectName,
 )
+from airlock.openapi import LOCATION, WITH_BODY, link, refusals
 from airlock.questions import Answer
 from airlock.strict_requests import StrictRoute
 
 from .parameters import Cursor, ExecutionId, GatewayOf, IdempotencyKey, Limit, Since, Wait
 
-router = APIRouter(route_class=StrictRoute)
+router = APIRouter(route_class=StrictRoute, tags=["executions"])
 
 
-@router.post("/execute", status_code=202, responses={200: {"model": ExecutionResult}})
+def _links(execution_id: str) -> dict[str, Any]:
+    """Return where an execution leads that stands at this place of a response."""
+    return {
+        **link("get_execution", "How it stands.", execution_id=execution_id),
+        **link("respond", "Answer what it asks.", execution_id=execution_id),
+        **link("cancel", "End it.", execution_id=execution_id),
+    }
+
+
+_ITS_LINKS = _links("$response.body#/execution_id")
+_LISTED_LINKS = {
+    **_links("$response.body#/executions/0/execution_id"),
+    **link("list_executions", "The next page.", cursor="$response.body#/next_cursor"),
+}
+
+
+@router.post(
+    "/execute",
+    status_code=202,
+    response_description="Accepted, and still going on",
+    responses={
+        200: {
+            "description": "With `wait`: it is over, or awaits an LLM answer",
+            "model": ExecutionResult,
+            "headers": {"Location": LOCATION},
+            "links": _ITS_LINKS,
+        },
+        202: {"headers": {"Location": LOCATION}, "links": _ITS_LINKS},
+        **refusals(
+            *WITH_BODY,
+            ProjectNotFound,
+            ProjectDown,
+            IdempotencyKeyReused,
+            RateExceeded,
+            TooManyExecutions,
+            QueueFull,
+            ShuttingDown,
+            StoreUnavailable,
+        ),
+    },
+)
 async def execute(
     request: ExecutionRequest,
     response: Response,
@@ -46,7 +103,7 @@ async def execute(
     return execution.to_result()
 
 
-@router.get("/executions")
+@router.get("/executions", responses={200: {"links": _LISTED_LINKS}, **refusals(InvalidRequest, StoreUnavailable)})
 async def list_executions(
     gateway: GatewayOf,
     project: ProjectName | None = None,
@@ -63,7 +120,10 @@ async def list_executions(
     )
 
 
-@router.get("/executions/{execution_id}")
+@router.get(
+    "/executions/{execution_id}",
+    responses={200: {"links": _ITS_LINKS}, **refusals(ExecutionNotFound, InvalidRequest, StoreUnavailable)},
+)
 async def get_execution(
     execution_id: ExecutionId, gateway: GatewayOf, wait: Wait = 0, since: Since = None
 ) -> ExecutionResult:
@@ -75,7 +135,13 @@ async def get_execution(
     return (await gateway.wait(execution_id, wait, since)).to_result()
 
 
-@router.post("/executions/{execution_id}/respond")
+@router.post(
+    "/executions/{execution_id}/respond",
+    responses={
+        200: {"links": _ITS_LINKS},
+        **refusals(*WITH_BODY, ExecutionNotFound, NotAwaitingLLM, AlreadyAnswered, StoreUnavailable),
+    },
+)
 async def respond(execution_id: ExecutionId, answer: LLMResponse, gateway: GatewayOf) -> ExecutionResult:
     """Answer the LLM request that the execution shows as `llm_request`, or with `request_id` certainly that one.
 
@@ -91,7 +157,13 @@ def _answers(sent: LLMResponse) -> list[Answer]:
     return [Answer(sent.error if is_error else sent.response, sent.request_id or None, is_error)]
 
 
-@router.post("/executions/{execution_id}/cancel")
+@router.post(
+    "/executions/{execution_id}/cancel",
+    responses={
+        200: {"links": _ITS_LINKS},
+        **refusals(ExecutionNotFound, InvalidRequest, ShuttingDown, StoreUnavailable),
+    },
+)
 async def cancel(execution_id: ExecutionId, gateway: GatewayOf) -> ExecutionResult:
     """End an execution in any status as `error` / `cancelled`. Safe to repeat; one that is over stays as it is."""
     return (await gateway.cancel(execution_id)).to_result()

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 from fastapi import Depends, Header, Path, Query
 from starlette.requests import Request
 
+from airlock.examples import EXECUTION_ID
 from airlock.models import ProjectName
 from airlock.scoping import ScopedGateway
 
@@ -23,15 +24,21 @@ async def _gateway(request: Request) -> ScopedGateway:
 
 
 GatewayOf = Annotated[ScopedGateway, Depends(_gateway)]
-ExecutionId = Annotated[str, Path(max_length=64)]
-NameOf = Annotated[ProjectName, Path()]
-Wait = Annotated[float, Query(ge=0, le=MAX_WAIT, description="seconds to wait for news at most")]
-Limit = Annotated[int, Query(ge=1, le=MAX_PAGE, description="executions at most")]
-Cursor = Annotated[str | None, Query(max_length=200, description="`next_cursor` of the page before")]
+ExecutionId = Annotated[str, Path(max_length=64, examples=[EXECUTION_ID])]
+NameOf = Annotated[ProjectName, Path(examples=["mock-project"])]
+Wait = Annotated[float, Query(ge=0, le=MAX_WAIT, description="seconds to wait for news at most", examples=[10])]
+Limit = Annotated[int, Query(ge=1, le=MAX_PAGE, description="executions at most", examples=[50])]
+Cursor = Annotated[
+    str | None,
+    Query(max_length=200, description="`next_cursor` of the page before", json_schema_extra={"format": "cursor"}),
+]
 IdempotencyKey = Annotated[
     str | None,
     Header(
-        min_length=1, max_length=255, description="a text of the client's own, new for each execution that it wants"
+        min_length=1,
+        max_length=255,
+        description="a text of the client's own, new for each execution that it wants",
+        examples=["report-2026-11-24"],
     ),
 ]
-Since = Annotated[int | None, Query(ge=0, description="with `wait`: the version that is known already")]
+Since = Annotated[int | None, Query(ge=0, description="with `wait`: the version that is known already", examples=[2])]
