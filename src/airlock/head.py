@@ -1,4 +1,4 @@
-"""HEAD for everything that answers GET, as HTTP asks of servers (RFC 9110, section 9.1)."""
+"""HEAD wherever there is GET (RFC 9110, section 9.1): what a GET would answer, without the body."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 class HeadMiddleware:
-    """Answers HEAD with what GET answers, without its body; and says HEAD wherever `Allow` says GET."""
+    """Serves a HEAD as a GET, and says HEAD wherever `Allow` says GET. So OpenAPI has each operation once."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -22,20 +22,16 @@ class HeadMiddleware:
             await self._app(scope, receive, send)
             return
         is_head = scope["method"] == "HEAD"
-        is_over = False
 
         async def send_head(message: Message) -> None:
-            nonlocal is_over
-            if message["type"] == "http.response.start":
-                if message["status"] == 405:
-                    headers = MutableHeaders(scope=message)
-                    allowed = headers.get("allow", "").split(", ")
-                    headers["allow"] = ", ".join([*allowed, "HEAD"] if "GET" in allowed else allowed)
-            elif is_head:
-                if is_over:  # a stream, which ends now that its client has got all
-                    return
-                is_over = True
-                message = {"type": "http.response.body", "body": b""}
-            await send(message)
+            is_start = message["type"] == "http.response.start"
+            if is_start and message["status"] == 405:
+                headers = MutableHeaders(scope=message)
+                allowed = headers.get("allow", "").split(", ")
+                headers["allow"] = ", ".join([*allowed, "HEAD"] if "GET" in allowed else allowed)
+            if is_start or not is_head:
+                await send(message)
+            if is_start and is_head:
+                await send({"type": "http.response.body"})  # the end: who would stream sees the client gone
 
         await self._app({**scope, "method": "GET"} if is_head else scope, receive, send_head)
