@@ -77,3 +77,17 @@ def test_limit_of_0_keeps_nothing() -> None:
     output.write(b"x")
     output.finish()
     assert (output.text, output.truncated) == ("\n[1 bytes dropped here: limits.output is 0B]\n", True)
+
+
+def test_reading_in_pieces_gives_the_whole_text_while_it_grows() -> None:
+    output, read = Output(80), ""
+    for byte in ("é😀\r\n\x00" * 20).encode():
+        output.write(bytes([byte]))
+        piece = output.read(len(read), 2)
+        assert len(piece) <= 2
+        read += piece
+    output.finish()
+    while piece := output.read(len(read), 7):
+        read += piece
+    assert read == output.text
+    assert output.read(10**15, 1) == ""

@@ -14,7 +14,7 @@ from .extensions import Extensions
 from .head import HeadMiddleware
 from .lifespan import Server
 from .request_ids import RequestIdMiddleware
-from .routes import executions, health, projects
+from .routes import events, executions, health, projects
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -53,7 +53,7 @@ def create_app(config: Config | None = None, plugins: Plugins | None = None) -> 
     documents = cache(partial(openapi.document, app))
     app.openapi = lambda: documents(needs_key=server.needs_key)  # type: ignore[method-assign]  # as FastAPI's docs do
     problems.install(app)
-    for noun in (health, executions, projects):
+    for noun in (health, executions, events, projects):
         app.include_router(noun.router)
     server.extensions = Extensions(app)
     app.router.routes.append(server.extensions)

@@ -34,13 +34,14 @@ def utc(seconds: float) -> datetime:
 class OpenRequest:
     """An LLM request that the agent has to answer. `id` counts from 1 within its execution.
 
-    Times are seconds since the epoch.
+    Times are seconds since the epoch. `version` is that of the execution when it was asked.
     """
 
     id: int
     request: LLMRequest
     created_at: float
     expires_at: float
+    version: int = 0
 
     def shown(self) -> OpenLLMRequest:
         """Return what a poll shows of it."""

@@ -9,6 +9,7 @@ import uuid
 from typing import TYPE_CHECKING, Any, Final
 
 from .errors import ExecutionNotFound, ProjectDown, ProjectNotFound, QueueFull, ShuttingDown, StoreUnavailable
+from .event_stream import StoredExecution
 from .events import tell
 from .executions import Execution
 from .live_executions import LiveExecutions
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Sequence
 
     from .config import Config
+    from .event_stream import Followed
     from .executions import Position, Summary
     from .models import ExecutionRequest, PoolStatus
     from .plugins import Plugins
@@ -200,6 +202,10 @@ class Gateway:
         if (live := self._live.get(execution_id)) is not None and seconds:
             await _at_most(seconds, live.record.until(lambda e: e.is_settled if since is None else e.version != since))
         return await self.get(execution_id)
+
+    async def follow(self, execution_id: str) -> Followed:
+        """Return an execution to read its output in pieces. Raises ExecutionNotFound."""
+        return self._live.get(execution_id) or StoredExecution(await self.get(execution_id))
 
     async def respond(self, execution_id: str, *answers: Answer) -> Execution:
         """Answer LLM requests of an execution, all or none; returns the execution as it is then.

@@ -185,6 +185,12 @@ class ListedExecution(AnswerModel):
     version: int
 
 
+class StatusEvent(ListedExecution):
+    """An execution as the stream of its events shows it. `llm_request_ids` are the open LLM requests, oldest first."""
+
+    llm_request_ids: list[int]
+
+
 class ExecutionList(AnswerModel):
     """Executions, newest first. `next_cursor` leads to those after them; without one there are no more."""
 

@@ -33,6 +33,13 @@ class Output:
         """All that is known so far."""
         return self._text.getvalue()
 
+    def read(self, start: int, most: int) -> str:
+        """Return what is known from the character `start` on, at most so much, without a copy of the rest."""
+        self._text.seek(start)
+        found = self._text.read(most)
+        self._text.seek(0, io.SEEK_END)
+        return found
+
     @property
     def truncated(self) -> bool:
         """Whether something was dropped."""

@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import logging
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .errors import AlreadyAnswered, LLMError, NotAwaitingLLM
@@ -172,8 +173,9 @@ class Questions:
             async with self._record.changing:
                 if self._is_closed:
                     raise LLMError("the execution is over")
-                asked = (*self._record.execution.llm_requests, request)
-                await self._record.change(llm_requests=asked, **self._progress())
+                execution = self._record.execution
+                asked = replace(request, version=execution.version + 1)
+                await self._record.change(llm_requests=(*execution.llm_requests, asked), **self._progress())
             return await answer
         finally:
             gave_up = self._answers.pop(request.id, None) is not None

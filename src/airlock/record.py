@@ -30,6 +30,7 @@ class LiveRecord:
         self.changing = asyncio.Lock()  # held from the look that decides a change until the change is made
         self._store = store
         self._changed = asyncio.Event()
+        self._listening: set[asyncio.Event] = set()
         self._is_left = False
 
     async def change(self, *, insist: bool = True, **changes: Any) -> None:
@@ -70,9 +71,29 @@ class LiveRecord:
         self._is_left = True
         self._tell()
 
+    @property
+    def is_final(self) -> bool:
+        """Whether nothing can change any more, as long as this server runs."""
+        return self._is_left or self.execution.status.is_terminal
+
     def _tell(self) -> None:
         changed, self._changed = self._changed, asyncio.Event()
         changed.set()
+        self.tell_output()
+
+    def tell_output(self) -> None:
+        """Wake those who wait for output too. It comes thousands of times a second, and is no change of the record."""
+        for heard in self._listening:
+            heard.set()
+
+    async def news(self) -> None:
+        """Wait for output or a change, from now on."""
+        heard = asyncio.Event()
+        self._listening.add(heard)
+        try:
+            await heard.wait()
+        finally:
+            self._listening.remove(heard)
 
     async def until(self, holds: Callable[[Execution], bool]) -> None:
         """Wait until this holds, or nothing can change any more."""

@@ -13,6 +13,7 @@ from .gateway import no_such_execution
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from .event_stream import Followed
     from .executions import Execution, Position, Summary
     from .gateway import Gateway
     from .keys import Client
@@ -51,6 +52,13 @@ class ScopedGateway:
             return await self.get(execution_id)
         await self._check_execution(execution_id)
         return await self._gateway.wait(execution_id, seconds, since)
+
+    async def follow(self, execution_id: str) -> Followed:
+        """Return an execution to read its output in pieces."""
+        followed = await self._gateway.follow(execution_id)
+        if not self._client.may_see(followed.execution.client):
+            raise no_such_execution(execution_id)
+        return followed
 
     async def respond(self, execution_id: str, *answers: Answer) -> Execution:
         """Answer LLM requests."""

@@ -42,7 +42,7 @@ KILL_GRACE: Final = 2.0  # seconds that a backend gets to kill what it runs
 
 
 class LiveExecution:
-    """Carries one execution from pending to its end. It is the `Session` that the backend talks to.
+    """Carries one execution from pending to its end. It is the backend's `Session`, and can be `Followed`.
 
     Only it and its questions write the record.
     """
@@ -74,6 +74,7 @@ class LiveExecution:
             "stdout": Output(self.limits.output),
             "stderr": Output(self.limits.output),
         }
+        self._takes_output = True
         loop = asyncio.get_running_loop()
         self._clock = RunClock(execution.timeout, _weak(self._on_deadline))
         self._turn = Turn(slots, self._clock, may_pause)
@@ -101,6 +102,19 @@ class LiveExecution:
     def snapshot(self) -> Execution:
         """Return the record, with output and run time up to now."""
         return self.execution if self.execution.status.is_terminal else replace(self.execution, **self._progress())
+
+    @property
+    def is_final(self) -> bool:
+        """See `Followed.is_final`."""
+        return self.record.is_final
+
+    def read(self, stream: Stream, start: int, most: int) -> str:
+        """See `Followed.read`."""
+        return self._output[stream].read(start, most)
+
+    async def news(self) -> None:
+        """See `Followed.news`."""
+        await self.record.news()
 
     async def settled(self) -> None:
         """Wait until it is terminal or awaits an answer."""
@@ -144,8 +158,9 @@ class LiveExecution:
 
     def write(self, stream: Stream, data: bytes) -> None:
         """See `Session.write`."""
-        if not self.execution.status.is_terminal:
+        if self._takes_output:
             self._output[stream].write(data)
+            self.record.tell_output()
 
     async def complete(self, request: LLMRequest) -> str:
         """See `Session.complete`."""
@@ -221,6 +236,7 @@ class LiveExecution:
             self._settle(ending)
         self._queue_alarm.cancel()
         self._questions.drop()
+        self._takes_output = False
         for output in self._output.values():
             output.finish()
         async with self.record.changing:

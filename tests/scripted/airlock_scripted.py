@@ -16,7 +16,7 @@ class ScriptedSettings(airlock.BackendSettings):
 
 
 class ScriptedBackend(airlock.Backend[ScriptedSettings]):
-    """Does what each line says: `say`, `err`, `setting`, `recall`, `remember`, `sleep`, `ask`, `result`, `fail`."""
+    """Does what each line says: say, err, hex, setting, recall, remember, sleep, ask, result, fail."""
 
     type = "scripted"
     isolation = "none: for tests"
@@ -47,6 +47,8 @@ class ScriptedBackend(airlock.Backend[ScriptedSettings]):
                     session.write("stdout", f"{rest}\n".encode())
                 case "err":
                     session.write("stderr", f"{rest}\n".encode())
+                case "hex":
+                    session.write("stdout", bytes.fromhex(rest))
                 case "setting":
                     session.write("stdout", f"{job.settings.get(rest)}\n".encode())
                 case "recall":

@@ -43,6 +43,7 @@ def _links(execution_id: str) -> dict[str, Any]:
     """Return where an execution leads that stands at this place of a response."""
     return {
         **link("get_execution", "How it stands.", execution_id=execution_id),
+        **link("get_events", "Follow it.", execution_id=execution_id),
         **link("respond", "Answer what it asks.", execution_id=execution_id),
         **link("cancel", "End it.", execution_id=execution_id),
     }

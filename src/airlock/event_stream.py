@@ -1,0 +1,149 @@
+"""The events of one execution, from any point on: what has happened, what happens, and its end."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
+
+from . import strict_json
+from .event_id import EventId
+from .models import ExecutionStatus, StatusEvent
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from .backend import Stream
+    from .executions import Execution
+
+MAX_TEXT: Final = 16 << 10  # characters of output in one event
+PACE: Final = 0.01  # seconds between looks at output that keeps coming: what came meanwhile becomes one event
+KEPT: Final = 1.0  # seconds that what a store gave is kept for the next event: a reader that stalls keeps nothing
+
+
+class Followed(Protocol):
+    """An execution whose output can be read in pieces: a live one, or what a store has of one."""
+
+    @property
+    def execution(self) -> Execution:
+        """Its record; of a live one without the output."""
+
+    @property
+    def is_final(self) -> bool:
+        """Whether nothing can change any more, as long as this server runs."""
+
+    def read(self, stream: Stream, start: int, most: int) -> str:
+        """Return output from the character `start` on."""
+
+    async def news(self) -> None:
+        """Wait for output or a change."""
+
+
+class StoredExecution:
+    """What a store has of an execution that this server does not carry on: nothing will change."""
+
+    is_final = True
+
+    def __init__(self, execution: Execution) -> None:
+        self.execution = execution
+
+    def read(self, stream: Stream, start: int, most: int) -> str:
+        """See `Followed.read`."""
+        text: str = getattr(self.execution, stream)
+        return text[start : start + most]
+
+    async def news(self) -> None:
+        """See `Followed.news`: there is none."""
+
+
+class Event(NamedTuple):
+    """What happened: `data` is JSON without line ends. `id` is what to ask with for all that follows."""
+
+    type: str
+    data: bytes
+    id: str
+
+
+class EventStream:
+    """Reads an execution's events from where a reader stands. It holds no output: only what the reader takes next.
+
+    States that came and went between two looks are left out; output never is.
+    """
+
+    def __init__(self, look: Callable[[], Awaitable[Followed]], at: EventId) -> None:
+        """`look` finds the execution."""
+        self._look = look
+        self._at = at
+        self._followed: Followed | None = None
+        self._looked_at = -PACE
+
+    async def next(self) -> Event | None:
+        """Return the next event, as soon as there is one; None when there will be none. Cancelled, it loses nothing.
+
+        Raises what `look` raises.
+        """
+        loop = asyncio.get_running_loop()
+        while True:
+            followed = await self.found()
+            if (event := self._event(followed)) is not None:
+                return event
+            if followed.is_final:
+                return None
+            await followed.news()
+            await asyncio.sleep(max(0, self._looked_at + PACE - loop.time()))
+            self._looked_at = loop.time()
+
+    async def found(self) -> Followed:
+        """Return the execution, which is looked for again and again. Raises what `look` raises."""
+        if self._followed is None:
+            self._followed = await self._look()
+            asyncio.get_running_loop().call_later(KEPT, self._forget)
+        return self._followed
+
+    def _forget(self) -> None:
+        self._followed = None
+
+    def _event(self, followed: Followed) -> Event | None:
+        """Return the next event that there is already: in the order in which things happened, as far as that is known.
+
+        A reader that has nothing first learns the status. Later `running` comes before output; every other status, and
+        what is asked, after the output that led to it.
+        """
+        execution, at = followed.execution, self._at
+        if at.is_end:
+            return None
+        has_status = at.version == execution.version
+        if at.version < 0 or (not has_status and execution.status is ExecutionStatus.running):
+            return self._status(execution)
+        if text := followed.read("stdout", at.stdout, MAX_TEXT):
+            return self._made("stdout", _json({"text": text}), execution, at._replace(stdout=at.stdout + len(text)))
+        if text := followed.read("stderr", at.stderr, MAX_TEXT):
+            return self._made("stderr", _json({"text": text}), execution, at._replace(stderr=at.stderr + len(text)))
+        if not has_status:
+            return self._status(execution)
+        for request in execution.llm_requests:
+            if request.version > at.asked:
+                data = _json(request.shown().model_dump(mode="json"))
+                return self._made("llm_request", data, execution, at._replace(asked=request.version))
+        if execution.status.is_terminal:
+            data = _json(execution.to_result().model_dump(mode="json", exclude={"stdout", "stderr"}))
+            return self._made("result", data, execution, EventId(is_end=True))
+        return None
+
+    def _status(self, execution: Execution) -> Event:
+        is_open = [request.id for request in execution.llm_requests]
+        listed = execution.summary().to_listed()
+        shown = StatusEvent(**dict(listed), llm_request_ids=is_open)
+        data = _json(shown.model_dump(mode="json"))
+        return self._made("status", data, execution, self._at._replace(version=execution.version))
+
+    def _made(self, type_: str, data: bytes, execution: Execution, after: EventId) -> Event:
+        self._at = after
+        return Event(type_, data, after.text_for(execution.id))
+
+
+def _json(value: object) -> bytes:
+    """Write JSON in which no client finds a line end, also one that splits lines as `str.splitlines` does."""
+    written = strict_json.dumps(value)
+    for line_end in ("\x85", "\u2028", "\u2029"):  # the others are control characters, which JSON escapes
+        written = written.replace(line_end.encode(), f"\\u{ord(line_end):04x}".encode())
+    return written

@@ -1,0 +1,48 @@
+"""`/executions/{id}/events`: what happens to an execution, as it happens."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Annotated
+
+from fastapi import APIRouter, Header, Query, Response
+
+from airlock.errors import ExecutionNotFound, InvalidRequest, StoreUnavailable
+from airlock.event_id import EventId
+from airlock.openapi import refusals
+from airlock.server_sent_events import RESPONSES, EventStreamResponse
+from airlock.strict_requests import StrictRoute
+
+from .parameters import ExecutionId, GatewayOf
+
+router = APIRouter(route_class=StrictRoute, tags=["executions"])
+
+LastEventId = Annotated[str, Header(max_length=100, description="the `id` of the last event that was received")]
+LastEventIdInQuery = Annotated[
+    str,
+    Query(
+        alias="last_event_id",
+        max_length=100,
+        description="the same, for those who cannot set a header; the header counts if both are there",
+    ),
+]
+
+
+@router.get(
+    "/executions/{execution_id}/events",
+    status_code=200,
+    response_class=EventStreamResponse,
+    responses={**RESPONSES, **refusals(ExecutionNotFound, InvalidRequest, StoreUnavailable)},
+)
+async def get_events(
+    execution_id: ExecutionId, gateway: GatewayOf, last_event_id: LastEventId = "", after: LastEventIdInQuery = ""
+) -> Response:
+    """Stream what has happened and what happens, as server-sent events; the stream ends after `result`.
+
+    The `id` of an event is the place after it: sent back as `Last-Event-ID`, nothing is repeated and nothing lost.
+    """
+    if last_event_id:
+        at = EventId.parse(last_event_id, execution_id, ("header", "Last-Event-ID"))
+    else:
+        at = EventId.parse(after, execution_id, ("query", "last_event_id"))
+    return await EventStreamResponse.of(partial(gateway.follow, execution_id), at)

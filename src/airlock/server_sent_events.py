@@ -1,0 +1,90 @@
+"""An execution's events as server-sent events: https://html.spec.whatwg.org/multipage/server-sent-events.html"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any, Final, Self
+
+from fastapi.sse import KEEPALIVE_COMMENT, format_sse_event
+from starlette.responses import Response, StreamingResponse
+
+from .errors import RequestError
+from .event_stream import Event, EventStream
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from .event_id import EventId
+    from .event_stream import Followed
+
+KEEP_ALIVE: Final = 15.0  # seconds of silence after which a comment is sent, as the standard advises because of proxies
+RETRY: Final = 1000  # milliseconds after which browsers connect again
+HEADERS: Final = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}  # the second is for nginx
+EXAMPLE: Final = """\
+event: status
+data: {"execution_id": "7f9c24e8-...", "status": "running", "version": 1, "llm_request_ids": [], ...}
+id: 7f9c24e8.1.0.0.0
+
+event: stdout
+data: {"text": "hello\\n"}
+id: 7f9c24e8.1.0.6.0
+"""
+RESPONSES: Final[dict[int | str, dict[str, Any]]] = {
+    200: {
+        "description": "Events as they come",
+        "content": {"text/event-stream": {"schema": {"type": "string"}, "examples": {"output": {"value": EXAMPLE}}}},
+    },
+    204: {"description": "It is over, and the client has everything"},
+}
+
+
+class EventStreamResponse(StreamingResponse):
+    """Sends events as they come, one at a time: the next one is made when the connection has taken the one before.
+
+    Not FastAPI's own streaming of generators: that costs two more tasks and two queues for each stream.
+    """
+
+    media_type = "text/event-stream"
+
+    def __init__(self, events: EventStream) -> None:
+        super().__init__(_Wire(events), headers=HEADERS)
+
+    @classmethod
+    async def of(cls, look: Callable[[], Awaitable[Followed]], at: EventId) -> Response:
+        """Answer a request for events from this place on. Raises what `look` raises.
+
+        204 tells EventSource, which would connect again after the end as well, that there is nothing more to come.
+        """
+        events = EventStream(look, at)
+        await events.found()
+        return Response(status_code=204, headers=HEADERS) if at.is_end else cls(events)
+
+
+class _Wire:
+    """The bytes. An iterator, not a generator, which would be left suspended when the client goes away."""
+
+    def __init__(self, events: EventStream) -> None:
+        self._events = events
+        self._has_begun = False
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> bytes:
+        if not self._has_begun:
+            self._has_begun = True
+            return format_sse_event(retry=RETRY)
+        try:
+            async with asyncio.timeout(KEEP_ALIVE):
+                event = await self._events.next()
+        except TimeoutError:
+            return KEEPALIVE_COMMENT
+        except RequestError:  # forgotten meanwhile: who asks again is told so
+            raise StopAsyncIteration from None
+        if event is None:
+            raise StopAsyncIteration
+        return _encoded(event)
+
+
+def _encoded(event: Event) -> bytes:
+    return format_sse_event(event=event.type, data_str=event.data.decode(), id=event.id)
