@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import gc
+import time
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from types import MappingProxyType
@@ -230,6 +231,31 @@ async def test_down_ends_what_waits_at_once_and_what_runs_after_its_grace(gatewa
     await until_status(gateway, await submit(gateway, "x"), "completed")
 
 
+async def test_up_within_the_grace_of_down_saves_what_still_runs(gateways: Gateways) -> None:
+    gateway = await started(gateways, shutdown_grace=0.2)
+    running, asking = await submit(gateway, "sleep"), await submit(gateway, "ask")
+    await until_status(gateway, running, "running")
+    await gateway.down("p")
+    await gateway.up("p", 2)
+    await until_status(gateway, await submit(gateway, "ask"), "awaiting_llm")
+    await asyncio.sleep(0.4)
+    assert (await gateway.get(running)).status.value == "running"
+    assert (await gateway.get(asking)).error_type == "project_down"  # it waited: `down` ends that at once
+    await gateway.down("p")
+    assert (await until_status(gateway, running, *TERMINAL)).error_type == "project_down"
+
+
+async def test_a_second_down_does_not_make_the_grace_longer(gateways: Gateways) -> None:
+    gateway = await started(gateways, shutdown_grace=0.3)
+    running = await submit(gateway, "sleep")
+    await until_status(gateway, running, "running")
+    began = time.monotonic()
+    while (await gateway.get(running)).status.value == "running" and time.monotonic() - began < 60:
+        await gateway.down("p")
+        await asyncio.sleep(0.02)
+    assert (await until_status(gateway, running, *TERMINAL)).error_type == "project_down"
+
+
 async def test_paused_execution_may_finish_within_the_grace_of_down(gateways: Gateways) -> None:
     gateway = await started(gateways, shutdown_grace=20)
     asking = await submit(gateway, "ask")
@@ -352,6 +378,12 @@ async def test_drain_refuses_new_ones_and_lets_running_ones_finish(gateways: Gat
     await asyncio.sleep(0)
     with pytest.raises(ShuttingDown):
         await submit(gateway, "x")
+    for change in (gateway.up("p", 2), gateway.down("p")):
+        with pytest.raises(ShuttingDown):
+            await change
+    [info] = await gateway.projects()
+    assert (info.status, info.running) == ("up", 1)
+    assert "shutting down" in (info.detail or "")
     await draining
     assert (await gateway.get(execution)).status.value == "completed"
     assert (await gateway.get(asking)).error_type == "interrupted"

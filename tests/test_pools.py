@@ -58,10 +58,14 @@ class FakeBackend(PooledBackend[BackendSettings]):
         self.gate.set()
         self.starts = 0
         self.all_are_lost = False
+        self.one_by_one = asyncio.Lock()
+        self.hold = 0.0  # seconds that each start takes, one after the other
 
     async def start_worker(self) -> FakeWorker:
         self.starts += 1
         await self.gate.wait()
+        async with self.one_by_one:
+            await asyncio.sleep(self.hold)
         if self.failures:
             raise self.failures.popleft()
         worker = FakeWorker()
@@ -325,6 +329,25 @@ async def test_starts_that_fail_together_count_once_for_the_pause(
         while backend.pool().idle < 4:
             await asyncio.sleep(0.005)
     assert [text in caplog.text for text in ("(in 0.01 s)", "(in 0.02 s)")] == [True, False]
+
+
+async def test_starts_that_fail_one_after_the_other_in_one_outage_count_once_too(
+    backend: FakeBackend, caplog: pytest.LogCaptureFixture
+) -> None:
+    await backend.scale(3)
+    backend.failures.extend([BackendUnavailable("No room.")] * 3)
+    backend.gate.clear()
+    for worker in backend.made[:]:
+        backend.lost(worker)
+    await settle()
+    assert backend.starts == 6
+    backend.hold = 0.02  # seconds: each fails after the pause of the one before is over
+    backend.gate.set()
+    async with asyncio.timeout(5):
+        while backend.pool().idle < 3:
+            await asyncio.sleep(0.005)
+    assert caplog.text.count("(in 0.01 s)") == 3
+    assert "(in 0.02 s)" not in caplog.text
 
 
 async def test_jobs_that_wait_while_starts_fail_are_served_after_the_recovery(backend: FakeBackend) -> None:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import socket
+import subprocess
+import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -151,3 +155,45 @@ def test_it_uses_all_descriptors_that_the_machine_allows(serve: Serve) -> None:
     [line] = [line for line in limits if line.startswith("Max open files")]
     _, soft, hard, _ = line.rsplit(maxsplit=3)
     assert soft == hard
+
+
+# --- nobody reads what it says -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("style", "streams"),
+    [
+        ("plain", ">/dev/full 2>/dev/full"),
+        ("json", "2>/dev/full"),
+        ("plain", "<&- >&- 2>&-"),
+        ("plain", "2> >(true)"),
+    ],
+)
+def test_it_serves_and_ends_as_always_when_its_log_cannot_be_written(tmp_path: Path, style: str, streams: str) -> None:
+    (tmp_path / "airlock.yaml").write_text(MOCK)
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    command = f"exec {sys.executable} -m airlock --port {port} --log-format {style} {streams}"
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("AIRLOCK_")}
+    server = subprocess.Popen(["bash", "-c", command], cwd=tmp_path, env=inherited)
+    try:
+        give_up = time.monotonic() + 60
+        while not is_served(f"http://127.0.0.1:{port}/health"):
+            assert server.poll() is None
+            assert time.monotonic() < give_up
+            time.sleep(0.05)
+        refused = httpx.post(f"http://127.0.0.1:{port}/execute", json={"project": "nobodys", "code": "x"})
+        assert refused.status_code == 404
+        assert all(Path(f"/proc/{server.pid}/fd/{number}").readlink() for number in range(3))
+        server.terminate()
+        assert server.wait(60) == 0
+    finally:
+        server.kill()
+        server.wait()
+
+
+def is_served(url: str) -> bool:
+    try:
+        return httpx.get(url).status_code == 200
+    except httpx.TransportError:
+        return False

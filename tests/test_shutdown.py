@@ -55,7 +55,7 @@ def only_child(server: RunningServer) -> Path:
     return Path(f"/proc/{pid}")
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_an_idle_server_ends_with_0(serve: Serve, number: signal.Signals) -> None:
     server = serve(configured(grace=600))
     server.line_with("project p is up")
@@ -75,6 +75,13 @@ def test_what_runs_may_finish_and_can_be_polled_meanwhile(serve: Serve) -> None:
     refused = httpx.post(f"{server.url}/execute", json={"project": "p", "code": "say too late"})
     assert (refused.status_code, refused.json()["code"]) == (503, "shutting_down")
     assert refused.headers["retry-after"]
+    for change in ("up", "down"):
+        refused = httpx.post(f"{server.url}/projects/p/{change}")
+        assert (refused.status_code, refused.json()["code"]) == (503, "shutting_down")
+    assert httpx.get(f"{server.url}/health").status_code == 200
+    [project] = httpx.get(f"{server.url}/projects").json()["projects"]
+    assert (project["status"], project["running"]) == ("up", 1)
+    assert "shutting down" in project["detail"]
     assert until(execution, "completed")["result"] == 42
     assert server.ended() == 0
 
@@ -119,6 +126,29 @@ def test_a_second_signal_ends_the_grace_and_leaves_nothing_behind(serve: Serve, 
     assert server.ended() == 0
     assert not child.exists()
     assert "Traceback" not in "".join(server.printed)
+
+
+def test_a_terminal_that_is_closed_ends_it_gently_however_often_it_says_so(serve: Serve) -> None:
+    server = serve(configured(grace=600))
+    execution = execute(server, "sleep 2\nresult 42")
+    until(execution, "running")
+    server.process.send_signal(signal.SIGHUP)
+    server.line_with("shutting down")
+    server.process.send_signal(signal.SIGHUP)
+    assert until(execution, "completed")["result"] == 42
+    assert server.ended() == 0
+
+
+def test_under_nohup_a_closed_terminal_does_not_end_it(serve: Serve) -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # a child keeps that
+    try:
+        server = serve(configured(grace=0))
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    assert server.url
+    server.process.send_signal(signal.SIGHUP)
+    time.sleep(0.5)
+    assert httpx.get(f"{server.url}/health").status_code == 200
 
 
 def test_two_signals_at_once_are_a_first_and_a_second(serve: Serve) -> None:

@@ -96,6 +96,8 @@ class Gateway:
 
     async def drain(self) -> None:
         """Take no more executions, and end those that there are. See `LiveExecutions.drain`."""
+        for project in self.projects:
+            project.drain()
         await self._live.drain()
 
     def hurry(self) -> None:
@@ -105,7 +107,7 @@ class Gateway:
     def check_open(self) -> None:
         """Raise ShuttingDown when the server drains."""
         if self._live.is_draining:
-            raise ShuttingDown("the server takes no new executions")
+            raise ShuttingDown("the server takes no new executions, and scales no project any more")
 
     async def close(self) -> None:
         """End every execution that is left as `interrupted`, then every pool."""
@@ -238,11 +240,13 @@ class Gateway:
     # --- projects ------------------------------------------------------------------------------------------------
 
     async def up(self, name: str, replicas: int) -> PoolStatus:
-        """Scale a project. See `LiveProject.up`; raises ProjectNotFound too."""
+        """Scale a project. See `LiveProject.up`; raises ProjectNotFound and ShuttingDown too."""
+        self.check_open()
         return await (await self.projects.get(name)).up(replicas)
 
     async def down(self, name: str) -> PoolStatus:
-        """Put a project down. See `LiveProject.down`; raises ProjectNotFound too."""
+        """Put a project down. See `LiveProject.down`; raises ProjectNotFound and ShuttingDown too."""
+        self.check_open()
         return await (await self.projects.get(name)).down()
 
 

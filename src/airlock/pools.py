@@ -166,15 +166,17 @@ class PooledBackend(Backend[S]):
         self._stand_by(worker)
 
     async def _start_in_background(self) -> None:
+        begun = self._retry.outages
         try:
             await self._start()
         except Exception as error:  # the boundary to a plugin: jobs wait for this worker, so it is tried again
             if not isinstance(error, (BackendUnavailable, WorkerLost, OSError)):
                 log.exception("project %s: start_worker failed", self.project.name)
             if self._retry.is_pending:
-                return  # of those that fail together one counts, or a big pool would wait longer than a small one
+                return
+            # Of those that fail together one counts, or a big pool would wait longer than a small one.
             self._detail = f"no worker could be started, trying again: {error}"
-            log.warning("project %s: %s (in %g s)", self.project.name, self._detail, self._retry.failed())
+            log.warning("project %s: %s (in %g s)", self.project.name, self._detail, self._retry.failed(begun))
 
     def _discard(self, worker: Worker) -> None:
         self._spawn(self._stopping, worker.stop())

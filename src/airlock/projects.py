@@ -46,6 +46,8 @@ class LiveProject:
         self._scaling = asyncio.Lock()
         self._wanted = 0
         self._tasks: set[asyncio.Task[str | None]] = set()
+        self._ending: asyncio.TimerHandle | None = None  # of the grace that `down` gives
+        self._is_draining = False
         self._retry = Retry(self._spawn_scaling, first=FIRST_RETRY, most=LAST_RETRY)
 
     # --- pool ----------------------------------------------------------------------------------------------------
@@ -69,6 +71,7 @@ class LiveProject:
         self._wanted = replicas
         self._retry.cancel()
         self._retry.succeeded()  # somebody wants it now, and may have mended what failed
+        self._end_no_rest()
         if not replicas:
             self._state, self._detail = "down", "replicas is 0 in airlock.yaml"
         elif self._state != "up":
@@ -76,7 +79,7 @@ class LiveProject:
         return self._spawn_scaling()
 
     async def down(self) -> PoolStatus:
-        """Put the project down: what waits ends at once, what runs gets `limits.shutdown_grace`."""
+        """Put the project down: what waits ends at once, what runs gets `limits.shutdown_grace`, or until an `up`."""
         self._wanted = 0
         self._retry.cancel()
         self._state, self._detail = "down", "put down"
@@ -84,13 +87,19 @@ class LiveProject:
         for live in list(self._executions):
             if live.execution.status is ExecutionStatus.pending:
                 live.end(ExecutionStatus.error, "project_down", f"project {self.project.name} was put down")
-        loop = asyncio.get_running_loop()
-        loop.call_later(self.project.limits.shutdown_grace, self._end_rest, set(self._executions))
+        if self._ending is None:  # a second `down` does not make the grace longer
+            self._ending = asyncio.get_running_loop().call_later(self.project.limits.shutdown_grace, self._end_rest)
         await asyncio.wait({self._spawn_scaling()}, timeout=SCALE_PATIENCE)
         return self.pool_status()
 
-    def _end_rest(self, executions: set[LiveExecution]) -> None:
-        for live in executions & self._executions:
+    def _end_no_rest(self) -> None:
+        if self._ending is not None:
+            self._ending.cancel()
+            self._ending = None
+
+    def _end_rest(self) -> None:
+        self._ending = None
+        for live in list(self._executions):  # all are from before: while it is down none is taken
             live.end(ExecutionStatus.error, "project_down", f"project {self.project.name} was put down")
 
     def _spawn_scaling(self) -> asyncio.Task[str | None]:
@@ -243,17 +252,27 @@ class LiveProject:
             idle_workers=pool.idle if status.status == "up" else 0,
             packages=list(self.project.packages),
             backend=self.backend.type,
-            detail=(pool.detail or self._detail) if self._state == "starting" else (self._detail or pool.detail),
+            detail=self._shown_detail(pool),
             isolation=self.backend.isolation,
             queued=self._count(ExecutionStatus.pending),
             running=self._count(ExecutionStatus.running),
             paused=self._count(ExecutionStatus.awaiting_llm),
         )
 
+    def _shown_detail(self, pool: Pool) -> str | None:
+        if self._is_draining:
+            return "the server is shutting down: what runs may finish, nothing new is taken"
+        return (pool.detail or self._detail) if self._state == "starting" else (self._detail or pool.detail)
+
+    def drain(self) -> None:
+        """Say that the server shuts down."""
+        self._is_draining = True
+
     async def close(self) -> None:
         """End the pool. Core has ended all executions before."""
         self._wanted = 0
         self._retry.cancel()
+        self._end_no_rest()
         self._state, self._detail = "down", "shut down"
         for scaling in self._tasks:  # installing packages takes minutes: the end does not wait for that
             scaling.cancel()

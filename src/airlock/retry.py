@@ -15,8 +15,10 @@ class Retry:
     def __init__(self, again: Callable[[], object], *, first: float, most: float) -> None:
         """Call `again` after `first` seconds, then after twice as many each time, up to `most`."""
         self._again = again
-        self._first = self._pause = first
+        self._first = first
         self._most = most
+        self._pause = 0.0  # before the last repetition; 0 after a success
+        self.outages = 0  # how often it failed, without what `failed` says belongs to a failure before
         self._timer: asyncio.TimerHandle | None = None
 
     @property
@@ -24,16 +26,23 @@ class Retry:
         """Whether it will be done again."""
         return self._timer is not None
 
-    def failed(self) -> float:
-        """Have it done again; returns in how many seconds."""
+    def failed(self, begun: int | None = None) -> float:
+        """Have it done again; returns in how many seconds.
+
+        Of several that are done at once, each gives `outages` as it was when it began: what began before the last
+        failure belongs to that one, and makes the pause no longer.
+        """
         self.cancel()
-        pause, self._pause = self._pause, min(2 * self._pause, self._most)
-        self._timer = asyncio.get_running_loop().call_later(pause, self._ring)
-        return pause
+        if begun in (None, self.outages):
+            self.outages += 1
+            self._pause = min(2 * self._pause, self._most)
+        self._pause = self._pause or self._first
+        self._timer = asyncio.get_running_loop().call_later(self._pause, self._ring)
+        return self._pause
 
     def succeeded(self) -> None:
         """Let the next failure be the first one in a row."""
-        self._pause = self._first
+        self._pause = 0.0
 
     def cancel(self) -> None:
         """Do it no more, unless it fails once more."""

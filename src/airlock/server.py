@@ -10,13 +10,16 @@ import ctypes
 import gc
 import logging
 import resource
+import signal
 import socket
+import threading
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
 import uvicorn
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Iterator
     from types import FrameType
 
     from fastapi import FastAPI
@@ -32,8 +35,8 @@ CONNECTION_GRACE: Final = 3  # seconds that open requests get once nothing runs 
 class AirlockServer(uvicorn.Server):
     """Serves one app of `api.create_app`.
 
-    The first SIGTERM or Ctrl-C drains: new executions are refused, polls and answers are served, running executions get
-    their `limits.shutdown_grace`. A second one ends that grace. What is left is killed either way, and never left over.
+    The first SIGTERM, SIGHUP or Ctrl-C drains: new executions are refused, polls and answers are served, running ones
+    get their `limits.shutdown_grace`. A second SIGTERM or Ctrl-C ends that grace. What is left is killed either way.
     """
 
     def __init__(self, app: FastAPI, on_started: Callable[[Gateway], Awaitable[None]]) -> None:
@@ -54,9 +57,17 @@ class AirlockServer(uvicorn.Server):
         self._gateway: Gateway | None = None
         self._draining: asyncio.Task[None] | None = None
 
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Take SIGHUP too, unless it is ignored, as under `nohup`."""
+        if threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGHUP) == signal.SIG_DFL:
+            signal.signal(signal.SIGHUP, self.handle_exit)
+        with super().capture_signals():
+            yield
+
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Take a signal. Unlike uvicorn's, a clean stop exits with 0: the signal is not raised again afterwards."""
-        if self.should_exit:
+        if self.should_exit and sig != signal.SIGHUP:  # a terminal that is closed sends it twice, and means one
             self.force_exit = True
             if self._gateway is not None:
                 self._gateway.hurry()

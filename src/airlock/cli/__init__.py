@@ -1,6 +1,9 @@
 """The command line: one file per command, or small group of them."""
 
+import os
+import sys
 from importlib.metadata import version
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -28,7 +31,15 @@ def _options(
     _: Annotated[
         bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version, then end.")
     ] = False,
-) -> None: ...
+) -> None:
+    _open_closed_streams()
+
+
+def _open_closed_streams() -> None:
+    """Otherwise the next file or socket gets the descriptor of a standard stream, and what is printed goes there."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:  # the lowest free descriptor is just the one that is missing
+            setattr(sys, name, Path(os.devnull).open(mode, encoding="utf-8"))  # noqa: SIM115 - for as long as we live
 
 
 app.command()(serve.serve)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from typing import TYPE_CHECKING, Final, NoReturn
 
@@ -14,8 +15,16 @@ if TYPE_CHECKING:
 
     from airlock.errors import ConfigError
 
+
+class _StandardError(Console):
+    """rich's own ends the program when a pipe has lost its reader, such as a log collector that is started again."""
+
+    def on_broken_pipe(self) -> None:
+        """Go on."""
+
+
 out: Final = Console(soft_wrap=True, markup=False, emoji=False, highlight=False)
-err: Final = Console(stderr=True, soft_wrap=True, markup=False, emoji=False, highlight=False)
+err: Final = _StandardError(stderr=True, soft_wrap=True, markup=False, emoji=False, highlight=False)
 
 _COLOUR_OR_CONTROL: Final = re.compile(r"(\x1b\[[0-9;]*m)|[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
 
@@ -27,18 +36,18 @@ def printable(text: str) -> str:
 
 def say(text: str, style: str = "") -> None:
     """Print a line for people."""
-    err.print(Text(printable(text), style))
+    _print(Text(printable(text), style))
 
 
 def warn(text: str) -> None:
     """Print a line that deserves attention."""
-    err.print(Text.assemble(("warning: ", "yellow"), printable(text)))
+    _print(Text.assemble(("warning: ", "yellow"), printable(text)))
 
 
 def fail(*problems: str, code: int) -> NoReturn:
     """Print what is wrong, a line for each problem, and end the command with this exit code."""
     for problem in problems:
-        err.print(Text.assemble(("error: ", "bold red"), printable(problem)))
+        _print(Text.assemble(("error: ", "bold red"), printable(problem)))
     raise typer.Exit(code)
 
 
@@ -47,6 +56,11 @@ def refuse(error: ConfigError, code: int) -> NoReturn:
     for problem in error.problems:
         say(problem, "red")
     raise typer.Exit(code)
+
+
+def _print(text: Text) -> None:
+    with contextlib.suppress(OSError):  # a full disk, or a terminal that is gone, stops no server
+        err.print(text)
 
 
 def columns(rows: Sequence[Sequence[str]]) -> Iterable[str]:
