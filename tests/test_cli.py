@@ -136,7 +136,7 @@ def test_check_of_a_file_that_is_not_there_is_1() -> None:
 
 def test_check_without_a_file_checks_what_is_built_in() -> None:
     result = airlock("check")
-    assert (result.exit_code, result.stdout.splitlines()[0]) == (0, "built-in defaults: ok")
+    assert (result.exit_code, result.stdout.splitlines()[0]) == (0, "built-in defaults, without airlock.yaml: ok")
 
 
 # --- plugins and schema ----------------------------------------------------------------------------------------------

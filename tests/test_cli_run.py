@@ -169,11 +169,14 @@ class OffersLocal:
         return [Local]
 
 
-def test_without_a_file_it_is_local_with_defaults() -> None:
+def test_without_a_file_it_is_local_with_defaults(capsys: pytest.CaptureFixture[str]) -> None:
     plugins = Plugins()
     plugins.register(OffersLocal())
     chosen = choose_project(configuration.load(None, plugins, {}), plugins, None)
     assert (chosen.project.name, chosen.backend, chosen.project.limits) == ("local", Local, Limits())
+    said = capsys.readouterr().err
+    assert f"there is no airlock.yaml in {Path.cwd()}: running in 'local'" in said
+    assert "echo" not in said
 
 
 def test_without_a_file_and_without_local_it_is_2_and_says_what_to_install(capsys: pytest.CaptureFixture[str]) -> None:

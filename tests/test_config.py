@@ -139,7 +139,28 @@ def test_environment_wins_over_the_folder(tmp_path: Path) -> None:
 
 def test_folder_is_looked_at_last(tmp_path: Path) -> None:
     (tmp_path / "airlock.yaml").touch()
-    assert config.find(None, {"AIRLOCK_CONFIG": ""}) == Path("airlock.yaml")
+    assert config.find(None, {}) == Path("airlock.yaml")
+
+
+@pytest.mark.parametrize("value", ["", " "])
+def test_a_variable_that_is_empty_means_no_other_file(tmp_path: Path, value: str) -> None:
+    (tmp_path / "airlock.yaml").touch()
+    with pytest.raises(ConfigError, match="AIRLOCK_CONFIG is set and empty"):
+        config.find(None, {"AIRLOCK_CONFIG": value})
+    assert config.find(Path("airlock.yaml"), {"AIRLOCK_CONFIG": value}) == Path("airlock.yaml")
+
+
+@pytest.mark.parametrize("text", ["", "\n", "# server: {}\n", "---\n", "{}", "null"])
+def test_an_empty_file_does_not_mean_the_defaults(plugins: Plugins, text: str) -> None:
+    assert problems(text, plugins) == [
+        "airlock.yaml:1:1: the file is empty; 'airlock init --force airlock.yaml' writes one to start from"
+    ]
+
+
+def test_another_ending_is_told_and_not_passed_over(tmp_path: Path) -> None:
+    (tmp_path / "airlock.yml").touch()
+    with pytest.raises(ConfigError, match=r"airlock\.yml: Airlock reads airlock\.yaml; rename it"):
+        config.find(None, {})
 
 
 def test_without_any_file_there_is_none() -> None:

@@ -40,7 +40,7 @@ def test_serves_and_says_what(serve: Serve) -> None:
     assert "replicas is 0" in server.line_with("  off")
     assert "default_backend" in server.line_with("warning: ")
     assert "lost at a restart" in banner
-    assert "whoever reaches this address" in banner
+    assert f"whoever reaches {httpx.URL(server.url).netloc.decode()} is served" in banner
 
 
 def test_says_when_a_slow_project_is_up_and_does_not_wait_for_it(serve: Serve) -> None:
@@ -94,6 +94,36 @@ def test_a_useless_key_ends_it_with_1(serve: Serve) -> None:
 
 def test_mock_alone_listens_on_every_address(serve: Serve) -> None:
     assert serve(MOCK).url.startswith("http://0.0.0.0:")
+
+
+def test_without_a_file_it_says_in_which_folder_and_that_it_only_echoes(serve: Serve, tmp_path: Path) -> None:
+    server = serve(None)
+    warning = server.line_with("warning: ")
+    assert f"there is no airlock.yaml in {tmp_path}, and AIRLOCK_CONFIG is not set" in warning
+    assert "only echoes" in warning
+    assert "airlock init" in warning
+    assert "mock-project" in server.line_with("  mock-project")
+    port = httpx.URL(server.url).port
+    assert server.line_with(f"whoever reaches 0.0.0.0:{port} is served")
+    ran = httpx.post(f"http://127.0.0.1:{port}/execute?wait=10", json={"project": "python", "code": "1 / 0"}).json()
+    assert (ran["status"], ran["result"]) == ("completed", {"echo": "1 / 0"})
+
+
+@pytest.mark.parametrize(
+    ("config", "environ", "told"),
+    [
+        ("", {}, "airlock.yaml:1:1: the file is empty"),
+        ("# server: {}\n", {}, "airlock.yaml:1:1: the file is empty"),
+        (None, {"AIRLOCK_CONFIG": ""}, "AIRLOCK_CONFIG is set and empty"),
+    ],
+)
+def test_a_configuration_that_was_lost_does_not_become_an_open_echo(
+    serve: Serve, config: str | None, environ: dict[str, str], told: str
+) -> None:
+    server = serve(config, **environ)
+    assert server.ended() == 1
+    [line] = server.printed
+    assert line.startswith(told)
 
 
 def test_where_code_runs_it_listens_on_loopback(serve: Serve) -> None:

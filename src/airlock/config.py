@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from .yaml_source import Location
 
 FILE: Final = Path("airlock.yaml")
+MISNAMED: Final = Path("airlock.yml")
 VARIABLE: Final = "AIRLOCK_CONFIG"
 BUILT_IN_BACKEND: Final = "mock"  # serves every name where there is no airlock.yaml; if it is installed
 
@@ -79,14 +80,20 @@ class Config:
 def find(explicit: Path | None, environ: Mapping[str, str]) -> Path | None:
     """Return the file to use: the one asked for, else $AIRLOCK_CONFIG, else ./airlock.yaml, else None.
 
-    Raises ConfigError when the first or second is given and does not exist.
+    Raises ConfigError when the first or second is given and does not exist, and for what is meant as the third.
     """
-    for path, origin in ((explicit, "--config"), (environ.get(VARIABLE) or None, f"${VARIABLE}")):
+    for path, origin in ((explicit, "--config"), (environ.get(VARIABLE), f"${VARIABLE}")):
         if path is not None:
+            if not str(path).strip():  # a variable that was not filled in must not mean: serve something else
+                raise ConfigError([f"{VARIABLE} is set and empty; set it to the path of an {FILE}, or unset it"])
             if not os.path.lexists(path):
                 raise ConfigError([f"{path}: no such file ({origin} names it)"])
             return Path(path)
-    return FILE if os.path.lexists(FILE) else None  # also a dangling link: it is wrong, not absent
+    if os.path.lexists(FILE):  # also a dangling link: it is wrong, not absent
+        return FILE
+    if MISNAMED.is_file():
+        raise ConfigError([f"{MISNAMED}: Airlock reads {FILE}; rename it, or name it with --config or ${VARIABLE}"])
+    return None
 
 
 def load(path: Path | None, plugins: Plugins, environ: Mapping[str, str] = os.environ) -> Config:
@@ -97,6 +104,8 @@ def load(path: Path | None, plugins: Plugins, environ: Mapping[str, str] = os.en
     if path is None:
         return _built_in(plugins)
     source = yaml_source.read(path, environ)
+    if not source.data:  # cut off by a full disk or a broken deployment, say: that must not mean the defaults
+        raise ConfigError([f"{path}:1:1: the file is empty; 'airlock init --force {path}' writes one to start from"])
     resolver = _Resolver(source, plugins)
     config = resolver.config(path)
     if resolver.problems:
@@ -119,11 +128,14 @@ def _built_in(plugins: Plugins) -> Config:
     if BUILT_IN_BACKEND in plugins.backends:
         unlisted = _Resolver(YamlSource("built-in", {}, None), plugins).default(BUILT_IN_BACKEND)
     served = (
-        f"every project name is served by {BUILT_IN_BACKEND}, which runs no code"
+        f"every project name is served by {BUILT_IN_BACKEND}, which runs no code and only echoes it"
         if unlisted
-        else "nothing else is served"
+        else "no project is served that no plugin registers"
     )
-    warnings.append(f"there is no {FILE}: {served} ('airlock init' writes one)")
+    warnings.append(
+        f"there is no {FILE} in {Path.cwd()}, and {VARIABLE} is not set: {served}; "
+        "'airlock init' writes a file to start from, --config FILE names another one"
+    )
     return Config(projects=projects, unlisted=unlisted, warnings=warnings)
 
 

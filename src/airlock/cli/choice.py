@@ -1,11 +1,13 @@
 """Which project `airlock run` takes. Never one that only pretends to run the script, unless it is named."""
 
+from pathlib import Path
+
 from airlock.backend import Project
 from airlock.config import Config, ProjectConfig
 from airlock.mediation import AgentMediator, MediatorSettings
 from airlock.plugins import Plugins
 
-from .terminal import fail
+from .terminal import fail, say
 
 BUILT_IN = "local"
 INSTALL = "pip install airlock-local"
@@ -34,6 +36,7 @@ def _built_in(plugins: Plugins) -> ProjectConfig:
     provided = plugins.backends.get(BUILT_IN)
     if provided is None:
         fail(f"there is no airlock.yaml, and no backend that runs code is installed; {INSTALL}", code=2)
+    say(f"there is no airlock.yaml in {Path.cwd()}: running in {BUILT_IN!r} with its defaults, without packages")
     return ProjectConfig(
         project=Project(name=BUILT_IN, description="What 'airlock run' uses when there is no airlock.yaml"),
         backend=provided.cls,

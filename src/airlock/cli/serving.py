@@ -54,8 +54,8 @@ def serve_until_stopped(explicit: Path | None, host: str | None, port: int | Non
         for warning in _warnings(loaded, plugins):
             (log.warning if is_json else warn)(warning)
         _announce(_how_long(loaded), is_json=is_json)
-        _announce(_who_may(policy), is_json=is_json)
         address = _authority(chosen, listening.getsockname()[1])
+        _announce(_who_may(policy, address), is_json=is_json)
         _announce(f"Listening on http://{address}", "bold", is_json=is_json)
 
     try:
@@ -93,11 +93,11 @@ def _warnings(config: Config, plugins: Plugins) -> list[str]:
     return [*config.warnings, *(f"plugin {broken}" for broken in plugins.broken)]
 
 
-def _who_may(policy: AccessPolicy) -> str:
+def _who_may(policy: AccessPolicy, address: str) -> str:
     if policy.keys:
         return "Requests need a key: one of server.keys, or AIRLOCK_API_KEY."
     served = (
-        "only programs on this machine are served" if policy.local_only else "whoever reaches this address is served"
+        "only programs on this machine are served" if policy.local_only else f"whoever reaches {address} is served"
     )
     return f"No key is set (AIRLOCK_API_KEY, server.keys): {served}."
 

@@ -29,4 +29,4 @@ def load(explicit: Path | None, plugins: Plugins, *, code: int) -> Config:
 
 def source(config: Config) -> str:
     """Say where a configuration comes from."""
-    return str(config.path) if config.path else "built-in defaults"
+    return str(config.path) if config.path else f"built-in defaults, without {configuration.FILE}"
