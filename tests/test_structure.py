@@ -13,7 +13,7 @@ LAYERS = [
     {"models", "examples", "errors", "strict_json", "retry", "events"},
     {"client"},
     {"limits", "worker", "seccomp", "logs"},
-    {"backend", "hookspecs", "wheels"},
+    {"backend", "hookspecs", "wheels", "wheel_failures"},
     {"pools", "frames", "causes", "selftest", "mediation", "executions", "output", "listing", "submission", "ending"},
     {
         "event_id",

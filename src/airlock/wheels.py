@@ -10,6 +10,7 @@ import logging
 import os
 from typing import TYPE_CHECKING, Final
 
+from . import wheel_failures
 from .errors import BackendUnavailable
 
 if TYPE_CHECKING:
@@ -30,13 +31,18 @@ async def install(project: Project, target: Path, *options: str) -> None:
     from uv import find_uv_bin  # noqa: PLC0415 - looks for the program at import
 
     log.info("project %s: installing %s", project.name, ", ".join(project.packages))
-    command = [find_uv_bin(), "pip", "install", "--no-progress", "--color=never", "--only-binary=:all:"]
+    try:
+        uv = find_uv_bin()
+    except FileNotFoundError as error:
+        raise BackendUnavailable(
+            "The program uv, which installs packages, is not there.", "Run `pip install --force-reinstall uv`."
+        ) from error
+    command = [uv, "pip", "install", "--no-progress", "--color=never", "--only-binary=:all:"]
     command += [f"--target={target}", *options, "--", *project.packages]
     said = await _run(project, command)
     if said is not None:
         raise BackendUnavailable(
-            f"The packages of project {project.name} cannot be installed: {said}",
-            "Correct `packages`, or what this says; only wheels are installed, nothing is built.",
+            f"The packages of project {project.name} cannot be installed: {_short(said)}", wheel_failures.remedy(said)
         )
     await asyncio.to_thread(_let_everybody_read, target)
 
@@ -62,7 +68,12 @@ async def _run(project: Project, command: list[str]) -> str | None:
             process.kill()
             await process.wait()
         raise
-    return " ".join(lines)[-SAID:] if failed else None
+    return "\n".join(lines) if failed else None
+
+
+def _short(said: str) -> str:
+    """Leave out the progress before the error."""
+    return " ".join(said[max(said.find("error:"), 0) :].split())[-SAID:]
 
 
 def _let_everybody_read(target: Path) -> None:

@@ -123,6 +123,16 @@ async def test_a_cache_that_cannot_be_made_is_named(monkeypatch: pytest.MonkeyPa
         await packages.provide(Project(name="p", packages=("six",)))
 
 
+async def test_a_user_without_a_home_is_told_what_to_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    def nobody() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.setattr(Path, "home", nobody)
+    with pytest.raises(BackendUnavailable, match="Set XDG_CACHE_HOME"):
+        await packages.provide(Project(name="p", packages=("six",)))
+
+
 async def test_a_cancelled_installation_leaves_nothing(cache: Path) -> None:
     task = asyncio.create_task(packages.provide(Project(name="p", packages=("six",))))
     while not (cache.is_dir() and any(path.is_dir() for path in cache.iterdir())):

@@ -96,9 +96,7 @@ def _warnings(config: Config, plugins: Plugins) -> list[str]:
 def _who_may(policy: AccessPolicy, address: str) -> str:
     if policy.keys:
         return "Requests need a key: one of server.keys, or AIRLOCK_API_KEY."
-    served = (
-        "only programs on this machine are served" if policy.local_only else f"whoever reaches {address} is served"
-    )
+    served = "only programs on this machine are served" if policy.local_only else f"whoever reaches {address} is served"
     return f"No key is set (AIRLOCK_API_KEY, server.keys): {served}."
 
 

@@ -7,6 +7,7 @@ servers build a set once, and nobody removes what another one uses.
 from __future__ import annotations
 
 import asyncio
+import errno
 import fcntl
 import hashlib
 import json
@@ -77,8 +78,17 @@ async def provide(project: Project) -> Site:
 
 
 def cache_directory() -> Path:
-    """Return where sets of packages are kept, below $XDG_CACHE_HOME or ~/.cache."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "airlock" / "packages"
+    """Return where sets of packages are kept, below $XDG_CACHE_HOME or ~/.cache.
+
+    Raises BackendUnavailable for a user without a home.
+    """
+    try:
+        return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "airlock" / "packages"
+    except RuntimeError as error:
+        raise BackendUnavailable(
+            "The user who runs Airlock has no home folder to keep packages in.",
+            "Set XDG_CACHE_HOME to a folder of that user's.",
+        ) from error
 
 
 def set_name(packages: tuple[str, ...]) -> str:
@@ -134,6 +144,11 @@ async def _install(project: Project, path: Path) -> None:
 
 
 def _no_place(cache: Path, error: OSError) -> BackendUnavailable:
+    need = (
+        "Make room there"
+        if error.errno in (errno.ENOSPC, errno.EDQUOT)
+        else "Let the user who runs Airlock write there"
+    )
     return BackendUnavailable(
-        f"Packages cannot be kept in {cache}: {error.strerror}.", "Free it, or set XDG_CACHE_HOME to another folder."
+        f"Packages cannot be kept in {cache}: {error.strerror}.", f"{need}, or set XDG_CACHE_HOME to another folder."
     )
