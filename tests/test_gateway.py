@@ -381,7 +381,7 @@ async def test_drain_refuses_new_ones_and_lets_running_ones_finish(gateways: Gat
     for change in (gateway.up("p", 2), gateway.down("p")):
         with pytest.raises(ShuttingDown):
             await change
-    [info] = await gateway.projects()
+    [info] = await gateway.projects.infos()
     assert (info.status, info.running) == ("up", 1)
     assert "shutting down" in (info.detail or "")
     await draining
