@@ -36,6 +36,7 @@ ROOT = Path(__file__).parents[1]
 class MockBackend(Backend[BackendSettings]):
     type = "mock"
     runs_code = False
+    uses = frozenset({"packages", "preload"})
 
     async def scale(self, replicas: int) -> None:
         pass
@@ -45,6 +46,11 @@ class MockBackend(Backend[BackendSettings]):
 
     async def execute(self, job: Job, session: Session) -> Outcome:
         return Outcome()
+
+
+class PlainBackend(MockBackend):
+    type = "plain"
+    uses = frozenset()
 
 
 class Mount(BackendSettings):
@@ -95,6 +101,7 @@ def plugins() -> Plugins:
         Source("mock", "airlock-mock", "1.0"),
     )
     plugins.register(plugin(backends=[LocalBackend]), Source("local", "airlock-local", "2.0"))
+    plugins.register(plugin(backends=[PlainBackend]), Source("plain", "airlock-plain", "3.0"))
     return plugins
 
 
@@ -424,6 +431,31 @@ def test_limit_that_the_backend_cannot_enforce_is_refused_with_what_it_can(plugi
         "projects.p.limits.cpus: backend local cannot enforce this limit (it enforces: memory, processes); "
         "remove the limit or choose another backend"
     )
+
+
+@pytest.mark.parametrize("key", ["packages", "preload"])
+def test_key_that_the_backend_does_not_use_is_refused_where_it_stands(key: str, plugins: Plugins) -> None:
+    text = f"projects:\n  p:\n    backend: plain\n    {key}: [pandas]\n"
+    assert problems(text, plugins) == [
+        f"airlock.yaml:4:5: projects.p.{key}: backend plain does not use this key; remove it or choose another backend"
+    ]
+    assert load(text.replace("[pandas]", "[]"), plugins).projects
+    assert load(text.replace("plain", "local"), plugins).projects
+
+
+def test_options_at_which_the_plugin_itself_fails_are_told_with_its_name(plugins: Plugins) -> None:
+    class Hasty(BackendSettings):
+        token: str = Field(default_factory=lambda: os.environ["A_TOKEN_THAT_NOBODY_SET"])
+
+    class HastyBackend(MockBackend):
+        type = "hasty"
+        Settings = Hasty
+
+    plugins.register(plugin(backends=[HastyBackend]), Source("hasty", "airlock-hasty", "0.1"))
+    assert load("projects: {p: {backend: {type: hasty, token: x}}}", plugins).projects
+    told = problem_in("{backend: hasty}", plugins)
+    assert told.startswith("projects.p.backend: airlock-hasty 0.1 failed at these options: KeyError: 'A_TOKEN_THAT_")
+    assert "(test_config.py, line " in told
 
 
 def test_unenforceable_limit_is_told_also_beside_another_mistake(plugins: Plugins) -> None:

@@ -4,7 +4,7 @@ import logging
 import shutil
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from types import SimpleNamespace
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
@@ -28,6 +28,7 @@ from airlock.plugin import Source
 from airlock.plugins import Plugins
 
 FAKES = Path(__file__).parent / "data" / "distributions"
+DOCS = (Path(__file__).parents[1] / "docs" / "plugins.md").read_text()
 
 
 class EchoBackend(Backend[BackendSettings]):
@@ -67,7 +68,9 @@ def error_of(broken: object) -> str:
     (told,) = plugins.broken
     assert str(told).startswith("airlock-broken 0.3 is broken: ")
     assert list(plugins.backends) == ["echo"], "the sound one is not hurt"
-    return told.error
+    error, _, documented = told.error.partition(" (see docs/plugins.md, ")
+    assert not documented or f"\n## {documented.removesuffix(')')}\n" in DOCS
+    return error
 
 
 # --- what works ----------------------------------------------------------------------------------------------------
@@ -138,6 +141,19 @@ def test_projects_are_merged(caplog: pytest.LogCaptureFixture) -> None:
 # --- what is broken ------------------------------------------------------------------------------------------------
 
 
+def test_entry_point_at_something_without_hooks_is_reported() -> None:
+    module = ModuleType("airlock_empty")
+    assert error_of(module).startswith("airlock_empty has no hook: name the module with the functions that are marked")
+    assert error_of(SimpleNamespace(hooks=5)).startswith("this SimpleNamespace has no hook")
+
+
+@pytest.mark.parametrize(("cls", "kind"), [(EchoBackend, "backends"), (ParrotMediator, "mediators")])
+def test_entry_point_at_the_class_itself_is_reported(cls: type, kind: str) -> None:
+    assert error_of(cls) == (
+        f"it is the class {cls.__name__}: name the module with airlock_register_{kind}, which returns [{cls.__name__}]"
+    )
+
+
 def test_function_without_the_marker_is_reported() -> None:
     def airlock_register_backends() -> list[type[EchoBackend]]:
         return [EchoBackend]
@@ -203,7 +219,7 @@ def test_backend_with_a_type_that_is_no_word_is_reported(word: Any) -> None:
     class Odd(EchoBackend):
         type = word
 
-    assert "it must be a word" in error_of(offering(Odd))
+    assert "and must be a word" in error_of(offering(Odd))
 
 
 def test_enforces_with_an_unknown_limit_is_reported() -> None:
@@ -212,7 +228,7 @@ def test_enforces_with_an_unknown_limit_is_reported() -> None:
         enforces = frozenset({"memory", "timeout"})
 
     error = error_of(offering(Strong))
-    assert "enforces names timeout; a backend enforces cpus, file_size" in error
+    assert "enforces names timeout, which is none of: cpus, file_size" in error
 
 
 def test_enforces_that_is_text_is_reported() -> None:
@@ -228,7 +244,7 @@ def test_runs_code_that_is_no_bool_is_reported() -> None:
         type = "unclear"
         runs_code = None  # type: ignore[assignment]
 
-    assert "runs_code must be True or False" in error_of(offering(Unclear))
+    assert "runs_code is None, and must be True or False" in error_of(offering(Unclear))
 
 
 def test_settings_of_another_base_are_reported() -> None:
@@ -353,7 +369,7 @@ def test_unknown_type_names_what_is_known_and_what_is_broken() -> None:
     plugins.register(offering(5), Source("bad", "airlock-bad", "0.1"))
     told = plugins.unknown("backend", "bad")
     assert "available: echo (airlock-echo 1.0)" in told
-    assert "airlock-bad 0.1 is broken: airlock_register_backends returned int 5" in told
+    assert "airlock-bad 0.1 is broken: int 5 is no subclass of airlock.Backend" in told
 
 
 def test_unknown_type_whose_distribution_is_missing_gets_the_command() -> None:

@@ -12,7 +12,7 @@ CORE = ROOT / "src" / "airlock"
 LAYERS = [
     {"models", "examples", "errors", "strict_json", "retry", "events"},
     {"client"},
-    {"limits", "worker", "seccomp", "logs"},
+    {"limits", "worker", "seccomp", "logs", "methods"},
     {"backend", "hookspecs", "wheels", "wheel_failures"},
     {"pools", "frames", "causes", "selftest", "mediation", "executions", "output", "listing", "submission", "ending"},
     {
@@ -34,7 +34,7 @@ LAYERS = [
         "quotas",
         "broken_backend",
     },
-    {"plugin", "plugins", "core_plugin", "yaml_source", "testing"},
+    {"contracts", "plugin", "plugins", "core_plugin", "yaml_source", "testing"},
     {"config", "schema", "phrasing", "session", "projects", "registry", "live_executions"},
     {"gateway"},
     {

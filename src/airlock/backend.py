@@ -26,7 +26,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, Literal, Protocol, TypeVar
 
 from pydantic import BaseModel, ConfigDict
 
@@ -115,6 +115,10 @@ class Session(Protocol):
         """
 
 
+USED_BY_BACKEND: Final = frozenset({"packages", "preload"})
+"""The keys of a project that only a backend can make true. All others are core's, and hold for every backend."""
+
+
 class BackendSettings(BaseModel):
     """Base of a backend's own options in airlock.yaml, beside `type`. An unknown key is a configuration error."""
 
@@ -129,7 +133,8 @@ class Backend(ABC, Generic[S]):
     """Runs code for one project; core makes one instance per project.
 
     `type` is the word in airlock.yaml. `runs_code` is False only if no script is ever executed: such projects may be
-    served without a key. `enforces` names the `limits:` (of `limits.ENFORCED_BY_BACKEND`) that this backend holds.
+    served without a key. `enforces` names the `limits:` (of `limits.ENFORCED_BY_BACKEND`) that this backend holds, and
+    `uses` those of the project's `packages` and `preload` that it makes true: what is written beyond that is refused.
     `Settings` are its options: core validates airlock.yaml against them. `isolation` says in one line, for operators,
     what keeps scripts from the host; it may be refined on the instance once `scale` has looked at the machine.
     """
@@ -137,6 +142,7 @@ class Backend(ABC, Generic[S]):
     type: ClassVar[str]
     runs_code: ClassVar[bool] = True
     enforces: ClassVar[frozenset[str]] = frozenset()
+    uses: ClassVar[frozenset[str]] = frozenset()
     Settings: ClassVar[SettingsClass] = BackendSettings
     isolation: str = "none"
 

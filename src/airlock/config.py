@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from . import yaml_source
-from .backend import Project
+from .backend import USED_BY_BACKEND, Project
 from .errors import ConfigError
 from .limits import ENFORCED_BY_BACKEND
 from .memory_store import MemorySettings, MemoryStore
 from .phrasing import phrase
+from .plugin import described
 from .schema import DEFAULT_MEDIATOR, DEFAULT_STORE, File, ProjectSection, ServerConfig, check_name
 from .yaml_source import YamlSource
 
@@ -23,8 +24,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from .backend import Backend, BackendSettings
+    from .contracts import Kind
     from .mediation import Mediator, MediatorSettings
-    from .plugins import Kind, Plugins
+    from .plugins import Plugins
     from .store import Store, StoreSettings
     from .yaml_source import Location
 
@@ -206,6 +208,7 @@ class _Resolver:
         mediator = self._choose("mediator", llm, (*location, "llm"))
         if backend is not None:
             self._check_limits(data.get("limits"), backend.cls, (*location, "limits"))
+            self._check_used(data, backend.cls, location)
         if section is not None and section.replicas > section.limits.max_replicas:
             self._report(
                 (*location, "replicas"), f"must be at most {section.limits.max_replicas} (limits.max_replicas)"
@@ -268,7 +271,11 @@ class _Resolver:
             self._report(place, self._plugins.unknown(kind, word))
             return None
         cls = known[word].cls
-        settings = self._validate(cls.Settings, options, location)
+        try:
+            settings = self._validate(cls.Settings, options, location)
+        except Exception as error:  # noqa: BLE001 - the boundary to a plugin: its validators and default factories
+            self._report(location, f"{known[word].source} failed at these options: {described(error)}")
+            return None
         return _Choice(cls, settings) if settings is not None else None
 
     def _check_keys(self, server: ServerConfig, projects: Mapping[str, Any]) -> None:
@@ -293,6 +300,14 @@ class _Resolver:
                     (*location, name),
                     f"backend {backend.type} cannot enforce this limit (it enforces: {enforced}); "
                     "remove the limit or choose another backend",
+                )
+
+    def _check_used(self, project: Mapping[str, Any], backend: type[Backend[Any]], location: Location) -> None:
+        for key in sorted(USED_BY_BACKEND - backend.uses):
+            if project.get(key):
+                self._report(
+                    (*location, key),
+                    f"backend {backend.type} does not use this key; remove it or choose another backend",
                 )
 
     def _validate(self, model: type[ModelT], data: Any, location: Location) -> ModelT | None:

@@ -16,7 +16,8 @@ from fastapi.routing import iter_route_contexts
 from starlette.routing import BaseRoute, Match, Route
 
 from . import problems
-from .plugin import EXTEND_APP, PluginError, described
+from .contracts import PluginError
+from .plugin import EXTEND_APP, described
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -3,32 +3,28 @@
 from __future__ import annotations
 
 import inspect
-import re
 import traceback
 from collections.abc import Iterable, Mapping
-from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
-from types import MappingProxyType
+from types import MappingProxyType, ModuleType
 from typing import TYPE_CHECKING, Any, Final
 
 import pluggy
 
 from . import hookspecs
-from .backend import Backend, BackendSettings
-from .limits import ENFORCED_BY_BACKEND
-from .mediation import Mediator, MediatorSettings
-from .store import Store, StoreSettings
+from .contracts import CONTRACTS, PluginError, check, named
 
 if TYPE_CHECKING:
-    from pydantic import BaseModel
+    from .backend import Backend
+    from .contracts import Kind
+    from .mediation import Mediator
+    from .store import Store
 
 GROUP: Final = "airlock"
 EXTEND_APP: Final = "airlock_extend_app"
 HOOKS: Final = tuple(name for name in vars(hookspecs) if name.startswith("airlock_"))
-
-_TYPE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,10 +57,6 @@ class Plugin:
     extends_app: bool
 
 
-class PluginError(Exception):
-    """Raised by `examine` when a plugin breaks its contract; becomes a `BrokenPlugin`."""
-
-
 def examine(plugin: object, source: Source) -> Plugin:
     """Call the hooks that register things. Raises PluginError when one of the plugin's hooks breaks its contract."""
     _check_functions(plugin)
@@ -75,12 +67,14 @@ def examine(plugin: object, source: Source) -> Plugin:
         manager.check_pending()
     except pluggy.PluginValidationError as error:
         raise PluginError(" ".join(str(error).split())) from None
+    if not manager.get_hookcallers(plugin):
+        raise PluginError(_no_hook(plugin))
     return Plugin(
         source=source,
         hooks=manager,
-        backends=_by_type(manager, "airlock_register_backends", Backend, BackendSettings),
-        mediators=_by_type(manager, "airlock_register_mediators", Mediator, MediatorSettings),
-        stores=_by_type(manager, "airlock_register_stores", Store, StoreSettings),
+        backends=_by_type(manager, "backend"),
+        mediators=_by_type(manager, "mediator"),
+        stores=_by_type(manager, "store"),
         projects=_projects(manager),
         observes=tuple(
             name
@@ -89,6 +83,15 @@ def examine(plugin: object, source: Source) -> Plugin:
         ),
         extends_app=bool(manager.hook.airlock_extend_app.get_hookimpls()),
     )
+
+
+def _no_hook(plugin: object) -> str:
+    for kind, contract in CONTRACTS.items():
+        if isinstance(plugin, type) and issubclass(plugin, contract.base):
+            name = plugin.__name__
+            return f"it is the class {name}: name the module with airlock_register_{kind}s, which returns [{name}]"
+    name = plugin.__name__ if isinstance(plugin, (ModuleType, type)) else f"this {type(plugin).__name__}"
+    return f"{name} has no hook: name the module with the functions that are marked with @airlock.hookimpl"
 
 
 def _check_functions(plugin: object) -> None:
@@ -124,7 +127,8 @@ def _results(manager: pluggy.PluginManager, hook: str) -> list[Any]:
     return results
 
 
-def _by_type(manager: pluggy.PluginManager, hook: str, contract: type, settings: type[BaseModel]) -> Mapping[str, Any]:
+def _by_type(manager: pluggy.PluginManager, kind: Kind) -> Mapping[str, Any]:
+    hook = f"airlock_register_{kind}s"
     found: dict[str, type] = {}
     for result in _results(manager, hook):
         if isinstance(result, type):
@@ -132,46 +136,11 @@ def _by_type(manager: pluggy.PluginManager, hook: str, contract: type, settings:
         if not isinstance(result, Iterable) or isinstance(result, str):
             raise PluginError(f"{hook} returned {type(result).__name__}; return a list of classes")
         for item in result:
-            if not (isinstance(item, type) and issubclass(item, contract)):
-                raise PluginError(
-                    f"{hook} returned {_named(item)}, which is no subclass of airlock.{contract.__name__}"
-                )
-            word = _checked_word(item, settings)
+            word = check(item, CONTRACTS[kind])
             if word in found:
-                raise PluginError(f"{_named(found[word])} and {_named(item)} have the same type {word!r}")
+                raise PluginError(f"{named(found[word])} and {named(item)} have the same type {word!r}")
             found[word] = item
     return MappingProxyType(found)
-
-
-def _checked_word(cls: Any, settings: type[BaseModel]) -> str:
-    """Check a class against its contract, and return its word in airlock.yaml."""
-    if inspect.isabstract(cls):
-        raise PluginError(f"{_named(cls)} does not define {', '.join(sorted(cls.__abstractmethods__))}")
-    word = getattr(cls, "type", None)
-    if word is None:
-        raise PluginError(f"{_named(cls)} has no `type`, the word for it in airlock.yaml")
-    if not isinstance(word, str) or not _TYPE.fullmatch(word):
-        raise PluginError(f"{_named(cls)}.type is {word!r}; it must be a word of letters, digits, '.', '_' and '-'")
-    options = getattr(cls, "Settings", None)
-    if not (isinstance(options, type) and issubclass(options, settings)):
-        raise PluginError(f"{_named(cls)}.Settings is no subclass of airlock.{settings.__name__}")
-    if "type" in options.model_fields:
-        raise PluginError(f"{_named(options)} has a field `type`, which airlock.yaml needs for the name of the plugin")
-    if issubclass(cls, Backend):
-        _check_backend(cls)
-    return word
-
-
-def _check_backend(cls: type[Backend[Any]]) -> None:
-    if not isinstance(cls.runs_code, bool):
-        raise PluginError(f"{_named(cls)}.runs_code must be True or False")
-    if not isinstance(cls.enforces, AbstractSet):
-        raise PluginError(f"{_named(cls)}.enforces must be a frozenset of names of limits")
-    if unknown := cls.enforces - ENFORCED_BY_BACKEND:
-        raise PluginError(
-            f"{_named(cls)}.enforces names {', '.join(sorted(map(str, unknown)))}; "
-            f"a backend enforces {', '.join(sorted(ENFORCED_BY_BACKEND))}"
-        )
 
 
 def _projects(manager: pluggy.PluginManager) -> Mapping[str, Mapping[str, Any]]:
@@ -185,15 +154,13 @@ def _projects(manager: pluggy.PluginManager) -> Mapping[str, Mapping[str, Any]]:
     return MappingProxyType(found)
 
 
-def _named(thing: object) -> str:
-    return thing.__qualname__ if isinstance(thing, type) else f"{type(thing).__name__} {thing!r:.100}"
-
-
 def described(error: BaseException) -> str:
     """Say in one line what plugin code raised, and where. For the `except` clause around the call into the plugin."""
     message = f"{type(error).__name__}: {' '.join(str(error).split())}"
     frames = traceback.extract_tb(error.__traceback__)[1:]
     places = [
-        f"{Path(frame.filename).name}, line {frame.lineno}" for frame in frames if "importlib" not in frame.filename
+        f"{Path(frame.filename).name}, line {frame.lineno}"
+        for frame in frames
+        if not frame.filename.startswith("<frozen ") and "importlib" not in frame.filename
     ]
     return f"{message} ({places[-1]})" if places else message

@@ -13,22 +13,23 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from importlib import metadata
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Final, Generic, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
 from . import core_plugin
-from .plugin import GROUP, Plugin, PluginError, Source, described, examine
+from .contracts import PluginError
+from .plugin import GROUP, Plugin, Source, described, examine
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from .backend import Backend, Pool
+    from .contracts import Kind
     from .mediation import Mediator
     from .models import ExecutionResult, LLMRequest
     from .store import Store
 
 log = logging.getLogger(__name__)
 
-Kind = Literal["backend", "mediator", "store"]
 _WORD: Final = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 
 T = TypeVar("T")
@@ -90,7 +91,7 @@ class Plugins:
         try:
             self._sound.append(examine(plugin, source))
         except PluginError as error:
-            self._refuse(source, str(error))
+            self._refuse(source, f"{error} (see docs/plugins.md, {error.section})")
         except (Exception, SystemExit) as error:  # the boundary to a plugin: what is broken is data
             log.debug("plugin %s cannot register", source, exc_info=True)
             self._refuse(source, f"failed to register: {described(error)}")

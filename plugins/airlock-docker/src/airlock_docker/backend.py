@@ -51,6 +51,7 @@ class DockerBackend(PooledBackend[DockerSettings]):
 
     type = "docker"
     enforces: ClassVar[frozenset[str]] = frozenset({"cpus", "memory", "processes", "files", "file_size", "scratch"})
+    uses: ClassVar[frozenset[str]] = frozenset({"packages", "preload"})
     Settings = DockerSettings
     isolation = "container without network and capabilities, seccomp"
 

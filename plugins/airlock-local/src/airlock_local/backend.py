@@ -53,6 +53,7 @@ class LocalBackend(PooledBackend[LocalSettings]):
 
     type = "local"
     enforces: ClassVar[frozenset[str]] = frozenset({"cpus", "memory", "processes", "files", "file_size", "scratch"})
+    uses: ClassVar[frozenset[str]] = frozenset({"packages", "preload"})
     Settings = LocalSettings
     isolation = "namespaces, seccomp, Landlock"
 

@@ -22,6 +22,7 @@ class MockBackend(Backend[BackendSettings]):
 
     type = "mock"
     runs_code = False
+    uses = frozenset({"packages"})  # shown to agents, as a project that stands in for a real one has to
     isolation = "runs no code"
     _replicas = 0
 
