@@ -32,7 +32,7 @@ LAYERS = [
         "record",
         "questions",
         "quotas",
-        "broken_backend",
+        "making",
     },
     {"contracts", "plugin", "plugins", "core_plugin", "yaml_source", "testing"},
     {"config", "schema", "phrasing", "session", "projects", "registry", "live_executions"},

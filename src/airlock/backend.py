@@ -147,7 +147,10 @@ class Backend(ABC, Generic[S]):
     isolation: str = "none"
 
     def __init__(self, project: Project, settings: S) -> None:
-        """Remember what was configured. No I/O: core makes instances just to validate."""
+        """Remember what was configured. No I/O: core makes one also just to look at it.
+
+        Who overrides it calls this one first.
+        """
         self.project = project
         self.settings = settings
 

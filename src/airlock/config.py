@@ -14,6 +14,7 @@ from . import yaml_source
 from .backend import USED_BY_BACKEND, Project
 from .errors import ConfigError
 from .limits import ENFORCED_BY_BACKEND
+from .making import open_store
 from .memory_store import MemorySettings, MemoryStore
 from .phrasing import phrase
 from .plugin import described
@@ -69,9 +70,9 @@ class Config:
             return self.projects.get(name)
         return replace(self.unlisted, project=replace(self.unlisted.project, name=name))
 
-    def make_store(self) -> Store[Any]:
-        """Return the store, not yet open. Its relative paths start where airlock.yaml is."""
-        return self.store(self.store_settings, self.path.parent if self.path else Path())
+    async def open_store(self) -> Store[Any]:
+        """Return the store. Its relative paths start where airlock.yaml is. Raises StoreRefused."""
+        return await open_store(self.store, self.store_settings, self.path.parent if self.path else Path())
 
     @property
     def runs_code(self) -> bool:

@@ -3,6 +3,7 @@
 AirlockError
 ├── ConfigError              airlock.yaml, or what it names, cannot be used
 ├── BackendUnavailable       a backend cannot bring its workers up; carries the remedy
+├── MakingFailed             a class of a plugin fails to make an instance
 ├── WorkerLost               a worker died under an execution
 ├── ProtocolViolation        a sandbox sent bytes that break the worker protocol
 ├── LLMError                 the answer to an LLM request is an error, or will never come
@@ -59,6 +60,10 @@ class BackendUnavailable(AirlockError):
         super().__init__(f"{detail} {remedy}".strip())
         self.detail = detail
         self.remedy = remedy
+
+
+class MakingFailed(AirlockError):
+    """Raised when the `__init__` of a backend, mediator or store fails; names it, with what was raised."""
 
 
 class WorkerLost(AirlockError):

@@ -61,13 +61,7 @@ class Server:
         """Open what airlock.yaml names as store, if that has not been done. Raises StoreRefused."""
         if self._store is None:
             self._plugins, self._config = self._configured()
-            self._store = self._config.make_store()
-            try:
-                await self._store.open()
-            except BaseException:
-                await self._store.close()
-                self._store = None
-                raise
+            self._store = await self._config.open_store()
 
     def _configured(self) -> tuple[Plugins, Config]:
         plugins = self._plugins or Plugins.discover()

@@ -36,7 +36,7 @@ class Mediator(ABC, Generic[M]):
     Settings: ClassVar[SettingsClass] = MediatorSettings
 
     def __init__(self, project: Project, settings: M) -> None:
-        """Remember what was configured. No I/O."""
+        """Remember what was configured. No I/O. Who overrides it calls this one first."""
         self.project = project
         self.settings = settings
 

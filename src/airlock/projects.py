@@ -7,10 +7,10 @@ import logging
 import time
 from typing import TYPE_CHECKING, Any, Final, Literal
 
-from . import broken_backend
 from .backend import Pool
 from .errors import BackendUnavailable, InvalidRequest, ProjectDown, QueueFull, ScaleFailed
 from .events import tell
+from .making import make_parts
 from .models import ExecutionStatus, PoolStatus, ProjectInfo
 from .retry import Retry
 from .session import LiveExecution
@@ -35,8 +35,7 @@ class LiveProject:
     def __init__(self, config: ProjectConfig, store: Store[Any], plugins: Plugins) -> None:
         self.config = config
         self.project = config.project
-        self.backend = broken_backend.make(config.backend, config.project, config.backend_settings)
-        self._mediator = config.mediator(config.project, config.mediator_settings)
+        self.backend, self._mediator = make_parts(config)
         self._store = store
         self._plugins = plugins
         self._slots = Slots(0)

@@ -37,7 +37,10 @@ class Store(ABC, Generic[S]):
     Settings: ClassVar[SettingsClass] = StoreSettings
 
     def __init__(self, settings: S, directory: Path) -> None:
-        """Remember what was configured. No I/O. Relative paths in the settings start at `directory`."""
+        """Remember what was configured. No I/O. Who overrides it calls this one first.
+
+        Relative paths in the settings start at `directory`.
+        """
         self.settings = settings
         self.directory = directory
 
