@@ -1,7 +1,7 @@
 """airlock.yaml against what is installed: what it means, and how each mistake is told."""
 
 import os
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -12,6 +12,7 @@ import yaml
 from pydantic import Field
 
 from airlock import (
+    AskAgent,
     Backend,
     BackendSettings,
     Job,
@@ -78,7 +79,7 @@ class CannedMediator(Mediator[CannedSettings]):
     type = "canned"
     Settings = CannedSettings
 
-    async def complete(self, request: LLMRequest, ask_agent: Callable[[LLMRequest], Awaitable[str]]) -> str:
+    async def complete(self, request: LLMRequest, ask_agent: AskAgent) -> str:
         return self.settings.answers[0]
 
 

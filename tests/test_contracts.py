@@ -2,7 +2,7 @@
 
 import functools
 import os
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,7 @@ import pytest
 from pydantic import Field, field_validator, model_validator
 
 from airlock import (
+    AskAgent,
     Backend,
     BackendSettings,
     Job,
@@ -44,7 +45,7 @@ class Echo(Backend[BackendSettings]):
 class Parrot(Mediator[MediatorSettings]):
     type = "parrot"
 
-    async def complete(self, request: LLMRequest, ask_agent: Callable[[LLMRequest], Awaitable[str]]) -> str:
+    async def complete(self, request: LLMRequest, ask_agent: AskAgent) -> str:
         return request.prompt
 
 

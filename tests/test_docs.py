@@ -7,16 +7,20 @@ from pathlib import Path
 import pytest
 from fastapi.testclient import TestClient
 
+import airlock
+import airlock.testing
 from airlock import hookspecs
 from airlock.api import app
 from airlock.limits import Limits
 from airlock.models import ExecutionResult, ExecutionStatus
+from airlock.worker import codec
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
 CONFIGURATION = (ROOT / "docs" / "configuration.md").read_text()
 PLUGINS = (ROOT / "docs" / "plugins.md").read_text()
 REST = (ROOT / "docs" / "rest.md").read_text()
+PROTOCOL = (ROOT / "docs" / "worker-protocol.md").read_text()
 
 
 @pytest.mark.parametrize("name", [name for name in vars(hookspecs) if name.startswith("airlock_")])
@@ -24,6 +28,43 @@ def test_every_hook_is_documented_with_its_arguments(name: str) -> None:
     hook = getattr(hookspecs, name)
     arguments = ", ".join(hook.__code__.co_varnames[: hook.__code__.co_argcount])
     assert f"`{name}({arguments})`" in PLUGINS
+
+
+@pytest.mark.parametrize("name", airlock.__all__)
+def test_every_public_name_is_documented(name: str) -> None:
+    assert re.search(rf"`@?(airlock\.)?{name}\b", PLUGINS)
+    assert f"`{name}`" in (airlock.__doc__ or "")
+
+
+@pytest.mark.parametrize("name", airlock.testing.__all__)
+def test_every_public_name_for_tests_is_documented(name: str) -> None:
+    assert re.search(rf"`(airlock\.testing\.)?{name}\b", PLUGINS)
+
+
+def test_plugins_use_public_modules_only() -> None:
+    """What our own plugins need others need too. Only the Linux calls they have for themselves."""
+    used: set[str] = set()
+    for path in (ROOT / "plugins").glob("*/src/**/*.py"):
+        for package, names in re.findall(r"^\s*from (airlock(?:\.\w+)*) import (.+)$", path.read_text(), re.MULTILINE):
+            inner = [f"{package}.{name}" for name in re.findall(r"\w+", names) if name.islower()]
+            used |= set(inner) - {"airlock.hookimpl"} if package in ("airlock", "airlock.worker") else {package}
+    assert used > {"airlock.frames", "airlock.worker.codec"}
+    for module in used - {"airlock.worker.syscalls"}:
+        short = module.removeprefix("airlock.worker.")
+        assert f"`{short}`" in PLUGINS, module
+        assert f"`{short}`" in PROTOCOL, module
+
+
+def test_every_kind_of_frame_is_documented_with_its_byte() -> None:
+    kinds = {name: value for name, value in vars(codec).items() if name.isupper() and isinstance(value, int)}
+    assert "READY" in kinds
+    for name, value in kinds.items():
+        assert f"| `{name}` | `{chr(value)}` |" in PROTOCOL
+    assert f'`struct.Struct("{codec.HEADER.format}")`' in PROTOCOL
+
+
+def test_protocol_shows_the_backend_that_boots_a_worker_as_it_is() -> None:
+    assert (ROOT / "examples" / "plain_process.py").read_text().strip() in PROTOCOL
 
 
 @pytest.mark.parametrize("name", Limits.model_fields)

@@ -575,7 +575,7 @@ async def test_a_part_that_cannot_be_made_costs_its_project_only(
     assert told in (gateway_status(gateway) or "")
     with pytest.raises(ProjectDown, match="could not be made"):
         await submit(gateway, "x")
-    await until(lambda: gateway._listed["sound"].info().status == "up")
+    await until(lambda: gateway.projects._listed["sound"].info().status == "up")
     ran = await gateway.submit(ExecutionRequest(project="sound", code="x"))
     assert (await until_status(gateway, ran.id, *TERMINAL)).status.value == "completed"
     assert any(record.exc_info for record in caplog.records), "the log has the traceback"

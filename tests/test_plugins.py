@@ -2,7 +2,7 @@
 
 import logging
 import shutil
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -11,6 +11,7 @@ import pytest
 from pydantic import BaseModel
 
 from airlock import (
+    AskAgent,
     Backend,
     BackendSettings,
     ExecutionResult,
@@ -47,7 +48,7 @@ class EchoBackend(Backend[BackendSettings]):
 class ParrotMediator(Mediator[MediatorSettings]):
     type = "parrot"
 
-    async def complete(self, request: LLMRequest, ask_agent: Callable[[LLMRequest], Awaitable[str]]) -> str:
+    async def complete(self, request: LLMRequest, ask_agent: AskAgent) -> str:
         return request.prompt
 
 

@@ -4,6 +4,7 @@ import time
 from typing import Any
 
 import pytest
+from pydantic import TypeAdapter
 
 from airlock.errors import Conflict, ExecutionNotFound
 from airlock.executions import Execution, OpenRequest, utc
@@ -33,6 +34,13 @@ async def test_created_execution_is_found() -> None:
     await store.create(created)
     assert await store.get("0") == created
     assert await store.get("1") is None
+
+
+def test_record_is_written_and_read_with_pydantic() -> None:
+    asked = (OpenRequest(id=1, request=LLMRequest(prompt="?"), created_at=1.5, expires_at=2.5),)
+    record = execution(status=Status.awaiting_llm, llm_requests=asked, result={"é": [1, None]}, settings={"a": "\0"})
+    adapter = TypeAdapter(Execution)
+    assert adapter.validate_json(adapter.dump_json(record)) == record
 
 
 async def test_transition_returns_and_stores_the_next_version() -> None:

@@ -1,6 +1,7 @@
 """`airlock.testing`: the contracts let good plugins pass, and tell what is wrong with bad ones."""
 
 import asyncio
+import re
 from pathlib import Path
 from typing import Any
 
@@ -74,7 +75,8 @@ CANCELLED_JOBS = {
 
 @pytest.fixture(autouse=True)
 def _plain_process_can_be_imported(pytester: pytest.Pytester) -> None:
-    (pytester.path / "plain_process.py").write_text((Path(__file__).parent / "plain_process.py").read_text())
+    example = Path(__file__).parents[1] / "examples" / "plain_process.py"
+    (pytester.path / "plain_process.py").write_text(example.read_text())
 
 
 def failures(pytester: pytest.Pytester, suite: str, *arguments: str) -> set[str]:
@@ -111,6 +113,36 @@ def test_author_file_of_six_lines_is_enough(pytester: pytest.Pytester) -> None:
         class TestTemplateBackend(BackendContract):
             def make_backend(self, project: airlock.Project) -> TemplateBackend:
                 return TemplateBackend(project, TemplateSettings())
+    """
+    assert failures(pytester, suite) == set()
+
+
+def test_mediator_in_the_docs_passes_and_asks_once(pytester: pytest.Pytester) -> None:
+    docs = (Path(__file__).parents[1] / "docs" / "plugins.md").read_text()
+    (source,) = (code for code in re.findall(r"```python\n(.*?)```", docs, re.DOTALL) if "RememberingMediator(" in code)
+    (pytester.path / "airlock_remembering.py").write_text(source)
+    suite = """
+        import airlock, pytest
+        from airlock.testing import MediatorContract
+        from airlock_remembering import RememberingMediator, RememberingSettings
+
+        class TestRemembering(MediatorContract):
+            capabilities = frozenset({"asks_agent"})
+
+            def make_mediator(self, project: airlock.Project) -> RememberingMediator:
+                return RememberingMediator(project, RememberingSettings(most=1))
+
+            @pytest.mark.anyio
+            async def test_agent_is_asked_once(self, mediator):
+                asked = []
+
+                async def agent(request):
+                    asked.append(request.prompt)
+                    return f"to {request.prompt}"
+
+                prompts = ["a", "a", "b", "b", "a"]
+                answers = [await mediator.complete(airlock.LLMRequest(prompt=prompt), agent) for prompt in prompts]
+                assert (answers, asked) == ([f"to {prompt}" for prompt in prompts], ["a", "b", "a"])
     """
     assert failures(pytester, suite) == set()
 

@@ -1,16 +1,20 @@
 """Airlock: the gateway through which AI agents run Python safely.
 
 This module is the front door for plugin authors: everything that a plugin needs stands here, and nothing else.
-The rest of the package is internal and may change in any release; `airlock.testing` has what a plugin tests with.
 
-Hooks: `hookimpl` marks them, `airlock.hookspecs` documents them.
-Backends: `Backend`, `BackendSettings`, `Project`, `Limits`, `Job`, `Session`, `Outcome`, `Pool`;
+Hooks: `hookimpl` marks them, `airlock.hookspecs` documents them; observers get an `ExecutionResult`.
+Backends: `Backend`, `BackendSettings`, `Project`, `Limits`, `Job`, `Session`, `Stream`, `Outcome`, `Pool`;
     with warm single-use workers: `PooledBackend`, `Worker`.
-Mediators: `Mediator`, `MediatorSettings`, `LLMRequest`.
+Mediators: `Mediator`, `MediatorSettings`, `LLMRequest`, `AskAgent`.
 Routes (`airlock_extend_app`): `GatewayView`, `Client`.
-Stores: `Store`, `StoreSettings`, `Execution`, `Summary`, `Position`.
+Stores: `Store`, `StoreSettings`, `Execution`, `ExecutionStatus`, `OpenRequest`, `Summary`, `Position`.
 Errors to raise or catch: `BackendUnavailable`, `WorkerLost`, `ProtocolViolation`, `LLMError`; in stores
     `StoreRefused`, `StoreUnavailable`, `Conflict`, `ExecutionNotFound`.
+
+Public beside it: `airlock.testing`, what a plugin tests with; `airlock.client`, for those who talk to a server; and for
+backends that boot CPython in a sandbox of their own `airlock.frames`, `airlock.worker` (without `sdk` and `syscalls`),
+`airlock.seccomp`, `airlock.selftest`, `airlock.causes` and `airlock.wheels`, which docs/worker-protocol.md describes.
+The rest of the package is internal and may change in any release.
 """
 
 from importlib import import_module
@@ -28,17 +32,18 @@ if TYPE_CHECKING:
         StoreUnavailable,
         WorkerLost,
     )
-    from .executions import Execution, Position, Summary
+    from .executions import Execution, OpenRequest, Position, Summary
     from .gateway_view import GatewayView
     from .hookspecs import hookimpl
     from .keys import Client
     from .limits import Limits
-    from .mediation import Mediator, MediatorSettings
-    from .models import ExecutionResult, LLMRequest
+    from .mediation import AskAgent, Mediator, MediatorSettings
+    from .models import ExecutionResult, ExecutionStatus, LLMRequest
     from .pools import PooledBackend, Worker
     from .store import Store, StoreSettings
 
 __all__ = [
+    "AskAgent",
     "Backend",
     "BackendSettings",
     "BackendUnavailable",
@@ -47,6 +52,7 @@ __all__ = [
     "Execution",
     "ExecutionNotFound",
     "ExecutionResult",
+    "ExecutionStatus",
     "GatewayView",
     "Job",
     "LLMError",
@@ -54,6 +60,7 @@ __all__ = [
     "Limits",
     "Mediator",
     "MediatorSettings",
+    "OpenRequest",
     "Outcome",
     "Pool",
     "PooledBackend",
@@ -84,13 +91,13 @@ _HOMES = {
         "StoreUnavailable",
         "WorkerLost",
     ],
-    "executions": ["Execution", "Position", "Summary"],
+    "executions": ["Execution", "OpenRequest", "Position", "Summary"],
     "gateway_view": ["GatewayView"],
     "hookspecs": ["hookimpl"],
     "keys": ["Client"],
     "limits": ["Limits"],
-    "mediation": ["Mediator", "MediatorSettings"],
-    "models": ["ExecutionResult", "LLMRequest"],
+    "mediation": ["AskAgent", "Mediator", "MediatorSettings"],
+    "models": ["ExecutionResult", "ExecutionStatus", "LLMRequest"],
     "pools": ["PooledBackend", "Worker"],
     "store": ["Store", "StoreSettings"],
 }

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping  # noqa: TC003 - a store may build a pydantic.TypeAdapter(Execution)
 from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from .errors import Conflict
 from .models import ExecutionResult, ExecutionStatus, ListedExecution, LLMRequest, OpenLLMRequest
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 LEGAL: Final[Mapping[ExecutionStatus, frozenset[ExecutionStatus]]] = {
     ExecutionStatus.pending: frozenset({ExecutionStatus.running, ExecutionStatus.error}),

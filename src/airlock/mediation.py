@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, ClassVar, Generic, TypeVar
 
 from pydantic import BaseModel, ConfigDict
 
+from .models import LLMRequest
+
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
-
     from .backend import Project
-    from .models import LLMRequest
 
-    AskAgent = Callable[[LLMRequest], Awaitable[str]]
+AskAgent = Callable[[LLMRequest], Awaitable[str]]
+"""Puts a request to the agent that polls, and returns its answer. Raises LLMError when that is an error."""
 
 
 class MediatorSettings(BaseModel):

@@ -10,9 +10,7 @@ from pydantic import Field
 from airlock import Mediator, MediatorSettings
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
-
-    from airlock import LLMRequest, Project
+    from airlock import AskAgent, LLMRequest, Project
 
 
 class CannedSettings(MediatorSettings):
@@ -32,6 +30,6 @@ class CannedMediator(Mediator[CannedSettings]):
         super().__init__(project, settings)
         self._answers = cycle(settings.answers)
 
-    async def complete(self, request: LLMRequest, ask_agent: Callable[[LLMRequest], Awaitable[str]]) -> str:
+    async def complete(self, request: LLMRequest, ask_agent: AskAgent) -> str:
         """Return the next answer."""
         return next(self._answers)

@@ -1,0 +1,158 @@
+"""A backend that boots workers: each script gets a Python process of its own, and no sandbox around it.
+
+Only for code that you trust, and to start from: put your sandbox where the process is started, the rest stays.
+"""
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import socket
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import airlock
+import airlock.worker
+from airlock.frames import Conversation
+from airlock.worker import codec, warm
+
+# What runs inside. All that it needs there is the folder of airlock.worker, under whatever name.
+BOOT = """
+import json, os, resource, socket, sys
+config = json.loads(sys.argv[1])
+sys.path.insert(0, config["folder"])
+from worker import codec, script, warm
+del sys.path[0]
+channel = codec.Channel(socket.socket(fileno=config["frames"]))
+warm.open_standard_streams()
+try:
+    warm.preload(config["preload"])
+except warm.CannotPreload as error:
+    channel.send(codec.READY, {"failed": str(error)})
+    os._exit(1)
+warm.prime()
+channel.send(codec.READY, {})
+_, job = channel.receive()
+for name, bound in config["bounds"].items():
+    resource.setrlimit(getattr(resource, name), (bound, bound))
+channel.send(codec.END, {"error": script.run(job, channel)})
+os._exit(0)
+"""
+
+
+class PlainWorker(airlock.Worker):
+    """A process that waits for its job."""
+
+    _process: asyncio.subprocess.Process | None = None
+    _reader: asyncio.StreamReader
+    _writer: asyncio.StreamWriter
+
+    def __init__(self, limits: airlock.Limits) -> None:
+        self._limits = limits
+
+    async def start(self, preload: tuple[str, ...]) -> None:
+        """Boot it; returns when it stands by. Call `stop` also when this fails, or is cancelled."""
+        limits = self._limits
+        ours, theirs = socket.socketpair()
+        with theirs:
+            self._reader, self._writer = await asyncio.open_connection(sock=ours)
+            config = {
+                "folder": str(Path(airlock.worker.__file__).parents[1]),
+                "frames": theirs.fileno(),
+                "preload": preload,
+                "bounds": {
+                    "RLIMIT_AS": limits.memory,
+                    "RLIMIT_NOFILE": limits.files,
+                    "RLIMIT_FSIZE": limits.file_size,
+                },
+            }
+            self._process = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-I", "-S", "-c", BOOT, json.dumps(config)),  # your sandbox goes here
+                pass_fds=[theirs.fileno()],
+                env=warm.ENVIRONMENT,
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.PIPE,
+                start_new_session=True,
+            )
+        try:
+            size, _ = codec.HEADER.unpack(await self._reader.readexactly(codec.HEADER.size))
+            said = json.loads(await self._reader.readexactly(size))  # no script ran yet: this is our own code's word
+        except (asyncio.IncompleteReadError, ConnectionResetError):
+            said = {"failed": "the process ended before it was ready"}
+        if "failed" in said:
+            raise airlock.BackendUnavailable(f"No worker can be started: {said['failed']}.", "Correct `preload`.")
+
+    async def run(self, job: airlock.Job, session: airlock.Session) -> airlock.Outcome:
+        process = self._process
+        if process is None or process.returncode is not None:
+            raise airlock.WorkerLost("the process ended before its job came")
+        assert process.stdout is not None
+        assert process.stderr is not None
+        conversation = Conversation(job, session, self._limits, self._writer.write)
+        await session.started()
+        conversation.start()
+        reading = [
+            asyncio.create_task(self._listen(conversation, process)),
+            asyncio.create_task(copy(process.stdout, "stdout", session)),
+            asyncio.create_task(copy(process.stderr, "stderr", session)),
+        ]
+        try:
+            return await conversation.ended
+        finally:  # also when cancelled, which is how a script is ended early
+            kill(process)
+            await asyncio.wait(reading, timeout=1)  # output that is left; END may come before it
+            for task in reading:
+                task.cancel()
+            await conversation.close()
+
+    async def stop(self) -> None:
+        if self._process is not None:
+            kill(self._process)
+            await self._process.communicate()  # to the end of both pipes, so that they are closed
+        self._writer.close()
+        with contextlib.suppress(ConnectionError):
+            await self._writer.wait_closed()
+
+    async def _listen(self, conversation: Conversation, process: asyncio.subprocess.Process) -> None:
+        with contextlib.suppress(ConnectionResetError):
+            while data := await self._reader.read(1 << 16):
+                await asyncio.sleep(0)  # output that was written before is read in the same turn, and goes first
+                conversation.feed(data)
+        conversation.exited(await process.wait())  # after its last frame
+
+
+def kill(process: asyncio.subprocess.Process) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+
+
+async def copy(pipe: asyncio.StreamReader, stream: airlock.Stream, session: airlock.Session) -> None:
+    while data := await pipe.read(1 << 16):
+        session.write(stream, data)
+
+
+class PlainBackend(airlock.PooledBackend[airlock.BackendSettings]):
+    """One process for each job, with the limits that a process can set on itself."""
+
+    type = "plain"
+    isolation = "none: for code that you trust"
+    enforces = frozenset({"memory", "files", "file_size"})
+    uses = frozenset({"preload"})
+
+    async def start_worker(self) -> PlainWorker:
+        worker = PlainWorker(self.project.limits)
+        try:
+            await worker.start(self.project.preload)
+        except BaseException:
+            await worker.stop()
+            raise
+        return worker
+
+
+@airlock.hookimpl
+def airlock_register_backends() -> Iterable[type[airlock.Backend[Any]]]:
+    return [PlainBackend]
