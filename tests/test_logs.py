@@ -162,11 +162,13 @@ def test_json_shows_what_it_does_not_know_as_text(logger: logging.Logger) -> Non
 # --- which of them ---------------------------------------------------------------------------------------------------
 
 
-def test_auto_is_json_in_a_pipe_and_plain_at_a_terminal() -> None:
-    assert logs.is_json("auto", io.StringIO())
+def test_auto_is_json_in_a_pipe_and_plain_at_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stderr", io.StringIO())
+    assert logs.is_json("auto")
     main, terminal = pty.openpty()
     with open(main, "rb", 0), open(terminal, "w") as stream:
-        assert not logs.is_json("auto", stream)
+        monkeypatch.setattr(sys, "stderr", stream)
+        assert not logs.is_json("auto")
 
 
 def test_in_a_pipe_a_server_writes_json_only(serve: Serve) -> None:

@@ -12,7 +12,7 @@ CORE = ROOT / "src" / "airlock"
 LAYERS = [
     {"models", "examples", "errors", "strict_json", "retry", "events"},
     {"client"},
-    {"limits", "worker", "seccomp", "logs", "methods"},
+    {"limits", "worker", "seccomp", "log_handler", "logs", "methods"},
     {"backend", "hookspecs", "wheels", "wheel_failures"},
     {"pools", "frames", "causes", "selftest", "mediation", "executions", "output", "listing", "submission", "ending"},
     {

@@ -14,9 +14,10 @@ import sys
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final, Literal
 
+from . import log_handler
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-    from typing import TextIO
 
 Format = Literal["auto", "plain", "json"]
 
@@ -62,19 +63,18 @@ def configure(
     style: Format = "auto",
     level: int = logging.INFO,
     keep: Callable[[logging.LogRecord], bool] = lambda _: True,
-    stream: TextIO | None = None,
 ) -> None:
-    """Log to stderr, or `stream`: `auto` is plain on a terminal and JSON elsewhere. Drop what is not to `keep`."""
-    handler = logging.StreamHandler(stream)
+    """Log to stderr: `auto` is plain on a terminal and JSON elsewhere. Drop what is not to `keep`."""
+    handler = log_handler.to_stderr()
     handler.addFilter(keep)
-    handler.setFormatter(JsonFormatter() if is_json(style, stream) else PlainFormatter())
+    handler.setFormatter(JsonFormatter() if is_json(style) else PlainFormatter())
     logging.basicConfig(level=level, handlers=[handler], force=True)
     logging.getLogger("uvicorn").setLevel(logging.WARNING)  # it only speaks up when something is wrong
 
 
-def is_json(style: Format, stream: TextIO | None = None) -> bool:
+def is_json(style: Format) -> bool:
     """Whether lines are JSON."""
-    return style == "json" or (style == "auto" and not (stream or sys.stderr).isatty())
+    return style == "json" or (style == "auto" and not sys.stderr.isatty())
 
 
 def escaped(text: str) -> str:
