@@ -2,8 +2,10 @@
 
 import asyncio
 import contextlib
+import fcntl
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -21,6 +23,7 @@ from airlock_local.backend import LocalBackend, LocalSettings
 pytestmark = pytest.mark.anyio
 
 SOON = 10.0
+KINDS = ("box", "zygote", "inits", "script")
 
 
 def zygote_of(local: Any) -> int:
@@ -87,6 +90,58 @@ async def test_a_killed_init_is_a_lost_worker(local: Any) -> None:
     assert (await running).error_type == "worker_lost"
     await asyncio.sleep(0.1)  # the idle one dies as well
     assert await local.result("set_result('next')") == "next"
+
+
+async def test_its_processes_have_short_names_and_show_no_source(local: Any) -> None:
+    box = local.backend._box._process.pid
+    zygote = zygote_of(local)
+    inits, script = children(zygote)
+    shown = {kind: Path(f"/proc/{pid}") for kind, pid in zip(KINDS, (box, zygote, inits, script), strict=True)}
+    for kind, process in shown.items():
+        title = "zygote" if kind == "script" else kind  # a fork of the zygote
+        assert process.joinpath("cmdline").read_bytes().rstrip(b"\0") == f"airlock: {title} test".encode()
+        assert process.joinpath("comm").read_text() == f"airlock-{kind}\n"
+    code = "import subprocess, sys\nset_result(subprocess.check_output([sys.executable, '-c', 'print(1)']).decode())"
+    assert await local.result(code) == "1\n"
+
+
+async def test_a_removed_temporary_directory_is_made_again(make_local: Any, caplog: pytest.LogCaptureFixture) -> None:
+    local = await make_local(cpus=1)
+    before = local.backend._directory.path
+    shutil.rmtree(before)
+    assert await local.result("set_result('the box does not need it')") == "the box does not need it"
+    os.kill(zygote_of(local), signal.SIGKILL)
+    async with asyncio.timeout(SOON):
+        while local.backend._directory.path == before:
+            await asyncio.sleep(0.01)
+        assert await local.result("set_result('the next one does')") == "the next one does"
+    assert f"{before} was removed, and is made again" in caplog.text
+    made = local.backend._directory.path
+    await local.backend.close()
+    assert not made.exists()
+
+
+async def test_without_a_temporary_folder_the_remedy_is_told(
+    local: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "gone"))
+    shutil.rmtree(local.backend._directory.path)
+    os.kill(zygote_of(local), signal.SIGKILL)
+    async with asyncio.timeout(SOON):
+        while "TMPDIR" not in (local.backend.pool().detail or ""):
+            await asyncio.sleep(0.01)
+    (tmp_path / "gone").mkdir()
+    async with asyncio.timeout(SOON):
+        assert await local.result("set_result('again')") == "again"
+
+
+async def test_cleaners_of_temporary_folders_see_that_it_is_in_use(local: Any) -> None:
+    directory = os.open(local.backend._directory.path, os.O_RDONLY)
+    try:
+        with pytest.raises(BlockingIOError):
+            fcntl.flock(directory, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    finally:
+        os.close(directory)
 
 
 async def test_close_leaves_nothing(sandboxed: Any) -> None:

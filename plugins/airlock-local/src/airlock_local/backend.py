@@ -160,6 +160,7 @@ class LocalBackend(PooledBackend[LocalSettings]):
             if loop.time() - self._box_started < SHORT_LIFE:
                 raise BackendUnavailable("The sandbox's zygote died as soon as it was up.", "The log says more.")
         assert self._directory is not None
+        self._directory.renew()
         box = Box(
             self.project,
             self._directory,

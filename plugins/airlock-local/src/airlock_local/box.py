@@ -65,6 +65,7 @@ class Box:
         self.identities = Identities(has_uids=self.first_uid is not None)
         self.cores = project.limits.usable_cores(len(os.sched_getaffinity(0)))
         self._config: BoxConfig = {
+            "project": project.name,
             "uids": None if self.first_uid is None else (self.first_uid, UIDS),
             "binds": self._view.binds,
             "masks": self._view.masks,

@@ -22,6 +22,7 @@ class BoxLimits(TypedDict):
 class BoxConfig(TypedDict):
     """The configuration of a box."""
 
+    project: str  # its name, for the titles of processes
     uids: tuple[int, int] | None  # if started as root: whom to become, and how many ids from there on scripts have
     binds: list[tuple[str, str]]  # what is visible inside: (path outside, path inside)
     masks: list[str]  # directories inside those that are not

@@ -21,6 +21,7 @@ from . import standby
 if TYPE_CHECKING:
     from .layers import Confinement
     from .maker import Init, Maker
+    from .title import Title
 
 MAX_DESCRIPTORS = 8
 
@@ -28,10 +29,11 @@ MAX_DESCRIPTORS = 8
 class Keeper:
     """What the zygote does once it is warm."""
 
-    def __init__(self, control: socket.socket, confinement: Confinement, maker: Maker) -> None:
+    def __init__(self, control: socket.socket, confinement: Confinement, maker: Maker, title: Title) -> None:
         self._control = control
         self._confinement = confinement
         self._maker = maker
+        self._title = title
         self._home = os.open("/proc/self/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
         self._networks: dict[int, int] = {}
         self._scripts: dict[int, tuple[int, int, Init]] = {}  # by pidfd: number, pid, init
@@ -83,6 +85,7 @@ class Keeper:
             try:
                 pid = os.fork()  # with Python's hooks: `random` is seeded anew, locks are fresh
                 if pid == 0:
+                    self._title.show_script()
                     standby.be_script(self._confinement, stdout, stderr)
             finally:
                 syscalls.setns(self._home, syscalls.NEWPID)

@@ -15,9 +15,12 @@ import select
 import signal
 import socket
 import traceback
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from airlock.worker import syscalls
+
+if TYPE_CHECKING:
+    from .title import Title
 
 OURS = 3  # the maker's descriptor of its socket
 STACK = 16 << 10  # bytes
@@ -55,11 +58,12 @@ class Init:
 class Maker:
     """The zygote's side. Made before `preload`, which that process need not carry."""
 
-    def __init__(self) -> None:
+    def __init__(self, title: Title) -> None:
         self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         pid = os.fork()
         if pid == 0:
             try:
+                title.show("inits")
                 os.dup2(theirs.fileno(), OURS)
                 syscalls.close_from(OURS + 1)
                 serve(socket.socket(fileno=OURS))

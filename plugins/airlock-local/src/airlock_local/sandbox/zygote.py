@@ -15,6 +15,7 @@ from . import box_root
 from .keeper import Keeper
 from .layers import Confinement
 from .maker import Maker
+from .title import Title
 
 if TYPE_CHECKING:
     import socket
@@ -27,8 +28,11 @@ NAMESPACES = ("cgroup", "ipc", "mnt", "net", "pid", "user", "uts")  # of which e
 def main(control: socket.socket, config: BoxConfig) -> NoReturn:
     """Enter the box, warm up, say so, and serve until the server is gone."""
     try:
+        title = Title(config["project"])
+        title.show("box")
         box_root.enter(config)
-        maker = Maker()
+        title.show("zygote")
+        maker = Maker(title)
         be_a_plain_interpreter(config["site"])
         warm.preload(config["preload"])
         confinement = Confinement(config)
@@ -45,7 +49,7 @@ def main(control: socket.socket, config: BoxConfig) -> NoReturn:
     gc.disable()
     namespaces = {name: os.readlink(f"/proc/self/ns/{name}") for name in NAMESPACES}
     report(control, {"landlock": confinement.landlock_version, "namespaces": namespaces})
-    Keeper(control, confinement, maker).serve()
+    Keeper(control, confinement, maker, title).serve()
 
 
 def report(control: socket.socket, message: dict[str, Any]) -> None:
