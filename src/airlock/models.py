@@ -191,6 +191,12 @@ class StatusEvent(ListedExecution):
     llm_request_ids: list[int]
 
 
+class OutputEvent(AnswerModel):
+    """A piece of what a script wrote to stdout or stderr."""
+
+    text: str
+
+
 class ExecutionList(AnswerModel):
     """Executions, newest first. `next_cursor` leads to those after them; without one there are no more."""
 

@@ -20,6 +20,7 @@ class Network:
         self.headers: list[dict[str, str]] = []  # theirs, with names in lower case
         self._upstream = upstream
         self._faults: list[tuple[str, Callable[[bytes], bytes]]] = []
+        self._cut: tuple[str, Callable[[], int]] | None = None
         self._listening = socket.create_server(("127.0.0.1", 0))
         self._thread = threading.Thread(target=self._accept)
         self._thread.start()
@@ -59,6 +60,10 @@ class Network:
         """It is not even HTTP, or not whole."""
         self._faults.append((on, lambda _: content))
 
+    def cuts_every_reply(self, on: str, after: Callable[[], int]) -> None:
+        """Of each reply only so many bytes arrive, as they come; then the connection is gone."""
+        self._cut = on, after
+
     def count(self, text: str) -> int:
         return sum(text in line for line in self.requests)
 
@@ -89,8 +94,11 @@ class Network:
                     self._faults.remove(fault)
                     connection.sendall(fault[1](request))
                     return
+            left = self._cut[1]() if self._cut and self._cut[0] in line else None
             for piece in self._stream(request):
-                connection.sendall(piece)
+                connection.sendall(piece[:left])
+                if left is not None and (left := left - len(piece)) <= 0:
+                    return
 
     def _forward(self, request: bytes) -> bytes:
         return b"".join(self._stream(request))

@@ -9,7 +9,7 @@ from typing import Annotated, get_args
 import typer
 
 from airlock.client import ExecutionStatus
-from airlock.client.running import NewOutput, Stream
+from airlock.client.running import Stream
 
 from . import answers
 from .inputs import STDIN, read_memory, read_script, read_settings
@@ -96,18 +96,17 @@ def logs(
 
     With -f the exit code is that of the execution: 0 it completed, 1 it failed.
     """
-    new = NewOutput()
     with connected(url, key) as client:
+        for event in client.events(execution_id) if follow else ():
+            for stream in get_args(Stream):
+                if event.type == stream and not as_json:
+                    _write(stream, event.data["text"])
         result = client.get(execution_id)
-        while True:
-            if not as_json:
-                for stream, text in new.of(result):
-                    _write(stream, text)
-            if not follow or result.status.is_terminal:
-                break
-            result = client.get(execution_id, wait=0.5, since=result.version)
     if as_json:
         echo_json(result)
+    elif not follow:
+        _write("stdout", result.stdout)
+        _write("stderr", result.stderr)
     if follow:
         report(result)
 

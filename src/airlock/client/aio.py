@@ -13,13 +13,13 @@ from httpx_sse import EventSource
 
 from . import running, transport
 from .calls import Calls
-from .effects import Call, Effect, Exchange, Flow, Pause, Start
+from .effects import Call, Effect, Exchange, Flow, NextEvent, Pause, Start
 from .errors import Unreachable
 from .events import Event, EventStream
 
 if TYPE_CHECKING:
     import builtins
-    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+    from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
     from types import TracebackType
 
     from airlock.models import OpenLLMRequest, PoolStatus, ProjectInfo
@@ -38,7 +38,6 @@ class AsyncAirlock:
         """Connect lazily: nothing is sent yet. Raises ValueError when the URL or the key cannot be meant."""
         self._http = httpx.AsyncClient(**transport.options(url, key))
         self._calls = Calls(retry_for)
-        self._retry_for = retry_for
 
     async def run(
         self,
@@ -114,26 +113,9 @@ class AsyncAirlock:
             if cursor is None:
                 return
 
-    async def events(self, execution_id: str) -> AsyncIterator[Event]:
+    def events(self, execution_id: str) -> AsyncIterator[Event]:
         """Yield what has happened and what happens, until the execution is over. A lost connection loses nothing."""
-        stream = EventStream(execution_id, self._retry_for)
-        while True:
-            request = stream.request()
-            failure: ClientError = stream.broken_off()
-            try:
-                async with self._http.stream(**transport.arguments(request)) as response:
-                    if transport.is_event_stream(response):
-                        async for received in EventSource(response).aiter_sse():
-                            if event := stream.take(received):
-                                yield event
-                            if stream.is_over:
-                                return
-                    else:
-                        await response.aread()
-                        failure = stream.refusal(transport.reply(request, response))
-            except httpx.HTTPError as error:
-                failure = transport.failure(error, self._http.base_url)
-            await anyio.sleep(stream.pause_after(failure))
+        return _events(self._http, EventStream(execution_id, self._calls.retry_for))
 
     async def projects(self) -> builtins.list[ProjectInfo]:
         """Return the projects that the key may use, with their pools."""
@@ -163,6 +145,27 @@ class AsyncAirlock:
         return await _Performance(self._http).perform(flow)
 
 
+async def _events(http: httpx.AsyncClient, stream: EventStream) -> AsyncGenerator[Event]:
+    while True:
+        request = stream.request()
+        failure: ClientError = stream.broken_off()
+        try:
+            async with http.stream(**transport.arguments(request)) as response:
+                if transport.is_event_stream(response):
+                    stream.begin()
+                    async for received in EventSource(response).aiter_sse():
+                        if event := stream.take(received):
+                            yield event
+                        if stream.is_over:
+                            return
+                else:
+                    await response.aread()
+                    failure = stream.refusal(transport.reply(request, response))
+        except httpx.HTTPError as error:
+            failure = transport.failure(error, http.base_url)
+        await anyio.sleep(stream.pause_after(failure))
+
+
 class _Performance:
     """Performs one flow, and in tasks those that it starts."""
 
@@ -171,6 +174,7 @@ class _Performance:
         self._tasks = anyio.create_task_group()
         self._waiting = anyio.CancelScope()
         self._failure: BaseException | None = None  # of a flow that was started
+        self._events: AsyncGenerator[Event] | None = None
         self._threads = anyio.CapacityLimiter(running.MAX_ANSWERING + 1)
 
     async def perform(self, flow: Flow[T]) -> T:
@@ -184,6 +188,9 @@ class _Performance:
                 raise
             except BaseException as error:  # noqa: BLE001 - raised below: the task group would wrap it
                 raised = error
+            finally:
+                if self._events is not None:
+                    await self._events.aclose()
             self._tasks.cancel_scope.cancel()
         if raised is not None:
             raise raised
@@ -215,6 +222,9 @@ class _Performance:
         match effect:
             case Exchange(request, is_last_will):
                 return await (self._last_will(request) if is_last_will else self._exchange(request))
+            case NextEvent(stream):
+                self._events = self._events or _events(self._http, stream)
+                return await anext(self._events, None)
             case Pause(seconds):
                 return await anyio.sleep(seconds)
             case Call(function, arguments):

@@ -31,7 +31,7 @@ class Calls:
     """Makes the flows. `retry_for`: seconds that a call is tried again when the server is away or busy."""
 
     def __init__(self, retry_for: float) -> None:
-        self._retry_for = retry_for
+        self.retry_for = retry_for
 
     def submit(
         self,
@@ -119,7 +119,7 @@ class Calls:
 
     def _send(self, request: Request, if_interrupted: Callable[[Request], Flow[None]] | None = None) -> Flow[Reply]:
         """Send it until it is answered, as far as that is safe and `retry_for` allows."""
-        retries = Retries(self._retry_for)
+        retries = Retries(self.retry_for)
         while True:
             try:
                 reply: Reply = yield Exchange(request)

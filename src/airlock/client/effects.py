@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 if TYPE_CHECKING:
+    from .events import EventStream
     from .wire import Request
 
 T = TypeVar("T")
@@ -23,6 +24,13 @@ class Exchange:
 
     request: Request
     is_last_will: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class NextEvent:
+    """Give the next Event of a stream, of which a flow has one at most. Raises what `events` of the clients raises."""
+
+    stream: EventStream
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,5 +59,5 @@ class Start:
     if_it_fails: Flow[None]
 
 
-Effect: TypeAlias = Exchange | Pause | Call | Start
+Effect: TypeAlias = Exchange | NextEvent | Pause | Call | Start
 Flow: TypeAlias = Generator[Effect, Any, T]

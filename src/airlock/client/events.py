@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import math
+import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
+
+from pydantic import BaseModel, ValidationError
 
 from airlock import strict_json
+from airlock.models import ExecutionResult, OpenLLMRequest, OutputEvent, StatusEvent
 
 from .calls import Retries, execution_path, is_transient
 from .errors import ClientError, NotAirlock, Unreachable
@@ -15,6 +20,17 @@ if TYPE_CHECKING:
     from httpx_sse import ServerSentEvent
 
     from .wire import Reply
+
+PATIENCE: Final = 45.0  # seconds without a byte; the server breaks silence every 15 s
+LASTED: Final = 5.0  # seconds after which a stream that breaks off is not one that always does
+
+_DATA: Final[dict[str, type[BaseModel]]] = {
+    "status": StatusEvent,
+    "stdout": OutputEvent,
+    "stderr": OutputEvent,
+    "llm_request": OpenLLMRequest,
+    "result": ExecutionResult,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +47,8 @@ class EventStream:
     def __init__(self, execution_id: str, retry_for: float) -> None:
         self._path = f"{execution_path(execution_id)}/events"
         self._retry_for = retry_for
-        self._retries = Retries(retry_for)
+        self._retries: Retries | None = None
+        self._begun_at = math.inf
         self._last_id = ""
         self.is_over = False
 
@@ -40,20 +57,32 @@ class EventStream:
         headers = {"Accept": "text/event-stream", "Cache-Control": "no-store"}
         if self._last_id:
             headers["Last-Event-ID"] = self._last_id
-        return Request(method="GET", path=self._path, headers=headers, patience=60)
+        return Request(method="GET", path=self._path, headers=headers, patience=PATIENCE)
+
+    def begin(self) -> None:
+        """Say that the server answers with events."""
+        self._begun_at = time.monotonic()
 
     def take(self, received: ServerSentEvent) -> Event | None:
         """Return the event, None for one that only keeps the connection alive. Raises NotAirlock for other data."""
         if not received.data:
             return None
+        kind = received.event
         try:
             data = strict_json.loads(received.data.encode(errors="surrogatepass"))
+            if kind in _DATA:  # a newer server may send others
+                _DATA[kind].model_validate(data)
+        except ValidationError as error:
+            raise self._not_airlock(f"a {kind} event without {error.errors()[0]['loc'] or 'fields'}") from None
         except ValueError as error:
-            raise NotAirlock(f"GET {self._path} sent an event that is not JSON ({error}); is the URL right?") from None
+            raise self._not_airlock(f"an event that is not JSON ({error})") from None
         self._last_id = received.id
-        self._retries = Retries(self._retry_for)
-        self.is_over = received.event == "result"
-        return Event(received.event, data)
+        self._retries = None
+        self.is_over = kind == "result"
+        return Event(kind, data)
+
+    def _not_airlock(self, what: str) -> NotAirlock:
+        return NotAirlock(f"GET {self._path} sent {what}; is the URL right?")
 
     def refusal(self, reply: Reply) -> ClientError:
         """Return the reason why there is no stream for now. Raises it when there will be none."""
@@ -67,5 +96,11 @@ class EventStream:
         return Unreachable(f"the stream of {self._path} breaks off again and again", was_sent=True)
 
     def pause_after(self, failure: ClientError) -> float:
-        """Return seconds to wait before the next attempt. Raises `failure` when there is none."""
+        """Return seconds to wait before the next attempt. Raises `failure` when there is none.
+
+        `retry_for` counts from the first of several failures: a stream may be quiet for hours before it breaks off.
+        """
+        if self._retries is None or time.monotonic() - self._begun_at > LASTED:
+            self._retries = Retries(self._retry_for)
+        self._begun_at = math.inf
         return self._retries.pause_after(failure)

@@ -7,21 +7,23 @@ import time
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from airlock.errors import LLMError
+from airlock.models import OpenLLMRequest
 
 from .calls import MAX_WAIT
-from .effects import Call, Flow, Pause, Start
+from .effects import Call, Flow, NextEvent, Pause, Start
 from .errors import ClientError, Conflict, Unreachable
+from .events import EventStream
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
-
-    from airlock.models import OpenLLMRequest
+    from collections.abc import Callable, Mapping
 
     from .calls import Calls
+    from .events import Event
     from .wire import Result
 
 MAX_ANSWERING: Final = 16  # LLM requests of one script that are answered at once
-OUTPUT_INTERVAL: Final = 0.5  # seconds between looks at the output; `version` does not count it
+SOON: Final = 0.25  # seconds; a poll that is answered sooner, without news, was not allowed to wait
+Stream = Literal["stdout", "stderr"]
 
 log = logging.getLogger(__name__)
 
@@ -57,27 +59,59 @@ def _follow(
     llm: Callable[[OpenLLMRequest], Any] | None,
     on_output: Callable[[Stream, str], Any] | None,
 ) -> Flow[Result]:
-    wait = MAX_WAIT if on_output is None else OUTPUT_INTERVAL
-    output = NewOutput()
-    taken: set[int] = set()
+    answering = _Answering(calls, execution_id, llm)
+    if on_output is None:
+        return (yield from _poll(calls, execution_id, answering))
+    yield from _listen(EventStream(execution_id, calls.retry_for), answering, on_output)
+    return (yield from calls.get(execution_id))
+
+
+def _poll(calls: Calls, execution_id: str, answering: _Answering) -> Flow[Result]:
     known: int | None = None
     while True:
         began = time.monotonic()
-        result = yield from calls.get(execution_id, wait=wait, since=known)
-        if on_output is not None:
-            for stream, text in output.of(result):
-                yield Call(on_output, (stream, text))
+        result = yield from calls.get(execution_id, wait=MAX_WAIT, since=known)
         if result.status.is_terminal:
             return result
-        is_open = {request.id: request for request in result.open_llm_requests}
-        taken &= is_open.keys()
-        for number in [number for number in is_open if number not in taken][: MAX_ANSWERING - len(taken)]:
-            taken.add(number)
-            answering = _answer(calls, execution_id, is_open[number], llm)
-            yield Start(answering, if_it_fails=calls.cancel_as_last_will(execution_id))
-        if result.version == known and time.monotonic() - began < wait / 2:
-            yield Pause(OUTPUT_INTERVAL)  # a server that is shutting down lets nobody wait
+        yield from answering.those({request.id: request for request in result.open_llm_requests})
+        if result.version == known and time.monotonic() - began < SOON:
+            yield Pause(SOON)  # a server that is shutting down lets nobody wait
         known = result.version
+
+
+def _listen(stream: EventStream, answering: _Answering, on_output: Callable[[Stream, str], Any]) -> Flow[None]:
+    is_open: dict[int, OpenLLMRequest] = {}
+    while not stream.is_over:
+        event: Event = yield NextEvent(stream)
+        if event.type in ("stdout", "stderr"):
+            yield Call(on_output, (event.type, event.data["text"]))
+        elif event.type == "status":
+            still_open = event.data["llm_request_ids"]
+            is_open = {number: request for number, request in is_open.items() if number in still_open}
+            yield from answering.those(is_open)
+        elif event.type == "llm_request":
+            request = OpenLLMRequest.model_validate(event.data)
+            is_open[request.id] = request
+            yield from answering.those(is_open)
+
+
+class _Answering:
+    """Has the open LLM requests of one script answered, several at once."""
+
+    def __init__(self, calls: Calls, execution_id: str, llm: Callable[[OpenLLMRequest], Any] | None) -> None:
+        self._calls = calls
+        self._execution_id = execution_id
+        self._llm = llm
+        self._taken: set[int] = set()
+
+    def those(self, is_open: Mapping[int, OpenLLMRequest]) -> Flow[None]:
+        """Begin to answer what is open now and was not before, as far as there are hands for it."""
+        self._taken &= is_open.keys()
+        new = [number for number in is_open if number not in self._taken]
+        for number in new[: MAX_ANSWERING - len(self._taken)]:
+            self._taken.add(number)
+            answer = _answer(self._calls, self._execution_id, is_open[number], self._llm)
+            yield Start(answer, if_it_fails=self._calls.cancel_as_last_will(self._execution_id))
 
 
 def _answer(
@@ -106,21 +140,3 @@ def _text(answer: object) -> str:
         raise TypeError(f"llm must return str, not {type(answer).__name__}")
     answer.encode()  # a lone surrogate is not text
     return answer
-
-
-Stream = Literal["stdout", "stderr"]
-
-
-class NewOutput:
-    """Tells what a script has written since the last look. Output only ever grows."""
-
-    def __init__(self) -> None:
-        self._seen: dict[Stream, int] = {"stdout": 0, "stderr": 0}
-
-    def of(self, result: Result) -> Iterator[tuple[Stream, str]]:
-        """Yield each stream that has something new, with that."""
-        texts: dict[Stream, str] = {"stdout": result.stdout, "stderr": result.stderr}
-        for stream, text in texts.items():
-            if new := text[self._seen[stream] :]:
-                self._seen[stream] = len(text)
-                yield stream, new

@@ -13,12 +13,12 @@ from httpx_sse import EventSource
 
 from . import running, transport
 from .calls import Calls
-from .effects import Call, Effect, Exchange, Flow, Pause, Start
+from .effects import Call, Effect, Exchange, Flow, NextEvent, Pause, Start
 from .events import Event, EventStream
 
 if TYPE_CHECKING:
     import builtins
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Generator, Iterator, Mapping
     from types import TracebackType
 
     from airlock.models import OpenLLMRequest, PoolStatus, ProjectInfo
@@ -44,7 +44,6 @@ class Airlock:
         """Connect lazily: nothing is sent yet. Raises ValueError when the URL or the key cannot be meant."""
         self._http = httpx.Client(**transport.options(url, key))
         self._calls = Calls(retry_for)
-        self._retry_for = retry_for
 
     def run(
         self,
@@ -131,24 +130,7 @@ class Airlock:
 
     def events(self, execution_id: str) -> Iterator[Event]:
         """Yield what has happened and what happens, until the execution is over. A lost connection loses nothing."""
-        stream = EventStream(execution_id, self._retry_for)
-        while True:
-            request = stream.request()
-            failure: ClientError = stream.broken_off()
-            try:
-                with self._http.stream(**transport.arguments(request)) as response:
-                    if transport.is_event_stream(response):
-                        for received in EventSource(response).iter_sse():
-                            if event := stream.take(received):
-                                yield event
-                            if stream.is_over:
-                                return
-                    else:
-                        response.read()
-                        failure = stream.refusal(transport.reply(request, response))
-            except httpx.HTTPError as error:
-                failure = transport.failure(error, self._http.base_url)
-            time.sleep(stream.pause_after(failure))
+        return _events(self._http, EventStream(execution_id, self._calls.retry_for))
 
     def projects(self) -> builtins.list[ProjectInfo]:
         """Return the projects that the key may use, with their pools."""
@@ -176,12 +158,34 @@ class Airlock:
         return _Performance(self._http).perform(flow)
 
 
+def _events(http: httpx.Client, stream: EventStream) -> Generator[Event]:
+    while True:
+        request = stream.request()
+        failure: ClientError = stream.broken_off()
+        try:
+            with http.stream(**transport.arguments(request)) as response:
+                if transport.is_event_stream(response):
+                    stream.begin()
+                    for received in EventSource(response).iter_sse():
+                        if event := stream.take(received):
+                            yield event
+                        if stream.is_over:
+                            return
+                else:
+                    response.read()
+                    failure = stream.refusal(transport.reply(request, response))
+        except httpx.HTTPError as error:
+            failure = transport.failure(error, http.base_url)
+        time.sleep(stream.pause_after(failure))
+
+
 class _Performance:
     """Performs one flow, and in threads those that it starts."""
 
     def __init__(self, http: httpx.Client) -> None:
         self._http = http
         self._failure: BaseException | None = None  # of a flow that was started
+        self._events: Generator[Event] | None = None
         self._is_over = False
 
     def perform(self, flow: Flow[T]) -> T:
@@ -190,6 +194,8 @@ class _Performance:
             return self._drive(flow, self._main_effect)
         finally:
             self._is_over = True
+            if self._events is not None:
+                self._events.close()
 
     def _drive(self, flow: Flow[T], perform: Callable[[Effect], Any]) -> T:
         try:
@@ -216,6 +222,9 @@ class _Performance:
         match effect:
             case Exchange(request):
                 return self._exchange(request)
+            case NextEvent(stream):
+                self._events = self._events or _events(self._http, stream)
+                return next(self._events, None)
             case Pause(seconds):
                 return time.sleep(seconds)
             case Call(function, arguments):
