@@ -213,6 +213,12 @@ def test_bad_execution_request_is_422_and_names_the_field(client: TestClient, bo
     assert [error["location"] for error in problem["errors"]] == [field]
 
 
+def test_an_integer_may_be_written_with_a_point(client: TestClient) -> None:
+    body = b'{"project": "p", "code": "x", "timeout": 60.0}'
+    response = client.post("/execute", content=body, headers={"Content-Type": "application/json"})
+    assert response.status_code == 202
+
+
 @pytest.mark.parametrize(
     "body",
     [

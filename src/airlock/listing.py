@@ -19,7 +19,7 @@ def position_of(cursor: str) -> Position:
     """Return what a cursor stands for. Raises InvalidRequest when it is none."""
     try:
         created_at, _, execution_id = (
-            base64.b64decode(cursor + "==", altchars=b"-_", validate=True).decode().partition(" ")
+            base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True).decode().partition(" ")
         )
         position = Position(float(created_at), execution_id)
     except (binascii.Error, ValueError):

@@ -6,7 +6,15 @@ from datetime import datetime
 from enum import Enum
 from typing import Annotated, Any, Literal
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import (
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    model_validator,
+)
 from pydantic_core import PydanticCustomError
 
 PROJECT_NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
@@ -14,6 +22,15 @@ MAX_TIMEOUT = 86_400
 MAX_REPLICAS = 1_000
 
 ProjectName = Annotated[str, StringConstraints(pattern=PROJECT_NAME)]
+
+
+def _integral(value: object) -> object:
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+Integer = Annotated[
+    int, BeforeValidator(_integral)
+]  # as JSON Schema has it: 60.0 is one, and some languages write it so
 
 
 class RequestModel(BaseModel):
@@ -33,7 +50,7 @@ class ExecutionRequest(RequestModel):
 
     project: ProjectName
     code: str
-    timeout: int = Field(60, ge=1, le=MAX_TIMEOUT)
+    timeout: Integer = Field(60, ge=1, le=MAX_TIMEOUT)
     settings: dict[str, str] = {}
     memory: dict[str, Any] = {}
 
@@ -41,7 +58,7 @@ class ExecutionRequest(RequestModel):
 class LLMAnswer(RequestModel):
     """The answer to one of several LLM requests."""
 
-    request_id: int = Field(ge=1)
+    request_id: Integer = Field(ge=1)
     response: str
 
 
@@ -78,7 +95,7 @@ class LLMResponse(RequestModel):
     model_config = ConfigDict(json_schema_extra=_only_the_forms)
 
     response: str = ""
-    request_id: int = Field(0, ge=1)
+    request_id: Integer = Field(0, ge=1)
     error: str = ""
     responses: list[LLMAnswer] = Field([], min_length=1)
 
@@ -96,7 +113,7 @@ class LLMResponse(RequestModel):
 class PoolRequest(RequestModel):
     """How many warm workers a project shall keep."""
 
-    replicas: int = Field(1, ge=1, le=MAX_REPLICAS)
+    replicas: Integer = Field(1, ge=1, le=MAX_REPLICAS)
 
 
 class ExecutionStatus(str, Enum):
