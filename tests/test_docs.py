@@ -11,8 +11,10 @@ import airlock
 import airlock.testing
 from airlock import hookspecs
 from airlock.api import app
+from airlock.errors import RequestError
 from airlock.limits import Limits
 from airlock.models import ExecutionResult, ExecutionStatus
+from airlock.protocol import BoundedHttp
 from airlock.worker import codec
 
 ROOT = Path(__file__).parents[1]
@@ -88,6 +90,17 @@ def test_every_operation_is_documented() -> None:
         short = path.replace("{execution_id}", "{id}")
         for method in operations:
             assert f"`{method.upper()} {short}`" in REST
+
+
+def codes(base: type[RequestError]) -> set[str]:
+    below = set().union(*map(codes, base.__subclasses__()))
+    return below | ({base.code} if hasattr(base, "code") else set())
+
+
+def test_every_code_of_a_problem_is_documented() -> None:
+    for code in codes(RequestError):
+        assert f"`{code}`" in REST, code
+    assert f"within {BoundedHttp.patience} s" in REST
 
 
 def test_error_types_in_the_code_are_documented() -> None:

@@ -49,6 +49,7 @@ LAYERS = [
         "openapi",
         "head",
     },
+    {"protocol"},
     {"routes"},
     {"api"},
     {"server", "cli", "__main__"},

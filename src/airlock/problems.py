@@ -8,9 +8,10 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
 
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, Response
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
 from .errors import Fault, InvalidRequest, NotReady, RequestError
 from .events import REQUEST_ID, tell
@@ -99,6 +100,7 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(RequestError, _request_error)
     app.add_exception_handler(RequestValidationError, _validation_error)
     app.add_exception_handler(HTTPException, _http_error)
+    app.add_exception_handler(ClientDisconnect, _gone)
     app.add_exception_handler(Exception, _fault)
 
 
@@ -128,6 +130,10 @@ async def _http_error(request: Request, error: Exception) -> ProblemResponse:
         elif error.status_code == 405:
             detail = f"{path} takes {(error.headers or {}).get('Allow')}, not {request.method}"
     return ProblemResponse(error.status_code, code, title, detail, headers=error.headers)
+
+
+async def _gone(_: Request, __: Exception) -> Response:
+    return Response(status_code=400)  # nobody hears it, and the fault is not ours: the client left while it was sending
 
 
 async def _fault(request: Request, error: Exception) -> ProblemResponse:

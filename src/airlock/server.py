@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING, Final
 
 import uvicorn
 
+from .protocol import BoundedHttp
+
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
     from types import FrameType
@@ -45,6 +47,7 @@ class AirlockServer(uvicorn.Server):
             uvicorn.Config(
                 app,
                 lifespan="on",
+                http=BoundedHttp,
                 ws="none",
                 log_config=None,
                 access_log=False,  # it costs more than a tenth of the throughput
