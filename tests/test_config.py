@@ -369,7 +369,7 @@ def test_mistake_at_the_top_is_told(text: str, told: str, plugins: Plugins) -> N
     ("project", "told"),
     [
         ("{backend: mock, pakages: [x]}", "projects.p.pakages: unknown key; did you mean 'packages'?"),
-        ("{backend: mock, secrets: {}}", "projects.p.secrets: unknown key; allowed: "),
+        ("{backend: mock, gpus: {}}", "projects.p.gpus: unknown key; allowed: "),
         ("{backend: mock, replicas: true}", "projects.p.replicas: must be a whole number"),
         ("{backend: mock, replicas: 1.5}", "projects.p.replicas: must be a whole number"),
         ("{backend: mock, replicas: -1}", "projects.p.replicas: must be at least 0"),

@@ -59,13 +59,14 @@ class Job:
     """One script to run. `id` is for logs and labels and is never told to the script; `timeout` is seconds of run time.
 
     The deadline is core's to keep (it cancels `execute`); a backend may use `timeout` for a limit on CPU time.
-    `memory` maps "category.key" to a JSON value.
+    `settings` may hold secrets: they are not for logs, labels, arguments or environments. `memory` maps "category.key"
+    to a JSON value.
     """
 
     id: str
     code: str
     timeout: int
-    settings: Mapping[str, str] = field(default_factory=dict)
+    settings: Mapping[str, str] = field(default_factory=dict, repr=False)
     memory: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -103,7 +104,7 @@ class Session(Protocol):
         """
 
     def write(self, stream: Stream, data: bytes) -> None:
-        """Report output as it comes, in pieces of any size. Core decodes and caps it."""
+        """Report output as it comes, in pieces of any size. Core decodes, redacts and caps it."""
 
     async def complete(self, request: LLMRequest) -> str:
         """Ask a model for the script; returns the answer, however long that takes.

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from . import yaml_source
+from . import secrets, yaml_source
 from .backend import USED_BY_BACKEND, Project
 from .errors import ConfigError
 from .limits import ENFORCED_BY_BACKEND
@@ -18,11 +18,14 @@ from .making import open_store
 from .memory_store import MemorySettings, MemoryStore
 from .phrasing import phrase
 from .plugin import described
+from .redaction import Redactor
 from .schema import DEFAULT_MEDIATOR, DEFAULT_STORE, File, ProjectSection, ServerConfig, check_name
 from .yaml_source import YamlSource
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from pydantic import SecretStr
 
     from .backend import Backend, BackendSettings
     from .contracts import Kind
@@ -41,11 +44,12 @@ ModelT = TypeVar("ModelT", bound=BaseModel)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProjectConfig:
-    """A project with the classes that serve it. `settings` are what scripts read, over those of the request."""
+    """A project with the classes that serve it. `settings` and `secrets` are read by scripts, over the request's."""
 
     project: Project
     replicas: int = 1
     settings: Mapping[str, str] = field(default_factory=dict)
+    secrets: Mapping[str, SecretStr] = field(default_factory=dict)
     backend: type[Backend[Any]]
     backend_settings: BackendSettings
     mediator: type[Mediator[Any]]
@@ -73,6 +77,12 @@ class Config:
     async def open_store(self) -> Store[Any]:
         """Return the store. Its relative paths start where airlock.yaml is. Raises StoreRefused."""
         return await open_store(self.store, self.store_settings, self.path.parent if self.path else Path())
+
+    def make_redactor(self) -> Redactor:
+        """Return what takes the secrets of all projects out of a text, a log line say."""
+        return Redactor(
+            secret.get_secret_value() for project in self.projects.values() for secret in project.secrets.values()
+        )
 
     @property
     def runs_code(self) -> bool:
@@ -105,22 +115,22 @@ def load(path: Path | None, plugins: Plugins, environ: Mapping[str, str] = os.en
     Raises ConfigError with every problem.
     """
     if path is None:
-        return _built_in(plugins)
+        return _built_in(plugins, environ)
     source = yaml_source.read(path, environ)
     if not source.data:  # cut off by a full disk or a broken deployment, say: that must not mean the defaults
         raise ConfigError([f"{path}:1:1: the file is empty; 'airlock init --force {path}' writes one to start from"])
-    resolver = _Resolver(source, plugins)
+    resolver = _Resolver(source, plugins, path.parent, environ)
     config = resolver.config(path)
     if resolver.problems:
         raise ConfigError([source.problem(location, message) for location, message in resolver.ordered()])
     return config
 
 
-def _built_in(plugins: Plugins) -> Config:
+def _built_in(plugins: Plugins, environ: Mapping[str, str]) -> Config:
     """Make the configuration that needs no file. A project that a plugin got wrong is left out, with a warning."""
     projects, warnings = {}, []
     for name, registered in plugins.projects().items():
-        resolver = _Resolver(YamlSource("built-in", {}, None), plugins)
+        resolver = _Resolver(YamlSource("built-in", {}, None), plugins, Path(), environ)
         project = resolver.project(name, dict(registered))
         if project is None or resolver.problems:
             told = "; ".join(f"{yaml_source.dotted(location)}: {message}" for location, message in resolver.problems)
@@ -129,7 +139,7 @@ def _built_in(plugins: Plugins) -> Config:
             projects[name] = project
     unlisted = None
     if BUILT_IN_BACKEND in plugins.backends:
-        unlisted = _Resolver(YamlSource("built-in", {}, None), plugins).default(BUILT_IN_BACKEND)
+        unlisted = _Resolver(YamlSource("built-in", {}, None), plugins, Path(), environ).default(BUILT_IN_BACKEND)
     served = (
         f"every project name is served by {BUILT_IN_BACKEND}, which runs no code and only echoes it"
         if unlisted
@@ -153,10 +163,12 @@ class _Choice:
 class _Resolver:
     """Checks what a file says piece by piece, and goes on after a problem."""
 
-    def __init__(self, source: YamlSource, plugins: Plugins) -> None:
+    def __init__(self, source: YamlSource, plugins: Plugins, directory: Path, environ: Mapping[str, str]) -> None:
         self.problems: list[tuple[Location, str]] = []
         self._source = source
         self._plugins = plugins
+        self._directory = directory
+        self._environ = environ
 
     def ordered(self) -> list[tuple[Location, str]]:
         """Return the problems as they stand in the file."""
@@ -210,6 +222,14 @@ class _Resolver:
         if backend is not None:
             self._check_limits(data.get("limits"), backend.cls, (*location, "limits"))
             self._check_used(data, backend.cls, location)
+        found = secrets.read(
+            data.get("secrets"),
+            self._directory,
+            self._environ,
+            lambda below, message: self._report((*location, "secrets", *below), message),
+        )
+        for twice in found.keys() & (section.settings if section is not None else {}):
+            self._report((*location, "secrets", twice), "`settings` has this name too; remove one of them")
         if section is not None and section.replicas > section.limits.max_replicas:
             self._report(
                 (*location, "replicas"), f"must be at most {section.limits.max_replicas} (limits.max_replicas)"
@@ -226,6 +246,7 @@ class _Resolver:
             ),
             replicas=section.replicas,
             settings=section.settings,
+            secrets=found,
             backend=backend.cls,
             backend_settings=backend.settings,
             mediator=mediator.cls,

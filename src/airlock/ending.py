@@ -6,7 +6,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from . import strict_json
-from .frames import one_line
+from .frames import MAX_ERROR, one_line
 from .limits import format_size
 from .models import ExecutionStatus
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from .backend import Outcome
     from .limits import Limits
+    from .redaction import Redactor
 
 
 class Ending(NamedTuple):
@@ -27,8 +28,8 @@ class Ending(NamedTuple):
     memory_updates: Mapping[str, Any] = MappingProxyType({})
 
 
-def judge(outcome: Outcome, limits: Limits) -> Ending:
-    """Check what a backend says: a plugin's word is not proof that it is JSON.
+def judge(outcome: Outcome, limits: Limits, redactor: Redactor) -> Ending:
+    """Check what a backend says: a plugin's word is not proof that it is JSON. Secrets are taken out of it.
 
     Raises TypeError or ValueError when it is not.
     """
@@ -36,7 +37,7 @@ def judge(outcome: Outcome, limits: Limits) -> Ending:
         ending = Ending(
             ExecutionStatus.error,
             outcome.error_type or "script_error",
-            one_line(outcome.error or "") or "the script failed",
+            _error_line(outcome.error or "", redactor) or "the script failed",
         )
         if ending.error_type != "script_error":
             return ending
@@ -50,4 +51,11 @@ def judge(outcome: Outcome, limits: Limits) -> Ending:
             limit = format_size(limits.result)
             error = f"{name} has {size} bytes as JSON; limits.result is {limit}"
             return Ending(ExecutionStatus.error, "result_limit", error)
-    return ending._replace(result=outcome.result, memory_updates=outcome.memory_updates)
+    return ending._replace(
+        result=redactor.value(outcome.result), memory_updates=redactor.memory(outcome.memory_updates)
+    )
+
+
+def _error_line(error: str, redactor: Redactor) -> str:
+    """Redact before the line is made, which may cut a secret, and after it, which may join the parts of one."""
+    return redactor.text(one_line(redactor.text(error, is_cut=len(error) >= MAX_ERROR)))

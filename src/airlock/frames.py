@@ -222,7 +222,7 @@ class Conversation:
                 self.end(None, None)
             case {"error": str(error), **rest} if not rest:
                 self.said_end = True
-                error = one_line(error) or "the script failed"
+                error = error.strip() or "the script failed"  # core makes one line of it, when no secret is in it
                 if error.split(":")[0] == "MemoryError":
                     limit = format_size(self._limits.memory)
                     self.end("memory_limit", f"{error} (limits.memory is {limit})")

@@ -24,23 +24,42 @@ Format = Literal["auto", "plain", "json"]
 _BARE: Final = re.compile(r"[A-Za-z0-9._:/@+-]+")
 
 
-class PlainFormatter(logging.Formatter):
+class _Formatter(logging.Formatter):
+    """`redact` takes secrets out of a text, before anything in it is escaped."""
+
+    def __init__(self, redact: Callable[[str], str] = str) -> None:
+        super().__init__()
+        self._redact = redact
+
+    def _message(self, record: logging.LogRecord) -> str:
+        return self._redact(record.getMessage())
+
+    def _fields(self, record: logging.LogRecord) -> dict[str, object]:
+        fields: Mapping[str, object] = getattr(record, "fields", {})
+        return {
+            name: value if isinstance(value, (int, float)) else self._redact(str(value))
+            for name, value in fields.items()
+        }
+
+    def _traceback(self, record: logging.LogRecord) -> str:
+        return self._redact(self.formatException(record.exc_info)) if record.exc_info else ""
+
+
+class PlainFormatter(_Formatter):
     """`2026-11-24 15:04:05 INFO    execution finished execution_id=... status=completed`, with local time."""
 
     def format(self, record: logging.LogRecord) -> str:
         """Make a line, and more of them only for a traceback."""
         seconds = self.formatTime(record, "%Y-%m-%d %H:%M:%S")
-        fields: Mapping[str, object] = getattr(record, "fields", {})
+        fields = self._fields(record)
         if getattr(record, "text", ""):  # it says the others
             fields = {name: value for name, value in fields.items() if name == "request_id"}
-        shown = [escaped(record.getMessage()), *(f"{name}={_value(value)}" for name, value in fields.items())]
-        return "\n".join([f"{seconds} {record.levelname:7} {' '.join(shown)}", *map(_quoted, self._traceback(record))])
-
-    def _traceback(self, record: logging.LogRecord) -> list[str]:
-        return self.formatException(record.exc_info).split("\n") if record.exc_info else []
+        shown = [escaped(self._message(record)), *(f"{name}={_value(value)}" for name, value in fields.items())]
+        traceback = map(_quoted, self._traceback(record).split("\n")) if record.exc_info else ()
+        return "\n".join([f"{seconds} {record.levelname:7} {' '.join(shown)}", *traceback])
 
 
-class JsonFormatter(logging.Formatter):
+class JsonFormatter(_Formatter):
     """One object per line: `time` in UTC, `level`, `logger`, `message`; `event` and its fields; `exception`."""
 
     def format(self, record: logging.LogRecord) -> str:
@@ -50,24 +69,28 @@ class JsonFormatter(logging.Formatter):
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),
             "logger": record.name,
-            "message": record.getMessage(),
+            "message": self._message(record),
             **({"event": event} if event else {}),
-            **getattr(record, "fields", {}),
+            **self._fields(record),
         }
         if record.exc_info:
-            line["exception"] = self.formatException(record.exc_info)
-        return json.dumps(line, default=str)
+            line["exception"] = self._traceback(record)
+        return json.dumps(line)
 
 
 def configure(
     style: Format = "auto",
     level: int = logging.INFO,
     keep: Callable[[logging.LogRecord], bool] = lambda _: True,
+    redact: Callable[[str], str] = str,
 ) -> None:
-    """Log to stderr: `auto` is plain on a terminal and JSON elsewhere. Drop what is not to `keep`."""
+    """Log to stderr: `auto` is plain on a terminal and JSON elsewhere. Drop what is not to `keep`.
+
+    `redact` takes secrets out of what is logged.
+    """
     handler = log_handler.to_stderr()
     handler.addFilter(keep)
-    handler.setFormatter(JsonFormatter() if is_json(style) else PlainFormatter())
+    handler.setFormatter((JsonFormatter if is_json(style) else PlainFormatter)(redact))
     logging.basicConfig(level=level, handlers=[handler], force=True)
     logging.getLogger("uvicorn").setLevel(logging.WARNING)  # it only speaks up when something is wrong
 

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import codecs
 import io
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from .limits import format_size
+
+if TYPE_CHECKING:
+    from .redaction import RedactingStream
 
 MAX_TAIL: Final = 8 << 10  # bytes; room for a traceback after a flood
 
@@ -15,11 +18,12 @@ class Output:
     """Decodes as it comes: a character that arrives in two pieces stays one character.
 
     Of what is too long, the middle is dropped. The end is often what matters, and it is only known at the end: till
-    then `text` has the beginning, and only ever grows.
+    then `text` has the beginning, and only ever grows. Secrets are taken out before, so none survives by being cut.
     """
 
-    def __init__(self, limit: int) -> None:
+    def __init__(self, limit: int, redacting: RedactingStream | None = None) -> None:
         """Keep at most `limit` bytes."""
+        self._redacting = redacting
         self._limit = limit
         self._max_tail = min(limit // 8, MAX_TAIL)
         self._left = limit - self._max_tail
@@ -30,11 +34,13 @@ class Output:
 
     @property
     def text(self) -> str:
-        """All that is known so far."""
+        """All that is known so far, but for an end that may begin a secret."""
+        self._catch_up()
         return self._text.getvalue()
 
     def read(self, start: int, most: int) -> str:
         """Return what is known from the character `start` on, at most so much, without a copy of the rest."""
+        self._catch_up()
         self._text.seek(start)
         found = self._text.read(most)
         self._text.seek(0, io.SEEK_END)
@@ -43,10 +49,21 @@ class Output:
     @property
     def truncated(self) -> bool:
         """Whether something was dropped."""
+        self._catch_up()
         return self._dropped > 0
 
     def write(self, data: bytes) -> None:
         """Take more."""
+        if self._redacting is None:
+            self._take(data)
+        elif self._redacting.write(data):
+            self._catch_up()
+
+    def _catch_up(self) -> None:
+        if self._redacting is not None:
+            self._take(self._redacting.read())
+
+    def _take(self, data: bytes) -> None:
         if self._left:
             self._text.write(self._decoder.decode(data[: self._left]))
             data, self._left = data[self._left :], max(0, self._left - len(data))
@@ -58,6 +75,8 @@ class Output:
 
     def finish(self) -> None:
         """Say that nothing more comes: half a character at the end becomes a replacement character."""
+        if self._redacting is not None:
+            self._take(self._redacting.finish())
         if self._dropped:
             self._text.write(self._decoder.decode(b"", final=True))
             self._text.write(f"\n[{self._dropped} bytes dropped here: limits.output is {format_size(self._limit)}]\n")

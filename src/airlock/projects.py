@@ -12,6 +12,7 @@ from .errors import BackendUnavailable, InvalidRequest, ProjectDown, QueueFull, 
 from .events import tell
 from .making import make_parts
 from .models import ExecutionStatus, PoolStatus, ProjectInfo
+from .redaction import Redactor
 from .retry import Retry
 from .session import LiveExecution
 from .slots import Slots
@@ -38,6 +39,7 @@ class LiveProject:
         self.backend, self._mediator = make_parts(config)
         self._store = store
         self._plugins = plugins
+        self._redactor = Redactor(secret.get_secret_value() for secret in config.secrets.values())
         self._slots = Slots(0)
         self._executions: set[LiveExecution] = set()
         self._state: Literal["new", "starting", "up", "down", "failed"] = "new"
@@ -193,6 +195,8 @@ class LiveProject:
             plugins=self._plugins,
             may_pause=lambda: self.paused < self.project.limits.max_paused,
             settings=self.config.settings,
+            secrets=self.config.secrets,
+            redactor=self._redactor,
         )
         self._executions.add(live)
         return live

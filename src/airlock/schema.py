@@ -7,11 +7,12 @@ import re
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 from packaging.requirements import InvalidRequirement, Requirement
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
 
 from .limits import Limits
 from .logs import Format
 from .models import MAX_REPLICAS, PROJECT_NAME
+from .secrets import SCHEMA as SECRETS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -137,7 +138,7 @@ class ServerConfig(Section):
 class ProjectSection(Section):
     """A project: what runs its scripts, and what they may use."""
 
-    # What `llm` and `backend` may be depends on the plugins that are installed: config.py resolves them.
+    # What `llm` and `backend` may be depends on the plugins that are installed: config.py resolves them, and `secrets`.
     description: str = Field("", max_length=1000, description="for agents and people who choose a project")
     replicas: Number = Field(
         1, ge=0, le=MAX_REPLICAS, description="workers kept warm from the start; 0: down until POST /projects/NAME/up"
@@ -150,6 +151,9 @@ class ProjectSection(Section):
     )
     settings: dict[str, str] = Field(
         {}, description="texts that scripts read with settings.get; win over the request's"
+    )
+    secrets: Annotated[Any, WithJsonSchema(SECRETS)] = Field(
+        {}, description="texts that scripts read with settings.get, and that are shown nowhere"
     )
     limits: Limits = Field(Limits(), description="what one execution, and the project, may use at most")
     llm: Any = Field(DEFAULT_MEDIATOR, description="who answers llm.complete")

@@ -19,10 +19,13 @@ from .models import ExecutionStatus
 from .output import Output
 from .questions import Questions
 from .record import LiveRecord
+from .redaction import Redactor
 from .turn import Turn
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+
+    from pydantic import SecretStr
 
     from .backend import Backend, Stream
     from .executions import Execution
@@ -38,6 +41,7 @@ log = logging.getLogger(__name__)
 P = ParamSpec("P")
 T = TypeVar("T")
 
+NOT_REDACTING: Final = Redactor()
 KILL_GRACE: Final = 2.0  # seconds that a backend gets to kill what it runs
 
 
@@ -58,21 +62,26 @@ class LiveExecution:
         plugins: Plugins,
         may_pause: Callable[[], bool],
         settings: Mapping[str, str] = MappingProxyType({}),
+        secrets: Mapping[str, SecretStr] = MappingProxyType({}),
+        redactor: Redactor = NOT_REDACTING,
     ) -> None:
         """`may_pause` says whether one more paused execution may give its slot back.
 
-        `settings` are the project's: they are joined to the request's here and never stored.
+        `settings` and `secrets` are the project's: they are joined to the request's here and never stored. `redactor`
+        takes the secrets out of all that the backend hands over.
         """
         self.record = LiveRecord(execution, store)
         self._settings = settings
+        self._secrets = secrets
+        self._redactor = redactor
         self._stays_pending = False
         self._request_id = REQUEST_ID.get()  # that of the client who submitted it
         self.limits = backend.project.limits
         self._backend = backend
         self._plugins = plugins
         self._output: dict[Stream, Output] = {
-            "stdout": Output(self.limits.output),
-            "stderr": Output(self.limits.output),
+            "stdout": Output(self.limits.output, redactor.stream()),
+            "stderr": Output(self.limits.output, redactor.stream()),
         }
         self._takes_output = True
         loop = asyncio.get_running_loop()
@@ -165,6 +174,7 @@ class LiveExecution:
     async def complete(self, request: LLMRequest) -> str:
         """See `Session.complete`."""
         number = self._questions.count(request)
+        request = self._redactor.request(request)
         project, execution_id = self.execution.project, self.execution.id
         self._plugins.llm_requested(project, execution_id, request)
         self._turn.pause()
@@ -205,7 +215,7 @@ class LiveExecution:
         if self._ending.done():
             running.add_done_callback(self._log_failure)
             return self._ending.result()
-        return judge(running.result(), self.limits)
+        return judge(running.result(), self.limits, self._redactor)
 
     async def _execute(self) -> Outcome:
         """Have the backend run it, whatever that is: `execute` may not be async, or want to end the server."""
@@ -219,11 +229,12 @@ class LiveExecution:
 
     def _job(self) -> Job:
         execution = self.execution
+        secrets = {name: secret.get_secret_value() for name, secret in self._secrets.items()}
         return Job(
             id=execution.id,
             code=execution.code,
             timeout=execution.timeout,
-            settings={**execution.settings, **self._settings},
+            settings={**execution.settings, **self._settings, **secrets},
             memory=execution.memory,
         )
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import re
 from typing import TYPE_CHECKING, Final
 
 from . import wheel_failures
@@ -21,6 +22,11 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 SAID: Final = 1500  # characters of uv's message that an operator is shown
+# What uv reads. The rest may hold keys and secrets, which are not for the list of processes.
+_ENVIRONMENT: Final = re.compile(
+    "PATH|HOME|USER|LOGNAME|LANG|LC_.*|TZ|TMPDIR|LD_LIBRARY_PATH|XDG_.*|UV_.*|NETRC|SSL_CERT_.*|SSL_CLIENT_CERT"
+    "|(HTTPS?|ALL|NO)_PROXY|(https?|all|no)_proxy|RUST_LOG"
+)
 
 
 async def install(project: Project, target: Path, *options: str) -> None:
@@ -54,7 +60,7 @@ async def _run(project: Project, command: list[str]) -> str | None:
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.DEVNULL,
         stderr=asyncio.subprocess.PIPE,
-        env={**os.environ, "VIRTUAL_ENV": ""},
+        env={name: value for name, value in os.environ.items() if _ENVIRONMENT.fullmatch(name)},
     )
     assert process.stderr is not None
     lines = []

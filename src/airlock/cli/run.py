@@ -64,6 +64,7 @@ def run(
         fail("--key: name its server with --url", code=2)
     plugins = Plugins.discover()
     loaded = setup.load(config, plugins, code=2)
+    logs.configure("plain", logging.WARNING, keep=_is_news, redact=loaded.make_redactor().text)
     chosen = choose_project(loaded, plugins, project)
     request = _request(
         project=chosen.project.name,

@@ -32,7 +32,8 @@ def serve_until_stopped(explicit: Path | None, host: str | None, port: int | Non
     plugins = Plugins.discover()
     loaded = setup.load(explicit, plugins, code=1)
     style = style or loaded.server.log.format
-    logs.configure(style, logging.getLevelNamesMapping()[loaded.server.log.level.upper()])
+    level = logging.getLevelNamesMapping()[loaded.server.log.level.upper()]
+    logs.configure(style, level, redact=loaded.make_redactor().text)
     try:
         policy = AccessPolicy.of(loaded, os.environ)
         chosen = host if host is not None else loaded.server.host or policy.default_host

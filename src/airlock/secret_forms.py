@@ -1,0 +1,74 @@
+"""The texts that a secret is recognised by: itself and the usual ways to write it."""
+
+from __future__ import annotations
+
+import base64
+import html
+import json
+import re
+from typing import TYPE_CHECKING, Final
+from urllib.parse import quote, quote_plus
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+MIN_BYTES: Final = 8  # anything shorter stands somewhere in most output by chance
+_WRAPPED: Final = (76, 64)  # characters of a line of base64: MIME and `base64`, PEM and `openssl`
+_UNTOUCHED: Final = ("", "/", "!'()*", "!#$&'()*+,/:;=?@")  # what quote, encodeURIComponent and encodeURI let stand
+
+
+def forms_of(secret: str) -> set[bytes]:
+    """Return every form of a secret, in UTF-8, that is not to be shown; none is shorter than `MIN_BYTES`.
+
+    Output often has one line of a secret that has several: each line is a secret too, if it is long enough.
+    """
+    found: set[str] = set()
+    for part in {secret, secret.strip(), *map(str.strip, secret.splitlines())}:
+        if len(part.encode()) >= MIN_BYTES:
+            for text in _quoted(part):
+                found.update(_encoded(text))
+            found.update(_wrapped(part.encode()))
+    found |= {json.dumps(form, ensure_ascii=False)[1:-1] for form in found}  # in a text of JSON that is shown
+    return {form for text in found if len(form := text.encode()) >= MIN_BYTES}
+
+
+def _quoted(text: str) -> set[str]:
+    """Return the text as it stands between quotes, in JSON, in Python's `repr`, and in HTML."""
+    in_json = {json.dumps(text, ensure_ascii=ascii_only)[1:-1] for ascii_only in (True, False)}
+    in_python = {repr(text)[1:-1], ascii(text)[1:-1], repr(text.encode())[2:-1]}
+    return {
+        text,
+        *in_json,
+        *(written.replace("/", "\\/") for written in in_json),
+        *in_python,
+        *(re.sub(r"(?<!\\)'", r"\\'", written) for written in in_python),
+        html.escape(text),
+        html.escape(text, quote=False),
+    }
+
+
+def _encoded(text: str) -> Iterator[str]:
+    data = text.encode()
+    yield text
+    yield text[::-1]
+    yield data.hex()
+    yield data.hex().upper()
+    for written in ("".join(f"%{byte:02X}" for byte in data), quote_plus(text), *(quote(text, t) for t in _UNTOUCHED)):
+        yield written
+        yield re.sub("%..", lambda code: code[0].lower(), written)
+    padded = base64.b64encode(data).decode()
+    for written in (padded, padded.rstrip("="), *(_base64_amid(data, before) for before in range(3))):
+        yield written
+        yield written.translate({ord("+"): "-", ord("/"): "_"})
+
+
+def _base64_amid(data: bytes, before: int) -> str:
+    """Return what does not depend on the neighbours when `before` bytes (modulo 3) come before the data."""
+    written = base64.b64encode(bytes(before) + data).decode().rstrip("=")
+    return written[(0, 2, 3)[before] : len(written) - bool((before + len(data)) % 3)]
+
+
+def _wrapped(data: bytes) -> Iterator[str]:
+    written = base64.b64encode(data).decode()
+    for width in _WRAPPED:
+        yield from (written[at : at + width] for at in range(0, len(written), width) if len(written) > width)
