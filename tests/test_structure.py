@@ -18,6 +18,7 @@ LAYERS = [
         "pools",
         "frames",
         "causes",
+        "pauses",
         "selftest",
         "mediation",
         "executions",

@@ -26,18 +26,14 @@ def root() -> None:
     "name",
     [
         "contract",
+        "attacks",
         "straight_path",
-        "ends",
-        "limits",
         "confinement",
-        "hostile_frames",
         "recovery",
         "preload",
         "refusals",
         "selftest",
         "mutations",
-        "pauses",
-        "reached",
     ],
 )
 def test_it_holds_for_an_ordinary_user(name: str, tmp_path: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
@@ -102,20 +101,6 @@ async def test_containers_end_when_the_server_is_gone(
     for container in left:
         assert client.api.wait(container, timeout=10)["StatusCode"] == 0
     await make_docker()  # sweeps
-
-
-async def test_many_executions_leave_one_container_and_no_descriptor(client: docker.DockerClient, up: Up) -> None:
-    count = 1000 if os.environ.get("AIRLOCK_TEST_SOAK") else 40
-    before = 0
-    for number in range(count):
-        if number == 20:
-            await up.settle()
-            before = len(os.listdir("/proc/self/fd"))
-        assert await up.result(f"set_result({number})") == number
-    await up.settle()
-    assert len(containers(client, instance(up))) == 1
-    assert len(os.listdir("/proc/self/fd")) <= before + 8  # connections that are kept for the next call
-    assert len(os.listdir("/proc/self/task")) < 20
 
 
 async def test_a_state_folder_that_cannot_be_written_is_named(

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Final
 
 from airlock import Worker, WorkerLost, causes
 from airlock.frames import Conversation, FrameReader
+from airlock.pauses import PauseWatch
 from airlock.worker import codec
 from airlock.worker.syscalls import ID
 
 from . import diagnosis, processes
-from .pauses import PauseWatch
 from .transport import FrameSocket, OutputPipe
 
 if TYPE_CHECKING:

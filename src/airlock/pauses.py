@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from airlock import LLMRequest, Session, Stream
+    from .backend import Session, Stream
+    from .models import LLMRequest
 
 SHORTEST_WAIT: Final = 0.1  # seconds between two looks at the CPU time
 

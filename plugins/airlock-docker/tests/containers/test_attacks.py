@@ -1,0 +1,37 @@
+"""The attacks that every sandbox has to hold, with the daemon's own runtime and in gVisor."""
+
+import os
+from typing import ClassVar
+
+import docker
+import pytest
+
+from airlock import Project
+from airlock.testing import missing
+from airlock.testing.attacks import ATTACK_CAPABILITIES, IS_SOAK, AttackSuite
+from airlock_docker.backend import DockerBackend, DockerSettings
+
+IMAGE = os.environ.get("AIRLOCK_TEST_IMAGE", "airlock-test-base")
+
+
+class TestDockerAttacks(AttackSuite):
+    capabilities: ClassVar[frozenset[str]] = frozenset(ATTACK_CAPABILITIES) - {"counts_cpu_time", "counts_refusals"}
+    soon = 5  # a container may have to be started meanwhile
+
+    def make_backend(self, project: Project) -> DockerBackend:
+        return DockerBackend(project, DockerSettings(image=IMAGE))
+
+
+@pytest.mark.skipif(not IS_SOAK, reason="takes minutes: only with AIRLOCK_TEST_SOAK=1")
+class TestGVisorAttacks(AttackSuite):
+    capabilities: ClassVar[frozenset[str]] = frozenset({"filters_calls", "together"})
+    patience = 120
+    soon = 20
+
+    @pytest.fixture(autouse=True)
+    def gvisor(self, client: docker.DockerClient) -> None:
+        if "runsc" not in client.info()["Runtimes"]:
+            missing("gvisor", "the Docker daemon has no runtime `runsc`")
+
+    def make_backend(self, project: Project) -> DockerBackend:
+        return DockerBackend(project, DockerSettings(image=IMAGE, runtime="runsc"))

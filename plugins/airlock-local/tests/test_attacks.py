@@ -1,0 +1,17 @@
+"""The attacks that every sandbox has to hold."""
+
+import os
+from typing import ClassVar
+
+from airlock import Project
+from airlock.testing.attacks import ATTACK_CAPABILITIES, AttackSuite
+from airlock_local.backend import LocalBackend, LocalSettings
+
+NEED_A_CGROUP = {"counts_cpu_time", "counts_refusals", "together"}  # which an ordinary user may not have
+
+
+class TestLocalAttacks(AttackSuite):
+    capabilities: ClassVar[frozenset[str]] = frozenset(ATTACK_CAPABILITIES) - (NEED_A_CGROUP if os.geteuid() else set())
+
+    def make_backend(self, project: Project) -> LocalBackend:
+        return LocalBackend(project, LocalSettings())

@@ -1,0 +1,7 @@
+"""Lets pytest show the values in a failing assert of an attack. To be imported before the attacks."""
+
+import pytest
+
+_WITH_ASSERTS = ("arena", "ends", "files", "frames", "kernel", "limits", "mixture", "network", "pauses", "processes")
+
+pytest.register_assert_rewrite(*(f"{__package__}.{name}" for name in (*_WITH_ASSERTS, "reached", "values")))
