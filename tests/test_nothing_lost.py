@@ -1,8 +1,6 @@
 """What was answered with 202 is never lost: a real server on a real file is stopped, killed and started again."""
 
 import os
-import random
-import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -11,7 +9,9 @@ from typing import Any
 import httpx
 import pytest
 
-from .conftest import RunningServer
+from airlock.testing import Crashes
+
+from .conftest import SCRIPTED, RunningServer
 
 Serve = Callable[..., RunningServer]
 
@@ -24,8 +24,7 @@ projects:
     limits: {shutdown_grace: 0, queue: 20000, max_paused: 500}
 """
 PATIENCE = 30.0  # seconds; only a guard against hanging
-TERMINAL = ("completed", "error", "timeout")
-ROUNDS = 200 if os.environ.get("AIRLOCK_TEST_SOAK") else 5
+ROUNDS = 200 if os.environ.get("AIRLOCK_TEST_SOAK") else 3
 
 
 def submit(client: httpx.Client, code: str, **more: Any) -> str:
@@ -174,24 +173,10 @@ def test_list_refuses_what_it_cannot_mean(serve: Serve, query: str, field: str) 
 # --- crashes ---------------------------------------------------------------------------------------------------------
 
 
-def test_kills_at_random_moments_lose_nothing(serve: Serve) -> None:
-    """Everything that was answered with 202 answers after each kill, and nothing is stuck in the end."""
-    chance = random.Random(5)
-    accepted: list[str] = []
-    for _ in range(ROUNDS):
-        server = serve(CONFIG)
-        give_up = time.monotonic() + chance.uniform(0.02, 0.5)
-        with httpx.Client(base_url=server.url) as client:
-            for execution_id in accepted[-50:]:
-                assert client.get(f"/executions/{execution_id}").status_code == 200
-            while time.monotonic() < give_up:
-                accepted.append(submit(client, chance.choice(["say x", "sleep 0.05", "ask ?", "result 1"])))
-            os.kill(server.process.pid, signal.SIGKILL)
-        server.ended()
-    with httpx.Client(base_url=serve(CONFIG).url) as client:
-        for execution_id in accepted:
-            answer = poll(client, execution_id, "awaiting_llm", *TERMINAL)
-            if answer["status"] == "awaiting_llm":
-                client.post(f"/executions/{execution_id}/respond", json={"response": "x"})
-                answer = poll(client, execution_id, *TERMINAL)
-            assert answer["error_type"] in (None, "interrupted")
+def test_kills_at_random_moments_lose_nothing(tmp_path: Path) -> None:
+    codes = ["say x", "sleep 0.05", "ask ?", "result 1"]
+    crashes = Crashes(tmp_path, "scripted", codes, environ={"PYTHONPATH": str(SCRIPTED)})
+    crashes.kill(ROUNDS, within=0.5)
+    found = crashes.finish()
+    assert set(found) <= {None, "interrupted"}
+    assert found[None]

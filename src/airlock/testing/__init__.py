@@ -13,12 +13,14 @@ class names (`BACKEND_CAPABILITIES`, `MEDIATOR_CAPABILITIES`); `pytest -ra` prin
 For tests of your own: `RunningPool` runs scripts on a `PooledBackend`; `RecordingSession` stands in for core,
 `never_answers` for an agent that does not answer; `missing` skips what the machine cannot do, or fails it where
 $AIRLOCK_TEST_REQUIRE says that it must.
+`Crashes` kills servers on your backend at random moments: nothing that they accepted may be lost.
 For tests of REST clients: `code_that_asks` pauses an execution in a project on the mock backend.
 """
 
 from . import assert_rewriting  # noqa: F401 - first: it prepares the import of the others
 from .backend_contract import BackendContract
 from .capabilities import BACKEND_CAPABILITIES, MEDIATOR_CAPABILITIES
+from .crashes import Crashes
 from .mediator_contract import MediatorContract
 from .mock_code import code_that_asks
 from .recording import RecordingSession, never_answers
@@ -30,6 +32,7 @@ __all__ = [
     "BACKEND_CAPABILITIES",
     "MEDIATOR_CAPABILITIES",
     "BackendContract",
+    "Crashes",
     "MediatorContract",
     "Ran",
     "RecordingSession",

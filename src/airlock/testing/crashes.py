@@ -1,0 +1,149 @@
+"""A real server on a real file, killed at random moments under load: nothing that it accepted may be lost."""
+
+from __future__ import annotations
+
+import os
+import random
+import re
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import httpx
+
+HANG: Final = 120.0  # seconds; only a guard
+RECENT: Final = 50  # ids that are asked for after each start
+TERMINAL: Final = ("completed", "error", "timeout")
+LISTENING: Final = re.compile(rb"Listening on (\S+)")
+CONFIG: Final = """
+store: {{type: sqlite, path: crashes.db}}
+projects:
+  p:
+    backend: {backend}
+    replicas: 2
+    limits: {{shutdown_grace: 0, queue: 20000, max_paused: 500}}
+"""
+
+
+class Process(NamedTuple):
+    """A process, also when its number is used again."""
+
+    pid: int
+    started: str
+
+
+class Crashes:
+    """Kills servers, and remembers what they accepted.
+
+        crashes = Crashes(tmp_path, "{type: local}", ["print(1)", "import time; time.sleep(0.05)", "llm.complete('?')"])
+        crashes.kill(rounds=200, within=1.0)
+        assert set(crashes.finish()) <= {None, "interrupted"}
+
+    A code that asks is answered in the end.
+    """
+
+    def __init__(
+        self, folder: Path, backend: str, codes: Sequence[str], *, environ: Mapping[str, str] | None = None
+    ) -> None:
+        """`backend` is what airlock.yaml says of it; `environ` is added to the environment of the servers."""
+        (folder / "airlock.yaml").write_text(CONFIG.format(backend=backend))
+        self._folder = folder
+        self._codes = codes
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith("AIRLOCK_")}
+        self._environ = {**inherited, **(environ or {})}
+        self._chance = random.Random(5)  # noqa: S311 - to be repeatable
+        self._processes: set[Process] = set()
+        self.accepted: list[str] = []
+
+    def kill(
+        self, rounds: int, within: float, pause: float = 0, before_kill: Callable[[], object] = lambda: None
+    ) -> None:
+        """Start a server, submit with so many seconds in between, and kill it within so many; again and again.
+
+        Raises AssertionError when an id is not known any more.
+        """
+        for _ in range(rounds):
+            with self._server() as (server, client):
+                give_up = time.monotonic() + self._chance.uniform(0.02, within)
+                for execution_id in self.accepted[-RECENT:]:
+                    assert client.get(f"/executions/{execution_id}").status_code == 200, execution_id
+                while time.monotonic() < give_up:
+                    code = self._chance.choice(self._codes)
+                    answer = client.post("/execute", json={"project": "p", "code": code})
+                    assert answer.status_code == 202, answer.text
+                    self.accepted.append(answer.json()["execution_id"])
+                    time.sleep(pause)
+                before_kill()
+                self._processes |= _below(server.pid)
+
+    def finish(self) -> Counter[str | None]:
+        """Let a last server end them all, and end it; returns how many have each `error_type`.
+
+        Raises AssertionError when one is lost, or stuck, or when a process of a server lives on.
+        """
+        found: Counter[str | None] = Counter()
+        with self._server() as (server, client):
+            for execution_id in self.accepted:
+                found[self._ended(client, execution_id)] += 1
+            self._processes |= _below(server.pid)
+            server.terminate()
+            assert server.wait(HANG) == 0
+        give_up = time.monotonic() + HANG
+        while left := {each for each in self._processes if _started(each.pid) == each.started}:
+            assert time.monotonic() < give_up, left
+            time.sleep(0.01)
+        return found
+
+    def _ended(self, client: httpx.Client, execution_id: str) -> str | None:
+        path = f"/executions/{execution_id}"
+        give_up = time.monotonic() + HANG
+        while time.monotonic() < give_up:
+            answer = client.get(path, params={"wait": 10})
+            assert answer.status_code == 200, answer.text
+            if answer.json()["status"] in TERMINAL:
+                error_type: str | None = answer.json()["error_type"]
+                return error_type
+            if answer.json()["status"] == "awaiting_llm":
+                client.post(f"{path}/respond", json={"response": "x"})
+        raise AssertionError(f"{path} is stuck: {answer.text}")
+
+    @contextmanager
+    def _server(self) -> Iterator[tuple[subprocess.Popen[bytes], httpx.Client]]:
+        log = self._folder / "log"
+        with log.open("wb") as file:
+            command = [sys.executable, "-m", "airlock", "--port", "0", "--log-format", "plain"]
+            server = subprocess.Popen(command, cwd=self._folder, env=self._environ, stderr=file)
+        try:
+            give_up = time.monotonic() + HANG
+            while not (found := LISTENING.search(log.read_bytes())):
+                assert server.poll() is None and time.monotonic() < give_up, log.read_text()  # noqa: PT018
+                time.sleep(0.01)
+            with httpx.Client(base_url=found[1].decode(), timeout=HANG) as client:
+                yield server, client
+        finally:
+            server.kill()
+            server.wait()
+
+
+def _below(pid: int) -> set[Process]:
+    """Return all that a process has started, and what that has started."""
+    try:
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    except OSError:
+        return set()
+    found = {Process(int(child), started) for child in children if (started := _started(int(child)))}
+    return found.union(*(_below(child.pid) for child in found))
+
+
+def _started(pid: int) -> str:
+    """Return when a process was started, as the kernel counts; nothing when it is gone or only waits to be buried."""
+    try:
+        state, *more = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return ""
+    return "" if state in "ZX" else more[18]
