@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import AsyncIterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -408,3 +408,30 @@ async def test_a_start_that_fails_unforeseen_is_logged_and_tried_again(
         while backend.pool().idle == 0:
             await asyncio.sleep(0.005)
     assert "KeyError: 'a bug of the plugin'" in caplog.text
+
+
+# --- workers that the pool could not use ---------------------------------------------------------------------------
+
+
+def test_worker_class_with_wrong_methods_is_refused_where_it_is_defined() -> None:
+    with pytest.raises(
+        TypeError, match=r"Wrong\.run is not async.*Wrong\.stop\(self, how\) cannot be called"
+    ) as caught:
+
+        class Wrong(Worker):
+            def run(self, job: Job, session: Session) -> Outcome:  # type: ignore[override]
+                return Outcome()
+
+            async def stop(self, how: str) -> None:  # type: ignore[override]
+                pass
+
+    assert "see docs/plugins.md, Warm workers" in str(caught.value)
+
+
+async def test_what_start_worker_returns_has_to_be_a_worker() -> None:
+    class Forgetful(FakeBackend):
+        async def start_worker(self) -> Any:
+            await super().start_worker()
+
+    with pytest.raises(TypeError, match=r"start_worker returned NoneType, which is no airlock\.Worker"):
+        await Forgetful().scale(1)

@@ -311,8 +311,43 @@ class Fake(Echo):
                 "test_settings_refuse_an_unknown_key",
                 "test_type_is_a_word",
                 "test_enforces_names_limits_that_a_backend_can_hold",
+                "test_core_takes_the_class",
             },
             id="declares nonsense",
+        ),
+        pytest.param(
+            """
+class Options(airlock.BackendSettings):
+    image: str = None
+
+class Fake(Echo):
+    Settings = Options
+""",
+            {"test_core_takes_the_class"},
+            id="has a default that its field refuses",
+        ),
+        pytest.param(
+            """
+import time
+
+class Fake(Echo):
+    async def execute(self, job, session):
+        time.sleep(0.4 if job.code == "endless" else 0)
+        return await super().execute(job, session)
+""",
+            {"test_event_loop_is_not_blocked"},
+            id="blocks the loop for a while",
+        ),
+        pytest.param(
+            """
+class Fake(Echo):
+    async def scale(self, replicas):
+        for _ in range(self.replicas, replicas):
+            os.posix_spawn("/bin/sleep", ["sleep", "10"], {})
+        await super().scale(replicas)
+""",
+            {"test_nothing_is_left_after_close"},
+            id="leaves processes",
         ),
     ],
 )
@@ -411,12 +446,48 @@ def test_bad_backend_that_runs_code_is_caught(pytester: pytest.Pytester, fake: s
     assert failures(pytester, with_fake(PLAIN, fake), "-k", alone) == {caught_by}
 
 
+def test_script_that_is_not_killed_is_caught(pytester: pytest.Pytester) -> None:
+    fake = """
+import plain_process
+kill = plain_process.kill
+plain_process.kill = lambda process: asyncio.get_running_loop().call_later(6, kill, process)
+Fake = PlainBackend
+"""
+    names = "test_cancelled_script_does_not_run_on"
+    assert failures(pytester, with_fake(PLAIN, fake), "-k", f"{names} or test_type_is") == {names}
+
+
+def test_call_that_blocks_the_loop_for_good_is_interrupted_and_told_with_its_place(pytester: pytest.Pytester) -> None:
+    fake = """
+import subprocess
+
+class Fake(Echo):
+    async def execute(self, job, session):
+        await session.started()
+        subprocess.run(["sleep", "600"])
+
+Suite.patience = 1
+"""
+    pytester.makepyfile(with_fake(ECHO, fake))
+    result = pytester.runpytest("-k", "test_jobs_one_after_the_other")
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(
+        [
+            "*the event loop was blocked for more than 1 s:",
+            '*test_call_that_blocks*.py", line *, in execute',
+            '*subprocess.run(?"sleep", "600"?)',
+            "*This test is part of Airlock's contract: see docs/plugins.md, Backends; help(airlock.Backend)",
+        ]
+    )
+
+
 @pytest.mark.parametrize(
     ("mediator", "caught_by"),
     [
         ("return 42", {"test_answer_is_text", "test_requests_at_once_are_all_answered", "test_agent_that_refuses"}),
         ("request.prompt = ''; return ''", {"test_request_is_left_as_it_is"}),
         ("raise RuntimeError", {"test_answer_is_text", "test_requests_at_once", "test_agent_that_refuses"}),
+        ("import time; time.sleep(0.4); return ''", {"test_event_loop_is_not_blocked"}),
     ],
 )
 def test_bad_mediator_is_caught(pytester: pytest.Pytester, mediator: str, caught_by: set[str]) -> None:

@@ -13,8 +13,8 @@ Errors to raise or catch: `BackendUnavailable`, `WorkerLost`, `ProtocolViolation
 
 Public beside it: `airlock.testing`, what a plugin tests with; `airlock.client`, for those who talk to a server; and for
 backends that boot CPython in a sandbox of their own `airlock.frames`, `airlock.worker` (without `sdk` and `syscalls`),
-`airlock.seccomp`, `airlock.selftest`, `airlock.causes` and `airlock.wheels`, which docs/worker-protocol.md describes.
-The rest of the package is internal and may change in any release.
+`airlock.seccomp`, `airlock.selftest`, `airlock.causes`, `airlock.pauses` and `airlock.wheels`, which
+docs/worker-protocol.md describes. The rest of the package is internal and may change in any release.
 """
 
 from importlib import import_module

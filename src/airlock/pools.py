@@ -6,8 +6,9 @@ import asyncio
 import logging
 from abc import ABC, abstractmethod
 from collections import deque
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
+from . import methods
 from .backend import Backend, Job, Outcome, Pool, Project, S, Session
 from .errors import BackendUnavailable, WorkerLost
 from .retry import Retry
@@ -24,6 +25,12 @@ MAX_BACKOFF: Final = 30.0
 
 class Worker(ABC):
     """A sandbox that stands ready for exactly one job."""
+
+    def __init_subclass__(cls, **arguments: Any) -> None:
+        """Refuse a class whose methods the pool could not call: no hook returns it, so nobody else looks at it."""
+        super().__init_subclass__(**arguments)
+        if wrong := "; ".join(methods.faults(cls)):
+            raise TypeError(f"{wrong} (see docs/plugins.md, Warm workers)")
 
     @abstractmethod
     async def run(self, job: Job, session: Session) -> Outcome:
@@ -158,7 +165,10 @@ class PooledBackend(Backend[S]):
             self._spawn(self._starting, self._start_in_background())
 
     async def _start(self) -> None:
-        worker = await self.start_worker()
+        worker: object = await self.start_worker()  # whatever the annotations say
+        if not isinstance(worker, Worker):
+            kind = type(worker).__name__
+            raise TypeError(f"{type(self).__name__}.start_worker returned {kind}, which is no airlock.Worker")
         self._retry.succeeded()
         if self._detail is not None:
             log.info("project %s: workers can be started again", self.project.name)

@@ -18,6 +18,7 @@ from airlock.models import LLMRequest
 
 from .capabilities import BACKEND_CAPABILITIES
 from .contract import Contract
+from .loop_watch import LoopWatch
 from .recording import RecordingSession
 
 PROMISED_KILL = 2.0  # seconds: the contract of `Backend.execute`
@@ -54,13 +55,14 @@ class BackendBench(Contract):
     @asynccontextmanager
     async def up(self, replicas: int = 1, **limits: Any) -> AsyncIterator[Backend[Any]]:
         """Bring a backend up, and give everything back in the end."""
-        backend = self.make_backend(Project(name="contract", limits=Limits(**limits)))
-        await backend.scale(replicas)
-        try:
-            yield backend
-        finally:
-            await backend.scale(0)
-            await backend.close()
+        with LoopWatch(self.patience):
+            backend = self.make_backend(Project(name="contract", limits=Limits(**limits)))
+            await backend.scale(replicas)
+            try:
+                yield backend
+            finally:
+                await backend.scale(0)
+                await backend.close()
 
     def begin(
         self,
@@ -79,13 +81,17 @@ class BackendBench(Contract):
         await asyncio.wait({running}, timeout=self.patience)
         if not running.done():
             running.cancel()
-            pytest.fail(f"execute() has not returned within {self.patience:g} s")
+            pytest.fail(f"execute() has not returned within {self.patience:g} s (`patience` of the test class)")
         outcome = running.result()
-        assert session.starts == 1
-        assert session.faults == []
-        assert isinstance(outcome, Outcome)
-        strict_json.dumps([outcome.result, dict(outcome.memory_updates)])
-        assert (outcome.error is None) == (outcome.error_type is None)
+        assert session.starts == 1, f"execute() has to await session.started() once; it did {session.starts} times"
+        assert session.faults == [], "execute() did with its session what it may not"
+        assert isinstance(outcome, Outcome), f"execute() has to return an airlock.Outcome, not {type(outcome).__name__}"
+        try:
+            strict_json.dumps([outcome.result, dict(outcome.memory_updates)])
+        except (TypeError, ValueError) as error:
+            pytest.fail(f"result and memory_updates have to be JSON values: {error}")
+        if (outcome.error is None) != (outcome.error_type is None):
+            pytest.fail(f"an Outcome has both error and error_type, or none of them: {outcome}")
         return outcome
 
     async def run(

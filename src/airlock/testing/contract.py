@@ -8,10 +8,13 @@ from typing import Any, ClassVar
 
 import pytest
 
+from airlock.contracts import CONTRACTS, Kind, PluginError, check
+
 
 class Contract:
     """Base of the contracts. A test of a contract may be overridden only as `pytest.mark.xfail(reason=...)`."""
 
+    kind: ClassVar[Kind] = "backend"
     known_capabilities: ClassVar[Mapping[str, str]] = MappingProxyType({})
     capabilities: ClassVar[frozenset[str]] = frozenset()
 
@@ -34,6 +37,20 @@ class Contract:
     def anyio_backend(self) -> str:
         """Run async tests on asyncio: Airlock is written for it."""
         return "asyncio"
+
+    @pytest.fixture(autouse=True)
+    def say_where_it_is_documented(self, request: pytest.FixtureRequest) -> None:
+        """Have pytest print, with a failure, where the author can read what was expected."""
+        contract = CONTRACTS[self.kind]
+        place = f"docs/plugins.md, {contract.section}; help(airlock.{contract.base.__name__})"
+        request.node.add_report_section("setup", "contract", f"This test is part of Airlock's contract: see {place}")
+
+    def check_class(self, cls: type) -> None:
+        """Fail when core would not take this class."""
+        try:
+            check(cls, CONTRACTS[self.kind])
+        except PluginError as error:
+            pytest.fail(f"Airlock refuses the plugin: {error}", pytrace=False)
 
     @pytest.fixture(autouse=True)
     def skip_what_is_not_promised(self, request: pytest.FixtureRequest) -> None:

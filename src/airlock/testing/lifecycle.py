@@ -13,7 +13,9 @@ from airlock.backend import Backend, Pool, Project
 from airlock.limits import ENFORCED_BY_BACKEND
 
 from .audit import io_seen
-from .bench import BackendBench
+from .bench import PROMISED_KILL, SLOW_MACHINE, BackendBench
+from .canary import children, gone
+from .loop_watch import check_never_blocks
 from .recording import RecordingSession, never_answers
 
 WORD = r"[a-z0-9]+(-[a-z0-9]+)*"
@@ -21,6 +23,9 @@ WORD = r"[a-z0-9]+(-[a-z0-9]+)*"
 
 class Declaration(BackendBench):
     """What core reads from the class."""
+
+    def test_core_takes_the_class(self) -> None:
+        self.check_class(type(self.make_backend(Project(name="contract"))))
 
     def test_type_is_a_word(self) -> None:
         assert re.fullmatch(WORD, self.make_backend(Project(name="contract")).type)
@@ -80,6 +85,15 @@ class Lifecycle(BackendBench):
         await backend.scale(0)
         await backend.close()
 
+    async def test_nothing_is_left_after_close(self) -> None:
+        async with self.up():
+            pass  # what is started once, for good, is there from here on
+        before = set(children())
+        async with self.up(2):
+            started = set(children()) - before
+        left = await gone(started, PROMISED_KILL + SLOW_MACHINE)
+        assert not left, f"processes of workers still run after scale(0) and close(): {left}"
+
     async def test_pool_is_a_pool_while_a_job_runs(self, backend: Backend[Any]) -> None:
         session = RecordingSession()
         running = self.begin(backend, self.code, session)
@@ -119,6 +133,17 @@ class Jobs(BackendBench):
         await asyncio.sleep(0)
         await self.cancelled(running)
 
+    async def test_event_loop_is_not_blocked(self) -> None:
+        async def use() -> None:
+            async with self.up() as backend:
+                for code in filter(None, (self.code, self._endless(backend))):  # how they end is for the other tests
+                    running = self.begin(backend, code, RecordingSession(never_answers))
+                    await asyncio.wait({running}, timeout=0.5)
+                    running.cancel()
+                    await asyncio.wait({running}, timeout=PROMISED_KILL)
+
+        await check_never_blocks(use, self.patience)
+
     async def test_job_after_a_cancelled_one_works(self, backend: Backend[Any]) -> None:
         session = RecordingSession(never_answers)
         running = self.begin(backend, self._endless_code(backend), session)
@@ -128,8 +153,10 @@ class Jobs(BackendBench):
         assert outcome.error is None, session.stderr
 
     def _endless_code(self, backend: Backend[Any]) -> str:
-        if self.endless_code is not None:
-            return self.endless_code
-        if not backend.runs_code:
+        code = self._endless(backend)
+        if code is None:
             pytest.skip(f"{type(backend).__name__}.runs_code is False, and {type(self).__name__} has no endless_code")
-        return "while True: pass"
+        return code
+
+    def _endless(self, backend: Backend[Any]) -> str | None:
+        return "while True: pass" if self.endless_code is None and backend.runs_code else self.endless_code

@@ -11,6 +11,7 @@ import pytest
 from pydantic import ValidationError
 
 from airlock.backend import Project
+from airlock.contracts import Kind
 from airlock.errors import LLMError
 from airlock.mediation import Mediator
 from airlock.models import LLMRequest
@@ -19,6 +20,7 @@ from .audit import io_seen
 from .capabilities import MEDIATOR_CAPABILITIES, needs
 from .contract import Contract
 from .lifecycle import WORD
+from .loop_watch import check_never_blocks
 from .recording import never_answers
 
 
@@ -41,6 +43,7 @@ class MediatorContract(Contract):
     A mediator that talks to a service is made with a stand-in for that service.
     """
 
+    kind: ClassVar[Kind] = "mediator"
     known_capabilities = MEDIATOR_CAPABILITIES
     patience: ClassVar[float] = 10.0
     """Seconds within which any answer has to come."""
@@ -55,6 +58,9 @@ class MediatorContract(Contract):
         mediator = self.make_mediator(Project(name="contract"))
         yield mediator
         await mediator.close()
+
+    def test_core_takes_the_class(self) -> None:
+        self.check_class(type(self.make_mediator(Project(name="contract"))))
 
     def test_type_is_a_word(self) -> None:
         assert re.fullmatch(WORD, self.make_mediator(Project(name="contract")).type)
@@ -90,6 +96,14 @@ class MediatorContract(Contract):
         except LLMError:
             return
         assert isinstance(answer, str)
+
+    async def test_event_loop_is_not_blocked(self) -> None:
+        async def use() -> None:
+            mediator = self.make_mediator(Project(name="contract"))
+            await asyncio.wait_for(mediator.complete(LLMRequest(prompt="?"), _agree), self.patience)
+            await mediator.close()
+
+        await check_never_blocks(use, self.patience)
 
     async def test_request_is_left_as_it_is(self, mediator: Mediator[Any]) -> None:
         request = LLMRequest(prompt="?", model="m")

@@ -8,8 +8,10 @@ from typing import Any
 import pytest
 
 from airlock.backend import Backend
+from airlock.models import LLMRequest
 
-from .bench import BackendBench
+from .bench import PROMISED_KILL, SLOW_MACHINE, BackendBench
+from .canary import Canary
 from .capabilities import needs
 from .recording import RecordingSession
 
@@ -164,6 +166,18 @@ set_result([before, memory.get('runs', 'count'), memory.get('runs', 'none', 'els
         await asyncio.sleep(0.2)  # into the loop
         await self.cancelled(running)
 
+    @needs("runs_code")
+    async def test_cancelled_script_does_not_run_on(self, backend: Backend[Any]) -> None:
+        canary, session = Canary(), RecordingSession()
+        running = self.begin(backend, f"{canary.code}\nimport time\nwhile True: time.sleep(0.01)", session)
+        await self.started(running, session)
+        can_be_seen = await canary.appears()
+        await self.cancelled(running)
+        if not can_be_seen:
+            pytest.skip("what runs in this sandbox cannot be seen from here")
+        is_gone = await canary.vanishes(PROMISED_KILL + SLOW_MACHINE)
+        assert is_gone, "it still runs after it was cancelled: execute(), or the worker's stop(), has to kill it"
+
     @needs("runs_code", "subprocesses")
     async def test_output_of_a_program_is_captured(self, backend: Backend[Any]) -> None:
         code = "import subprocess; subprocess.run(['/bin/sh', '-c', 'echo child; echo woe >&2'], check=True)"
@@ -171,9 +185,23 @@ set_result([before, memory.get('runs', 'count'), memory.get('runs', 'none', 'els
         assert (session.stdout, session.stderr) == ("child\n", "woe\n")
 
     @needs("runs_code", "subprocesses")
-    async def test_program_does_not_outlive_the_script(self, backend: Backend[Any]) -> None:
-        code = "import subprocess; subprocess.Popen(['/bin/sh', '-c', 'sleep 600']); set_result('over')"
-        assert await self.result_of(backend, code) == "over"
+    async def test_child_does_not_outlive_the_script(self, backend: Backend[Any]) -> None:
+        canary = Canary()
+        code = f"""
+import os, time
+if os.fork() == 0:
+    {canary.code}
+    time.sleep(600)
+    os._exit(0)
+set_result(llm.complete('seen?'))
+"""
+
+        async def answer(_: LLMRequest) -> str:
+            return "yes" if await canary.appears() else "no"
+
+        if await self.result_of(backend, code, answers=answer) == "no":
+            pytest.skip("what runs in this sandbox cannot be seen from here")
+        assert await canary.vanishes(PROMISED_KILL + SLOW_MACHINE), "a child of the script still runs after its end"
 
     @needs("runs_code", "subprocesses")
     async def test_child_cannot_speak_for_the_script(self, backend: Backend[Any]) -> None:

@@ -1,0 +1,93 @@
+"""Finds calls that block the event loop: in a server they stop every project."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+import threading
+import time
+import traceback
+from typing import TYPE_CHECKING, Any, Final, NoReturn, Self
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+BLOCKED: Final = 0.25  # seconds without a turn of the loop that are told
+PERIOD: Final = 0.02
+_DEPTH: Final = 8  # frames that are shown
+
+
+async def check_never_blocks(use: Callable[[], Awaitable[object]], patience: float) -> None:
+    """Fail when using something blocks the loop, each time: a machine that is slow is so now and then."""
+    for _ in range(3):
+        with LoopWatch(patience) as watch:
+            await use()
+        if not watch.blocks:
+            return
+    pytest.fail(
+        f"the event loop, and every project of a server with it, was blocked:\n{watch.blocks[0]}", pytrace=False
+    )
+
+
+class LoopWatch:
+    """Watches the running loop, from another thread, while it is entered. `blocks` says where it was blocked.
+
+    A call that does not come back within `patience` is interrupted, where that is possible, and the test fails.
+    """
+
+    def __init__(self, patience: float) -> None:
+        self.blocks: list[str] = []
+        self._patience = patience
+        self._ending = threading.Lock()
+        self._is_over = False
+
+    def __enter__(self) -> Self:
+        self._loop = asyncio.get_running_loop()
+        self._watched = threading.get_ident()
+        self._can_interrupt = threading.current_thread() is threading.main_thread()
+        if self._can_interrupt:  # otherwise the suite hangs, as it would without a watch
+            self._before: Any = signal.signal(signal.SIGUSR2, self._give_up)
+        threading.Thread(target=self._watch, daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with self._ending:
+            self._is_over = True
+        if self._can_interrupt:
+            signal.signal(signal.SIGUSR2, self._before)
+
+    def _watch(self) -> None:
+        while True:
+            time.sleep(PERIOD)
+            has_turned = threading.Event()
+            with self._ending:  # the loop is there until then
+                if self._is_over:
+                    return
+                self._loop.call_soon_threadsafe(has_turned.set)
+            if has_turned.wait(BLOCKED) or (place := self._place()) is None:
+                continue
+            self.blocks.append(place)
+            if not has_turned.wait(self._patience):
+                self._interrupt()
+
+    def _interrupt(self) -> None:
+        with self._ending:
+            if not self._is_over and self._can_interrupt:
+                signal.pthread_kill(self._watched, signal.SIGUSR2)
+
+    def _place(self) -> str | None:
+        """Say where the loop's thread is now; None when it waits for events, and only the machine is slow."""
+        frame = sys._current_frames().get(self._watched)
+        if frame is None:
+            return None
+        stack = traceback.extract_stack(frame)
+        turns = [number for number, entry in enumerate(stack) if entry.filename.endswith("asyncio/events.py")]
+        if not turns and stack[-1].name == "select":
+            return None
+        return "".join(traceback.format_list(stack[max([0, *turns]) + 1 :][:_DEPTH]))
+
+    def _give_up(self, *_: object) -> NoReturn:
+        pytest.fail(f"the event loop was blocked for more than {self._patience:g} s:\n{self.blocks[-1]}", pytrace=False)
