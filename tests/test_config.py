@@ -444,6 +444,15 @@ def test_key_that_the_backend_does_not_use_is_refused_where_it_stands(key: str, 
     assert load(text.replace("plain", "local"), plugins).projects
 
 
+def test_all_that_is_wrong_with_a_backend_is_told_beside_its_options(plugins: Plugins) -> None:
+    text = "projects: {p: {packages: [a], limits: {cpus: 2}, backend: {type: plain, color: red}}}"
+    assert [line.split(": ")[1] for line in problems(text, plugins)] == [
+        "projects.p.packages",
+        "projects.p.limits.cpus",
+        "projects.p.backend.color",
+    ]
+
+
 def test_options_at_which_the_plugin_itself_fails_are_told_with_its_name(plugins: Plugins) -> None:
     class Hasty(BackendSettings):
         token: str = Field(default_factory=lambda: os.environ["A_TOKEN_THAT_NOBODY_SET"])

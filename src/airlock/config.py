@@ -154,7 +154,7 @@ def _built_in(plugins: Plugins, environ: Mapping[str, str]) -> Config:
 
 @dataclass(frozen=True, slots=True)
 class _Choice:
-    """What `backend:` or `llm:` names, with its options."""
+    """What `backend:` or `llm:` names, with its options; None when something is wrong with those."""
 
     cls: type[Any]
     settings: Any
@@ -260,7 +260,7 @@ class _Resolver:
         location = ("default_backend",)
         backend = self._choose("backend", data, location)
         mediator = self._choose("mediator", DEFAULT_MEDIATOR, location)
-        if backend is None or mediator is None:
+        if backend is None or backend.settings is None or mediator is None:
             return None
         if backend.cls.runs_code:
             word = backend.cls.type
@@ -297,8 +297,8 @@ class _Resolver:
             settings = self._validate(cls.Settings, options, location)
         except Exception as error:  # noqa: BLE001 - the boundary to a plugin: its validators and default factories
             self._report(location, f"{known[word].source} failed at these options: {described(error)}")
-            return None
-        return _Choice(cls, settings) if settings is not None else None
+            settings = None
+        return _Choice(cls, settings)
 
     def _check_keys(self, server: ServerConfig, projects: Mapping[str, Any]) -> None:
         for number, key in enumerate(server.keys):
