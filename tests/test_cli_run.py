@@ -119,7 +119,7 @@ def test_mock_is_used_only_by_name() -> None:
     Path("airlock.yaml").write_text("default_backend: mock\nprojects: {m: {backend: mock}}\n")
     refused = run("print(1)")
     assert (refused.exit_code, refused.stdout) == (2, "")
-    assert "pip install airlock-local" in refused.stderr
+    assert "pip install 'airlock-core[local]'" in refused.stderr
     assert json.loads(run("print(1)", "--project", "m").stdout) == {"echo": "print(1)"}
 
 
@@ -184,7 +184,7 @@ def test_without_a_file_and_without_local_it_is_2_and_says_what_to_install(capsy
     with pytest.raises(typer.Exit) as ended:
         choose_project(configuration.load(None, plugins, {}), plugins, None)
     assert ended.value.exit_code == 2
-    assert "pip install airlock-local" in capsys.readouterr().err
+    assert "pip install 'airlock-core[local]'" in capsys.readouterr().err
 
 
 # --- settings and memory ---------------------------------------------------------------------------------------------

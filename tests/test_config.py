@@ -382,6 +382,17 @@ def test_mistake_at_the_top_is_told(text: str, told: str, plugins: Plugins) -> N
         ("{backend: mock, limits: {tmeout: 5}}", "projects.p.limits.tmeout: unknown key; did you mean 'timeout'?"),
         ("{backend: mock, limits: {timeout: 0}}", "projects.p.limits.timeout: must be at least 1"),
         ("{backend: local, limits: {memory: 1MiB}}", "projects.p.limits.memory: must be at least 16MiB"),
+        ("{backend: local, limits: {memory: 512M}}", "projects.p.limits.memory: not a size; write 512MiB"),
+        ("{backend: local, limits: {memory: 512mb}}", "projects.p.limits.memory: not a size; write 512MB"),
+        ("{backend: local, limits: {memory: 1 Gi}}", "projects.p.limits.memory: not a size; write 1GiB"),
+        (
+            "{backend: local, limits: {timeout: 5m}}",
+            "projects.p.limits.timeout: times are seconds, without a unit; write 300",
+        ),
+        (
+            "{backend: local, limits: {llm_timeout: 1 h}}",
+            "projects.p.limits.llm_timeout: times are seconds, without a unit; write 3600",
+        ),
         ("{backend: local, limits: {memory: 64 potatoes}}", "projects.p.limits.memory: not a size; write a whole"),
         ("{backend: {type: mock, x: 1}}", "projects.p.backend.x: unknown key; none is allowed here"),
         (

@@ -24,6 +24,7 @@ from airlock import (
     Session,
     hookimpl,
 )
+from airlock import plugins as plugins_module
 from airlock.models import ExecutionStatus
 from airlock.plugin import Source
 from airlock.plugins import Plugins
@@ -373,8 +374,21 @@ def test_unknown_type_names_what_is_known_and_what_is_broken() -> None:
     assert "airlock-bad 0.1 is broken: int 5 is no subclass of airlock.Backend" in told
 
 
-def test_unknown_type_whose_distribution_is_missing_gets_the_command() -> None:
-    assert "pip install airlock-nosuch" in Plugins().unknown("backend", "nosuch")
+@pytest.mark.parametrize(("word", "meant"), [("docker", ""), ("dokcer", "; did you mean 'docker'?")])
+def test_unknown_type_that_a_plugin_of_ours_has_gets_the_command(
+    monkeypatch: pytest.MonkeyPatch, word: str, meant: str
+) -> None:
+    monkeypatch.setattr(plugins_module, "_is_installed", lambda name: name != "airlock-docker")
+    told = Plugins().unknown("backend", word)
+    assert told.startswith(f"no backend {word!r}{meant}; pip install 'airlock-core[docker]'; available: ")
+
+
+@pytest.mark.parametrize("word", ["kubernetes", "all", "testing", "x; rm -rf /"])
+def test_unknown_type_gets_no_command_to_install_what_somebody_else_may_publish(
+    monkeypatch: pytest.MonkeyPatch, word: str
+) -> None:
+    monkeypatch.setattr(plugins_module, "_is_installed", lambda name: False)
+    assert "pip install" not in Plugins().unknown("backend", word)
 
 
 def test_mistyped_type_gets_the_right_one_and_no_command_to_install_a_strangers_package() -> None:
@@ -383,10 +397,6 @@ def test_mistyped_type_gets_the_right_one_and_no_command_to_install_a_strangers_
     told = plugins.unknown("backend", "ecko")
     assert "did you mean 'echo'?" in told
     assert "pip install" not in told
-
-
-def test_type_that_is_no_name_of_a_distribution_gets_no_command() -> None:
-    assert "pip install" not in Plugins().unknown("backend", "x; rm -rf /")
 
 
 # --- observers -----------------------------------------------------------------------------------------------------

@@ -191,6 +191,21 @@ def test_syntax_error_has_its_position() -> None:
     assert "not YAML: " in told
 
 
+@pytest.mark.parametrize(
+    ("text", "place"),
+    [
+        ("projects:\n\tp: {}\n", "2:1"),
+        ("a:\n  b: 1\n\tc: 2\n", "3:1"),
+        ("a:\n  b:\n    c: 1\n  \td: 2\n", "4:3"),
+        ("a: |\n\tx\n", "2:1"),
+        ("\ta: 1\n", "1:1"),
+    ],
+)
+def test_tab_is_called_a_tab(text: str, place: str) -> None:
+    told = problems(text)
+    assert told == [f"airlock.yaml:{place}: not YAML: a tab indents this line, and only spaces may"]
+
+
 def test_control_character_is_refused_with_its_position() -> None:
     assert problems("a: x\nb: \x00\n") == ["airlock.yaml:2:4: a control character, '\\x00'"]
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from pydantic import Field
 
 from .errors import Conflict, ExecutionNotFound
-from .limits import Size
+from .limits import Seconds, Size
 from .store import Store, StoreSettings
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ class MemorySettings(StoreSettings):
 
     max_count: int = Field(10_000, ge=0, description="executions that are over")
     max_bytes: Size = Field(256 << 20, ge=0, description="their code, output and results together")
-    max_age: float = Field(86_400, ge=0, description="seconds since their end")
+    max_age: Seconds = Field(86_400, ge=0, description="seconds since their end")
 
 
 class MemoryStore(Store[MemorySettings]):

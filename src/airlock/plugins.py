@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from importlib import metadata
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from . import core_plugin
 from .contracts import PluginError
@@ -29,8 +29,6 @@ if TYPE_CHECKING:
     from .store import Store
 
 log = logging.getLogger(__name__)
-
-_WORD: Final = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 
 T = TypeVar("T")
 
@@ -118,13 +116,11 @@ class Plugins:
     def unknown(self, kind: Kind, word: str) -> str:
         """Say what an operator can do about a backend or mediator that nothing here provides."""
         known = self.available(kind)
-        near = get_close_matches(word, self.of(kind), 1, cutoff=0.75)
-        if near:
-            remedy = f"; did you mean {near[0]!r}?"
-        elif _WORD.fullmatch(word) and not _is_installed(f"airlock-{word}"):
-            remedy = f"; if the plugin airlock-{word} provides it: pip install airlock-{word}"
-        else:
-            remedy = ""
+        extras = _extras_that_are_missing() if kind == "backend" else []
+        near = get_close_matches(word, [*self.of(kind), *extras], 1, cutoff=0.75)
+        remedy = f"; did you mean {near[0]!r}?" if near and near[0] != word else ""
+        if near and near[0] in extras:
+            remedy += f"; pip install 'airlock-core[{near[0]}]'"
         return "; ".join([f"no {kind} {word!r}{remedy}", f"available: {known}", *map(str, self.broken)])
 
     def available(self, kind: Kind) -> str:
@@ -215,6 +211,17 @@ def _claims(plugin: Plugin) -> set[str]:
         *(f"mediator {word!r}" for word in plugin.mediators),
         *(f"store {word!r}" for word in plugin.stores),
     }
+
+
+def _extras_that_are_missing() -> list[str]:
+    """Return the plugins of ours that are not installed. Only these are proposed: whoever likes may publish the rest.
+
+    Of a guessed name, `airlock-` and what somebody mistyped, nobody knows whose code it would bring (dependency
+    confusion).
+    """
+    extras = metadata.metadata("airlock-core").get_all("Provides-Extra") or []
+    ours = {re.match(r"[A-Za-z0-9-]+", needed)[0] for needed in metadata.requires("airlock-core") or []}  # type: ignore[index]
+    return [extra for extra in extras if f"airlock-{extra}" in ours and not _is_installed(f"airlock-{extra}")]
 
 
 def _is_installed(distribution: str) -> bool:

@@ -8,7 +8,7 @@ from pydantic import Field
 
 from . import sqlite_file
 from .errors import Conflict, ExecutionNotFound
-from .limits import Size
+from .limits import Seconds, Size
 from .sqlite_thread import SqliteThread
 from .store import Store, StoreSettings
 
@@ -34,7 +34,7 @@ class SqliteSettings(StoreSettings):
     )
     max_count: int = Field(100_000, ge=1, description="executions that are over")
     max_bytes: Size = Field(2 << 30, ge=1 << 20, description="their code, output and results together")
-    max_age: float = Field(7 * 86_400, gt=0, description="seconds since their end")
+    max_age: Seconds = Field(7 * 86_400, gt=0, description="seconds since their end")
 
 
 class SqliteStore(Store[SqliteSettings]):

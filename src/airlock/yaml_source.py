@@ -128,7 +128,9 @@ def parse(text: str, name: str, environ: Mapping[str, str] = os.environ) -> Yaml
         _check_size(text, name)
         root = yaml.compose(text, Loader=_Loader)
     except yaml.MarkedYAMLError as error:
-        _refuse(name, error.problem_mark, f"not YAML: {error.problem}")
+        is_tab = error.problem_mark is not None and _character_at(text, error.problem_mark) == "\t"
+        problem = "a tab indents this line, and only spaces may" if is_tab else error.problem
+        _refuse(name, error.problem_mark, f"not YAML: {problem}")
     if root is None or root.tag == f"{_TAG}null":
         return YamlSource(name, {}, None)
     if not isinstance(root, yaml.MappingNode):
@@ -242,6 +244,11 @@ class _Converter:
 
 def _refuse(name: str, mark: _Mark | None, message: str) -> NoReturn:
     raise ConfigError([_line(name, _position(mark), (), message) if mark is not None else f"{name}: {message}"])
+
+
+def _character_at(text: str, mark: _Mark) -> str:
+    lines = text.split("\n")
+    return lines[mark.line][mark.column : mark.column + 1] if mark.line < len(lines) else ""
 
 
 def _position(mark: _Mark) -> tuple[int, int]:

@@ -10,7 +10,7 @@ from airlock.plugins import Plugins
 from .terminal import fail, say
 
 BUILT_IN = "local"
-INSTALL = "pip install airlock-local"
+INSTALL = "pip install 'airlock-core[local]'"
 
 
 def choose_project(config: Config, plugins: Plugins, name: str | None) -> ProjectConfig:
