@@ -96,7 +96,7 @@ def servers(folder: Path) -> Iterator[Callable[..., RunningServer]]:
     def start(config: str | None, *arguments: str, **environ: str) -> RunningServer:
         if config is not None:
             (folder / "airlock.yaml").write_text(config)
-        options = [] if "--port" in arguments else ["--port", "0"]
+        options = [] if {"--port", "--config"} & set(arguments) else ["--port", "0"]
         options += [] if "--log-format" in arguments else ["--log-format", "plain"]
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("AIRLOCK_")}
         process = subprocess.Popen(

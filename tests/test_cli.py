@@ -129,6 +129,13 @@ def test_check_warns_of_what_default_backend_does() -> None:
     assert result.stderr.startswith("warning: default_backend is mock")
 
 
+def test_check_says_that_serve_would_refuse_to_listen() -> None:
+    Path("airlock.yaml").write_text("server: {host: 0.0.0.0}\nprojects: {p: {backend: local}}\n")
+    result = airlock("check")
+    assert result.exit_code == 0
+    assert result.stderr.startswith("warning: airlock.yaml:1:10: server.host: refusing to listen on 0.0.0.0")
+
+
 def test_check_of_a_file_that_is_not_there_is_1() -> None:
     result = airlock("check", "--config", "nope.yaml")
     assert (result.exit_code, result.stderr) == (1, "nope.yaml: no such file (--config names it)\n")

@@ -66,6 +66,24 @@ def test_a_port_in_use_ends_it_with_1_and_without_a_traceback(serve: Serve, take
     assert line.endswith("choose with --host and --port\n")
 
 
+def test_a_port_of_the_file_that_is_in_use_is_named_with_its_place(serve: Serve, taken_port: int) -> None:
+    server = serve(f"server:\n  host: 127.0.0.1\n  port: {taken_port}\n{MOCK}", "--port", str(taken_port))
+    assert server.ended() == 1
+    assert server.printed[0].startswith("error: cannot listen on ")
+    server = serve(None, "--config", "airlock.yaml")  # no --port
+    assert server.ended() == 1
+    [line] = server.printed
+    assert line.startswith(f"error: airlock.yaml:3:3: server.port: cannot listen on 127.0.0.1:{taken_port}: Address al")
+
+
+def test_a_store_that_cannot_be_used_is_named_with_its_place(serve: Serve) -> None:
+    server = serve(f"{MOCK}store: {{type: sqlite, path: /proc/nowhere/x.db}}\n")
+    assert server.ended() == 1
+    assert server.line_with(
+        "error: airlock.yaml:2:1: store: /proc/nowhere: No such file or directory; store.path needs"
+    )
+
+
 def test_an_unknown_host_ends_it_with_1_and_without_a_traceback(serve: Serve) -> None:
     server = serve(MOCK, "--host", "no-such-host.invalid")
     assert server.ended() == 1
@@ -141,7 +159,9 @@ def test_where_code_runs_another_host_is_refused_with_the_remedy(serve: Serve) -
 
 
 def test_a_host_from_the_file_is_refused_just_so(serve: Serve) -> None:
-    assert serve(f"server: {{host: 0.0.0.0}}\n{RUNS_CODE}").ended() == 1
+    server = serve(f"server: {{host: 0.0.0.0}}\n{RUNS_CODE}")
+    assert server.ended() == 1
+    assert server.line_with("airlock.yaml:1:10: server.host: refusing to listen on 0.0.0.0: ")
 
 
 def test_with_a_key_any_host_is_served_to_those_who_send_it(serve: Serve) -> None:

@@ -50,7 +50,7 @@ LAYERS = [
         "making",
     },
     {"contracts", "plugin", "plugins", "core_plugin", "yaml_source", "testing"},
-    {"config", "schema", "phrasing", "session", "projects", "registry", "live_executions"},
+    {"advice", "config", "schema", "phrasing", "session", "projects", "registry", "live_executions"},
     {"gateway"},
     {
         "request_ids",

@@ -130,4 +130,4 @@ def test_store_that_fails_ends_the_start_with_a_sentence(
     path = install("shut", SHUT.replace("MISTAKE", mistake))
     server = serve("store: shut\nprojects: {one: {backend: scripted}}", PYTHONPATH=path)
     assert server.ended() == 1
-    assert told in server.line_with("error: store: ")
+    assert told in server.line_with("airlock.yaml:1:1: store: ")

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from . import secrets, yaml_source
+from .advice import advise
 from .backend import USED_BY_BACKEND, Project
 from .errors import ConfigError
 from .limits import ENFORCED_BY_BACKEND
@@ -66,7 +67,16 @@ class Config:
     projects: Mapping[str, ProjectConfig] = field(default_factory=dict)
     unlisted: ProjectConfig | None = None
     path: Path | None = None
+    source: YamlSource | None = None
     warnings: list[str] = field(default_factory=list)
+
+    def at(self, location: Location, message: str) -> str:
+        """Write what is to be said about a part of airlock.yaml with its place, `airlock.yaml:7:5: server.port: ...`.
+
+        Without the place where that part is not written: a default, an environment variable, no file at all.
+        """
+        is_written = self.source is not None and self.source.has(location)
+        return self.source.problem(location, message) if self.source and is_written else message
 
     def project(self, name: str) -> ProjectConfig | None:
         """Return the project of this name, listed or by `default_backend`; None when there is none."""
@@ -123,6 +133,7 @@ def load(path: Path | None, plugins: Plugins, environ: Mapping[str, str] = os.en
     config = resolver.config(path)
     if resolver.problems:
         raise ConfigError([source.problem(location, message) for location, message in resolver.ordered()])
+    config.warnings.extend(config.at(location, message) for location, message in advise(config, environ))
     return config
 
 
@@ -201,6 +212,7 @@ class _Resolver:
             projects={name: project for name, project in resolved.items() if project is not None},
             unlisted=unlisted,
             path=path,
+            source=self._source,
             warnings=warnings,
         )
 

@@ -81,6 +81,15 @@ class YamlSource:
                 break
         return _position(mark) if mark is not None else (1, 1)
 
+    def has(self, location: Location) -> bool:
+        """Whether this part is written; the whole has no place of its own."""
+        found: Any = self.data
+        for part in location:
+            if not isinstance(found, dict) or part not in found:
+                return False
+            found = found[part]
+        return bool(location)
+
     def problem(self, location: Location, message: str) -> str:
         """Write a problem the way it is shown: `airlock.yaml:7:5: projects.python: message`."""
         return _line(self.name, self.position(location), location, message)

@@ -1,13 +1,16 @@
 """`airlock init`, `airlock check` and `airlock schema`: the life of airlock.yaml."""
 
 import json
+import os
 from importlib import resources
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from airlock.config import ProjectConfig
+from airlock.access import AccessPolicy
+from airlock.config import Config, ProjectConfig
+from airlock.errors import ConfigError
 from airlock.plugins import Plugins
 from airlock.schema import json_schema
 
@@ -39,8 +42,18 @@ def check(config: setup.ConfigOption = None) -> None:
     rows = [_row(project) for project in loaded.projects.values()]
     for line in columns(rows):
         out.print(f"  {line}")
-    for warning in loaded.warnings:
+    for warning in [*loaded.warnings, *_refusals(loaded)]:
         warn(warning)
+
+
+def _refusals(config: Config) -> list[str]:
+    """Say why `airlock serve` would not listen, started from the same environment: that of a service may have a key."""
+    try:
+        policy = AccessPolicy.of(config, os.environ)
+        policy.check_bind(config.server.host or policy.default_host)
+    except ConfigError as error:
+        return [config.at(("server", "host"), problem) for problem in error.problems]
+    return []
 
 
 def schema() -> None:

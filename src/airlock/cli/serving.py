@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 from typing import TYPE_CHECKING
@@ -39,12 +40,14 @@ def serve_until_stopped(explicit: Path | None, host: str | None, port: int | Non
         chosen = host if host is not None else loaded.server.host or policy.default_host
         policy.check_bind(chosen)
     except ConfigError as error:
-        refuse(error, code=1)
+        refuse(ConfigError([_at(loaded, "host", host, problem) for problem in error.problems]), code=1)
     wanted = loaded.server.port if port is None else port
     try:
         listening = listen(chosen, wanted)
     except OSError as error:
-        fail(f"cannot listen on {_authority(chosen, wanted)}: {error.strerror}; choose with --host and --port", code=1)
+        problem = f"cannot listen on {_authority(chosen, wanted)}: {error.strerror}; choose with --host and --port"
+        is_port = error.errno in (errno.EADDRINUSE, errno.EACCES)
+        fail(_at(loaded, "port" if is_port else "host", port if is_port else host, problem), code=1)
 
     is_json = logs.is_json(style)
 
@@ -62,7 +65,13 @@ def serve_until_stopped(explicit: Path | None, host: str | None, port: int | Non
     try:
         AirlockServer(create_app(loaded, plugins), welcome).run(sockets=[listening])
     except StoreRefused as error:
-        fail(f"store: {error}", code=1)
+        place = loaded.at(("store",), "")
+        fail(f"{place or 'store: '}{error}", code=1)
+
+
+def _at(config: Config, key: str, option: object, problem: str) -> str:
+    """Say where in airlock.yaml stands what is the problem, unless it was given as an option."""
+    return problem if option is not None else config.at(("server", key), problem)
 
 
 def _announce(text: str, style: str = "", *, is_json: bool) -> None:
