@@ -14,6 +14,12 @@ if TYPE_CHECKING:
 SHORTEST_WAIT: Final = 0.1  # seconds between two looks at the CPU time
 
 
+def over(timeout: int) -> str:
+    """Say why an execution ends whose pauses used too much."""
+    used = "while it waited for an answer, the script used more CPU time"
+    return f"{used} than its timeout of {timeout} s had left (limits.timeout)"
+
+
 class PauseWatch:
     """The session of an execution, which also counts the CPU time of its pauses.
 

@@ -12,7 +12,7 @@ from pydantic import Field
 
 from airlock import BackendSettings, BackendUnavailable, PooledBackend, Project
 
-from . import hardening, images, instance, selftest
+from . import groups, hardening, images, instance, selftest
 from .engine import Engine
 from .instance import Instance
 from .worker import DockerWorker
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+USER_SPACE_KERNEL: Final = "runsc"
 STARTS_AT_ONCE: Final = 4  # more get in each other's way: the daemon is the bound
 
 
@@ -62,6 +63,8 @@ class DockerBackend(PooledBackend[DockerSettings]):
         self._instance: Instance | None = None
         self._image: dict[str, Any] | None = None
         self._cores = 1
+        self._has_own_kernel = False  # which is gVisor's, not the machine's
+        self._groups: groups.Groups | None = None
         self._starts = asyncio.Semaphore(STARTS_AT_ONCE)
         self._preparing = asyncio.Lock()
         self._left: set[str] = set()  # containers that the daemon did not remove when it was told to
@@ -104,6 +107,8 @@ class DockerBackend(PooledBackend[DockerSettings]):
                 "Install it and register it with the daemon, or correct `runtime`.",
             )
         self._cores = self.project.limits.usable_cores(info["NCPU"])
+        runtime = settings.runtime or info["DefaultRuntime"]
+        self._has_own_kernel = USER_SPACE_KERNEL in (runtime, info["Runtimes"][runtime].get("path", "").split("/")[-1])
         if self._instance is None:
             await instance.sweep(self._engine)
             self._instance = Instance(self._engine.host)
@@ -112,9 +117,14 @@ class DockerBackend(PooledBackend[DockerSettings]):
         self._image = image
 
     async def _test(self, image: dict[str, Any]) -> None:
-        """Fail closed. Raises BackendUnavailable when a container does not confine as it should."""
+        """Fail closed, and find out where the groups of containers can be read.
+
+        Raises BackendUnavailable when a container does not confine as it should.
+        """
+        assert self._engine is not None
         worker = await self._start_one(image)
         try:
+            self._groups = groups.find(worker.id, await self._engine.pid(worker.name))
             missing = await selftest.failures(worker, self.project.limits)
         finally:
             await worker.stop()
@@ -142,7 +152,7 @@ class DockerBackend(PooledBackend[DockerSettings]):
             self._engine, self._instance.next_name(), self.project.limits, self._cores, self.lost, self._left.add
         )
         try:
-            stream = await self._engine.launch(worker.name, self._container(image))
+            worker.id, stream = await self._engine.launch(worker.name, self._container(image))
         except NotFound as error:
             self._image = None
             raise BackendUnavailable(f"Docker refuses: {error.explanation}.", "It is tried again.") from error
@@ -151,6 +161,8 @@ class DockerBackend(PooledBackend[DockerSettings]):
         except BaseException:
             await worker.stop()
             raise
+        if self._groups is not None:
+            worker.group = self._groups.of(worker.id)
         await self._clear()
         return worker
 
@@ -162,6 +174,7 @@ class DockerBackend(PooledBackend[DockerSettings]):
             "files": limits.files,
             "file_size": limits.file_size,
             "reached": {key: limits.reached(key) for key in ("files", "file_size", "scratch", "processes")},
+            "counts_processes_by_user": self._has_own_kernel,
             "cores": self._cores,
         }
         assert self._instance is not None
@@ -171,6 +184,7 @@ class DockerBackend(PooledBackend[DockerSettings]):
             limits=limits,
             labels={**self.settings.labels, "airlock.project": self.project.name, **self._instance.labels},
             runtime=self.settings.runtime,
+            has_own_kernel=self._has_own_kernel,
             environment={"PYTHONPATH": images.python_path(image)},
             volumes=image["Config"].get("Volumes") or (),
         )

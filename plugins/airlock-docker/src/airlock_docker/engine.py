@@ -52,15 +52,18 @@ class Engine:
         limit = self._start_time_limit if time_limit is None else time_limit
         return await asyncio.get_running_loop().run_in_executor(self._threads, self._call, function, limit)
 
-    async def launch(self, name: str, container: Mapping[str, Any]) -> socket.socket:
-        """Create a container, attach to it, start it. Returns the stream. When that fails nothing of it is left."""
+    async def launch(self, name: str, container: Mapping[str, Any]) -> tuple[str, socket.socket]:
+        """Create a container, attach to it, start it. Returns its id and the stream.
+
+        When that fails nothing of it is left.
+        """
         starting = asyncio.ensure_future(self.call(lambda client: _launch(client, name, container)))
         try:
             return await asyncio.shield(starting)
         except asyncio.CancelledError:
             await asyncio.wait({starting})  # a thread cannot be stopped: it has its time limit
             if not starting.cancelled() and starting.exception() is None:
-                starting.result().close()
+                starting.result()[1].close()
                 await self.remove(name)
             raise
 
@@ -77,6 +80,11 @@ class Engine:
             return await self.call(ask)
         except NotFound:
             return None
+
+    async def pid(self, name: str) -> int:
+        """Return the first process of a running container, as the daemon's machine sees it."""
+        found: dict[str, Any] = await self.call(lambda client: client.inspect_container(name))
+        return int(found["State"]["Pid"])
 
     async def kill(self, name: str) -> None:
         """Kill a container; it is all the same if it is dead or gone."""
@@ -137,8 +145,8 @@ class Engine:
             return self._clients[limit]
 
 
-def _launch(client: docker.APIClient, name: str, container: Mapping[str, Any]) -> socket.socket:
-    client.create_container(name=name, **container)
+def _launch(client: docker.APIClient, name: str, container: Mapping[str, Any]) -> tuple[str, socket.socket]:
+    made = client.create_container(name=name, **container)
     stream = None
     try:
         attached = client.attach_socket(name, params=STREAMS)  # before the start, so that nothing is missed
@@ -151,4 +159,4 @@ def _launch(client: docker.APIClient, name: str, container: Mapping[str, Any]) -
         with contextlib.suppress(DockerException, RequestException, OSError):
             client.remove_container(name, force=True, v=True)
         raise
-    return stream
+    return made["Id"], stream

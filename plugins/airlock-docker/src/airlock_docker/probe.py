@@ -51,7 +51,7 @@ async def probe(engine: Engine, project: Project, name: str, image: dict[str, An
     container = f"airlock-probe-{secrets.token_hex(8)}"
     said = bytearray()
     try:
-        stream = await engine.launch(
+        _, stream = await engine.launch(
             container,
             hardening.container(
                 image["Id"],

@@ -8,7 +8,7 @@ import logging
 import signal
 from typing import TYPE_CHECKING, Any, Final
 
-from airlock import BackendUnavailable, Outcome, ProtocolViolation, Worker, WorkerLost, causes
+from airlock import BackendUnavailable, Outcome, ProtocolViolation, Worker, WorkerLost, causes, pauses
 from airlock.frames import Conversation, FrameReader
 from airlock.worker import codec
 
@@ -22,12 +22,14 @@ if TYPE_CHECKING:
     from airlock import Job, Limits, Session
 
     from .engine import Engine
+    from .groups import Group
 
 log = logging.getLogger(__name__)
 
 KILL_PATIENCE: Final = 0.4  # seconds that the supervisor gets to end everything by itself; it takes milliseconds
 KILL_TIMEOUT: Final = 1.0  # and then the daemon
 CAUSE_PATIENCE: Final = 2.0  # seconds that a container without its supervisor takes to be dead for the daemon
+KILLED: Final = 128 + signal.SIGKILL  # as the daemon says it
 MAX_READY: Final = 1 << 16
 ENDLESS: Final = 1 << 62  # of output there is no end; of frames `Conversation` keeps the total
 
@@ -46,6 +48,8 @@ class DockerWorker(Worker):
     ) -> None:
         """`on_left` is told the name of a container that the daemon does not remove now."""
         self.name = name
+        self.id = ""
+        self.group: Group | None = None  # where the daemon's control groups can be read
         self.landlock_version = 0
         self._engine = engine
         self._limits = limits
@@ -60,6 +64,8 @@ class DockerWorker(Worker):
         self._conversation: Conversation | None = None
         self._session: Session | None = None
         self._exit_code: int | None = None
+        self._processes_reached = limits.reached("processes").encode()
+        self._has_named_processes = False  # in the sandbox, which sees those errors only that nobody catches
 
     async def start(self, stream: socket.socket, time_limit: float) -> None:
         """Take over a container that was launched; returns when it stands ready.
@@ -93,6 +99,7 @@ class DockerWorker(Worker):
         attachment = self._attachment
         if attachment is None or attachment.ended.done():
             raise WorkerLost("the container was gone before its job came")
+        session = self._watch_pauses(session, job.timeout)
         conversation = Conversation(job, session, self._limits, attachment.send)
         await session.started()
         self._session, self._conversation = session, conversation
@@ -104,9 +111,11 @@ class DockerWorker(Worker):
                 conversation.start()
             outcome = await conversation.ended
             took = self._loop.time() - began
+            self._name_refused_processes(session)
             if not conversation.said_end and self._exit_code is None:
                 await self._kill(attachment)
         except asyncio.CancelledError:
+            self._name_refused_processes(session)
             await self._kill(attachment)
             raise
         finally:
@@ -135,6 +144,8 @@ class DockerWorker(Worker):
                 self._conversation.end("protocol", f"protocol violation: {violation}")
 
     def _record(self, kind: int, body: bytes) -> None:
+        if kind == STDERR and self._processes_reached in body:
+            self._has_named_processes = True
         if kind in (STDOUT, STDERR):
             if self._session is not None:
                 self._session.write("stdout" if kind == STDOUT else "stderr", body)
@@ -162,6 +173,20 @@ class DockerWorker(Worker):
             self._conversation.exited(None)
         else:
             self._on_idle_death(self)
+
+    def _watch_pauses(self, session: Session, timeout: int) -> Session:
+        def end() -> None:
+            if self._conversation is not None:
+                self._conversation.end("cpu_limit", pauses.over(timeout))
+
+        if self.group is None:
+            return session  # limit_cpu inside bounds at least each process
+        return pauses.PauseWatch(session, timeout, self._cores, self.group.cpu_time, end)
+
+    def _name_refused_processes(self, session: Session) -> None:
+        """Say on stderr what the script may have caught. Called before the container's end, when its group goes too."""
+        if self.group is not None and not self._has_named_processes and self.group.has_refused_processes():
+            session.write("stderr", self._processes_reached + b"\n")
 
     async def _kill(self, attachment: Attachment) -> None:
         """End it before it ends itself, and wait until its last output is here."""
@@ -199,8 +224,9 @@ class DockerWorker(Worker):
             return Outcome(error="the container was removed while the script ran", error_type="worker_lost")
         if state["Running"]:
             return Outcome(error="the connection to the container was lost", error_type="worker_lost")
-        how = f"exit code {state['ExitCode']}"
-        return Outcome(error=f"the container was killed from outside ({how})", error_type="worker_lost")
+        code = state["ExitCode"]
+        how = "was killed from outside" if code == KILLED else "failed"
+        return Outcome(error=f"the container {how} (exit code {code})", error_type="worker_lost")
 
     async def _why_not_ready(self) -> BackendUnavailable:
         assert self._attachment is not None

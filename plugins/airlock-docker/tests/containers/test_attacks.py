@@ -15,7 +15,7 @@ IMAGE = os.environ.get("AIRLOCK_TEST_IMAGE", "airlock-test-base")
 
 
 class TestDockerAttacks(AttackSuite):
-    capabilities: ClassVar[frozenset[str]] = frozenset(ATTACK_CAPABILITIES) - {"counts_cpu_time", "counts_refusals"}
+    capabilities: ClassVar[frozenset[str]] = frozenset(ATTACK_CAPABILITIES)
     soon = 5  # a container may have to be started meanwhile
 
     def make_backend(self, project: Project) -> DockerBackend:
@@ -24,7 +24,9 @@ class TestDockerAttacks(AttackSuite):
 
 @pytest.mark.skipif(not IS_SOAK, reason="takes minutes: only with AIRLOCK_TEST_SOAK=1")
 class TestGVisorAttacks(AttackSuite):
-    capabilities: ClassVar[frozenset[str]] = frozenset({"filters_calls", "together"})
+    capabilities: ClassVar[frozenset[str]] = frozenset(
+        {"counts_cpu_time", "counts_processes", "filters_calls", "together"}
+    )
     patience = 120
     soon = 20
 

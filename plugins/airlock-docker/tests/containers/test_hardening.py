@@ -143,6 +143,11 @@ def test_limits_that_would_keep_python_from_starting_are_left_to_the_worker() ->
     assert {limit["Name"]: limit["Hard"] for limit in found["Ulimits"]} == {"nofile": 256, "fsize": 1 << 20, "core": 0}
 
 
+def test_where_the_kernel_is_the_containers_own_the_host_leaves_room_for_its_threads() -> None:
+    found = hardening.host_config(Limits(processes=20), "runsc", (), has_own_kernel=True)
+    assert 300 < found["PidsLimit"] < 500
+
+
 async def test_the_smallest_limits_still_let_a_script_run(make_docker: Callable[..., Awaitable[Up]]) -> None:
     up = await make_docker(files=16, file_size=0, processes=1, scratch=1 << 20, memory=32 << 20)
     assert await up.result("import resource; set_result(resource.getrlimit(resource.RLIMIT_NOFILE))") == [16, 16]
@@ -165,7 +170,8 @@ set_result(failed)
 
 async def test_what_the_server_told_the_container_holds_no_secret_and_no_id(up: Up) -> None:
     arguments = await up.result("set_result(open('/proc/1/cmdline').read().split(chr(0)))")
-    assert set(json.loads(arguments[3])) == {"preload", "processes", "files", "file_size", "reached", "cores"}
+    told = {"preload", "processes", "files", "file_size", "reached", "cores", "counts_processes_by_user"}
+    assert set(json.loads(arguments[3])) == told
 
 
 async def test_the_environment_is_ours_and_the_images_alone(monkeypatch: pytest.MonkeyPatch, up: Up) -> None:

@@ -10,9 +10,8 @@ import signal
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Final
 
-from airlock import Worker, WorkerLost, causes
+from airlock import Worker, WorkerLost, causes, pauses
 from airlock.frames import Conversation, FrameReader
-from airlock.pauses import PauseWatch
 from airlock.worker import codec
 from airlock.worker.syscalls import ID
 
@@ -241,15 +240,11 @@ class LocalWorker(Worker):
     def _watch_pauses(self, session: Session, timeout: int) -> Session:
         def end() -> None:
             if self._conversation is not None:
-                self._conversation.end(
-                    "cpu_limit",
-                    "while it waited for an answer, the script used more CPU time "
-                    f"than its timeout of {timeout} s had left (limits.timeout)",
-                )
+                self._conversation.end("cpu_limit", pauses.over(timeout))
 
         if self._group is None or not self._group.counts_cpu_time:
             return session  # limit_cpu inside bounds at least each process
-        return PauseWatch(session, timeout, self._box.cores, self._group.cpu_time, end)
+        return pauses.PauseWatch(session, timeout, self._box.cores, self._group.cpu_time, end)
 
     def _died(self) -> bool:
         """Look whether it died while idle, which may be news: a standby without a job has nothing to say."""

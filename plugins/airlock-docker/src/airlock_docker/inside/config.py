@@ -13,4 +13,5 @@ class Config(TypedDict):
     files: int
     file_size: int
     reached: dict[str, str]  # the line for stderr of each limit that the script's process has to find out about
+    counts_processes_by_user: bool  # the kernel is this container's own
     cores: int  # how many CPU cores one execution can use at once

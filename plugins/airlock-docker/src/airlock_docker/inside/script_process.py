@@ -15,8 +15,6 @@ from airlock.worker import codec, layers, one_script, syscalls, warm
 from airlock.worker.reached import Reached
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from .config import Config
 
 # The container itself is the rest: namespaces, mounts, cgroups, no capabilities.
@@ -37,11 +35,10 @@ class Confinement:
         self.frames = frames
         self.filter = syscalls.Filter(bpf)
         self.landlock_version = syscalls.landlock_version()
-        # RLIMIT_NPROC would count the processes of all containers: they have one uid. The cgroup counts here.
-        self.resource_limits: Mapping[int, int] = {
-            resource.RLIMIT_NOFILE: config["files"],
-            resource.RLIMIT_FSIZE: config["file_size"],
-        }
+        self.resource_limits = {resource.RLIMIT_NOFILE: config["files"], resource.RLIMIT_FSIZE: config["file_size"]}
+        # Elsewhere the cgroup counts: all containers have one uid, and a kernel that they share would add them up.
+        if config["counts_processes_by_user"]:
+            self.resource_limits[resource.RLIMIT_NPROC] = config["processes"] + 1  # the supervisor is ours too
 
 
 def be_script(config: Config, bpf: bytes, frames: int, stdout: int, stderr: int) -> NoReturn:

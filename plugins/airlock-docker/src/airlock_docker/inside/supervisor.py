@@ -30,7 +30,7 @@ EXITED = ord("x")  # the script's process is gone; its exit code, negative: by t
 EXIT_CODE = struct.Struct("<i")
 
 READ_SIZE = 64 << 10
-REST_SIZE = 4 << 20  # bytes of each output that are still read when the script is gone: something may go on writing
+REST_SIZE = 4 << 20  # bytes of frames, and of each output, that are still read when the script is gone: something may go on writing
 
 
 def main(config: Config, bpf: bytes) -> NoReturn:
@@ -103,14 +103,14 @@ class Supervisor:
                 del self._unsent[: self._frames.send(self._unsent)]
         self._events.modify(self._frames, select.POLLIN | (select.POLLOUT if self._unsent else 0))
 
-    def _pass_frames(self) -> bool:
-        """Pass them on behind all output that was written before them. Returns whether there may be more."""
+    def _pass_frames(self) -> int:
+        """Pass them on behind all output that was written before them. Returns how many bytes; 0: there is no more."""
         if self._is_deaf:
-            return False
+            return 0
         try:
             data = self._frames.recv(READ_SIZE)
         except BlockingIOError:
-            return False
+            return 0
         except OSError:
             data = b""
         for descriptor in self._outputs:
@@ -120,7 +120,7 @@ class Supervisor:
         else:
             self._events.unregister(self._frames)
             self._is_deaf = True
-        return bool(data)
+        return len(data)
 
     def _pass_output(self, descriptor: int, most: int) -> None:
         while most > 0:
@@ -143,8 +143,9 @@ class Supervisor:
                 if pid == 0:
                     return
                 if pid == self._script:
-                    while self._pass_frames():
-                        pass
+                    rest = REST_SIZE
+                    while rest > 0 and (passed := self._pass_frames()):
+                        rest -= passed
                     for descriptor in self._outputs:
                         self._pass_output(descriptor, REST_SIZE)
                     tell(EXITED, EXIT_CODE.pack(os.waitstatus_to_exitcode(status)))
