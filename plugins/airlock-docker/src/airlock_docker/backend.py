@@ -12,7 +12,7 @@ from pydantic import Field
 
 from airlock import BackendSettings, BackendUnavailable, PooledBackend, Project
 
-from . import groups, hardening, images, instance, selftest
+from . import groups, hardening, images, instance, old_images, selftest
 from .engine import Engine
 from .instance import Instance
 from .worker import DockerWorker
@@ -115,6 +115,7 @@ class DockerBackend(PooledBackend[DockerSettings]):
         image = await images.provide(self._engine, self.project, settings.image, settings.runtime)
         await self._test(image)
         self._image = image
+        await old_images.remove(self._engine)
 
     async def _test(self, image: dict[str, Any]) -> None:
         """Fail closed, and find out where the groups of containers can be read.

@@ -17,7 +17,7 @@ from docker.errors import ImageNotFound
 
 from airlock import BackendUnavailable, seccomp, wheels
 
-from . import diagnosis
+from . import diagnosis, old_images
 from .probe import probe
 
 if TYPE_CHECKING:
@@ -68,6 +68,10 @@ async def provide(engine: Engine, project: Project, image: str, runtime: str | N
         await build(engine, project, base["Id"], machine, tag, files)
         found = await inspect(engine, tag)
         assert found is not None
+    else:
+        await engine.call(
+            lambda client: client.tag(found["Id"], REPOSITORY, tag.rpartition(":")[2])
+        )  # says that it is used
     return found
 
 
@@ -125,7 +129,12 @@ def _build(client: Any, project: Project, base: str, tag: str, files: dict[str, 
             rm=True,
             forcerm=True,
             network_mode="none",
-            labels={"airlock.project": project.name, "airlock.packages": " ".join(project.packages)},
+            labels={
+                "airlock.project": project.name,
+                "airlock.packages": " ".join(project.packages),
+                old_images.OWNER: old_images.owner(),
+                old_images.BASE: base,
+            },
             decode=True,
         )
         for line in said:

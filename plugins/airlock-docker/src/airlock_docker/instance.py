@@ -44,10 +44,7 @@ class Instance:
             fcntl.flock(self._lock, fcntl.LOCK_EX)
             os.write(self._lock, host.encode())
         except OSError as error:
-            raise BackendUnavailable(
-                f"The folder {directory}, which says what containers are ours, cannot be written: {error.strerror}.",
-                "Let this user write it, or set XDG_STATE_HOME to another folder.",
-            ) from error
+            raise not_writable(directory, error) from error
 
     @property
     def labels(self) -> dict[str, str]:
@@ -64,6 +61,14 @@ class Instance:
         if is_clean:
             self._path.unlink(missing_ok=True)
         os.close(self._lock)
+
+
+def not_writable(directory: Path, error: OSError) -> BackendUnavailable:
+    """Say that we cannot remember what is ours."""
+    return BackendUnavailable(
+        f"The folder {directory}, which says what containers are ours, cannot be written: {error.strerror}.",
+        "Let this user write it, or set XDG_STATE_HOME to another folder.",
+    )
 
 
 async def sweep(engine: Engine) -> None:

@@ -30,7 +30,7 @@ EXITED = ord("x")  # the script's process is gone; its exit code, negative: by t
 EXIT_CODE = struct.Struct("<i")
 
 READ_SIZE = 64 << 10
-REST_SIZE = 4 << 20  # bytes of frames, and of each output, that are still read when the script is gone: something may go on writing
+REST_SIZE = 4 << 20  # bytes of each stream that are still read when the script is gone: something may go on writing
 
 
 def main(config: Config, bpf: bytes) -> NoReturn:
