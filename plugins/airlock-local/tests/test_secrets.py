@@ -118,6 +118,30 @@ def test_bytes_that_come_one_by_one_show_nothing(served: Served) -> None:
     assert run(served, f"{HEAD}{code}        time.sleep(0.001)")["stdout"].split() == ["[redacted]"] * 3
 
 
+def test_the_event_stream_shows_nothing(served: Served) -> None:
+    code = """
+for form in forms:
+    for half in (form[:7], form[7:], " "):
+        print(half, end="", flush=True)
+        time.sleep(0.02)
+    llm.complete(form)
+"""
+    with httpx.Client(base_url=served.url, timeout=60) as client:
+        created = client.post("/execute", json={"project": "p", "code": HEAD + code})
+        there = f"/executions/{created.json()['execution_id']}"
+        seen = ""
+        with client.stream("GET", f"{there}/events") as events:
+            for line in events.iter_lines():
+                seen += f"{line}\n"
+                if line == "event: llm_request":
+                    number = seen.count(line)
+                    httpx.post(f"{served.url}{there}/respond", json={"response": "go on", "request_id": number})
+    told = [json.loads(line.removeprefix("data: ")) for line in seen.splitlines() if line.startswith("data: ")]
+    assert told[-1]["status"] == "completed"
+    assert leaks(seen) == leaks("".join(event.get("text", "") for event in told)) == []
+    assert seen.count("[redacted]") > 30
+
+
 def test_other_processes_of_the_script_show_nothing(served: Served) -> None:
     code = "\nsubprocess.run([sys.executable, '-c', 'import sys; print(sys.argv[1])', key], check=True)"
     assert run(served, HEAD + code)["stdout"] == "[redacted]\n"
