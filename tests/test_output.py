@@ -80,14 +80,15 @@ def test_limit_of_0_keeps_nothing() -> None:
 
 
 def test_reading_in_pieces_gives_the_whole_text_while_it_grows() -> None:
-    output, read = Output(80), ""
-    for byte in ("é😀\r\n\x00" * 20).encode():
-        output.write(bytes([byte]))
-        piece = output.read(len(read), 2)
-        assert len(piece) <= 2
+    output, read = Output(200_000), ""
+    for number in range(9_000):
+        text = f"{number}é😀\r\n\x00"
+        output.write((text * 5_000 if number == 100 else text).encode())
+        piece = output.read(len(read), 20)
+        assert len(piece) <= 20
         read += piece
     output.finish()
-    while piece := output.read(len(read), 7):
+    while piece := output.read(len(read), 1000):
         read += piece
     assert read == output.text
     assert output.read(10**15, 1) == ""

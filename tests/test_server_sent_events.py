@@ -101,6 +101,24 @@ async def test_one_event_has_a_bounded_piece_of_the_output(followed: Followed) -
     assert len(event.data) == 6 * MAX_TEXT + len(b'{"text":""}')
 
 
+async def test_a_stream_with_much_to_send_lets_others_have_their_turn(followed: Followed) -> None:
+    followed.write(b"x" * (1 << 20))
+    events, turns, seen = events_of(followed), 0, 0
+
+    async def other() -> None:
+        nonlocal turns
+        while True:
+            await asyncio.sleep(0)
+            turns += 1
+
+    others = asyncio.create_task(other())
+    while seen < 60:
+        assert await events.next()
+        seen += 1
+    others.cancel()
+    assert turns >= seen - 1
+
+
 async def test_a_stream_that_nobody_reads_from_keeps_no_execution(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(event_stream, "KEPT", 0.01)
     found: list[weakref.ref[Followed]] = []
@@ -118,6 +136,17 @@ async def test_a_stream_that_nobody_reads_from_keeps_no_execution(monkeypatch: p
         gc.collect()
         assert not any(reference() for reference in found)
     assert len(found) == 3
+
+
+async def test_a_stream_that_is_gone_keeps_no_execution() -> None:
+    followed = Followed()
+    followed.write(b"x")
+    events = events_of(followed)
+    await events.next()
+    gone = weakref.ref(followed)
+    del events, followed
+    gc.collect()
+    assert gone() is None
 
 
 async def test_cancelled_while_it_waits_it_loses_nothing(followed: Followed) -> None:

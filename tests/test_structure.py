@@ -22,6 +22,7 @@ LAYERS = [
         "selftest",
         "mediation",
         "executions",
+        "growing_text",
         "output",
         "listing",
         "submission",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
+from weakref import ReferenceType, ref
 
 from . import strict_json
 from .event_id import EventId
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
 MAX_TEXT: Final = 16 << 10  # characters of output in one event
 PACE: Final = 0.01  # seconds between looks at output that keeps coming: what came meanwhile becomes one event
-KEPT: Final = 1.0  # seconds that what a store gave is kept for the next event: a reader that stalls keeps nothing
+KEPT: Final = 30.0  # seconds that what a store gave is kept for the next events; who stalls for longer keeps nothing
 
 
 class Followed(Protocol):
@@ -82,6 +83,7 @@ class EventStream:
         Raises what `look` raises.
         """
         loop = asyncio.get_running_loop()
+        await asyncio.sleep(0)  # others have their turn, and a client that is gone is noticed before more is made for it
         while True:
             followed = await self.found()
             if (event := self._event(followed)) is not None:
@@ -96,10 +98,11 @@ class EventStream:
         """Return the execution, which is looked for again and again. Raises what `look` raises."""
         if self._followed is None:
             self._followed = await self._look()
-            asyncio.get_running_loop().call_later(KEPT, self._forget)
+            asyncio.get_running_loop().call_later(KEPT, _forget, ref(self))
         return self._followed
 
-    def _forget(self) -> None:
+    def forget(self) -> None:
+        """Keep nothing of the execution."""
         self._followed = None
 
     def _event(self, followed: Followed) -> Event | None:
@@ -139,6 +142,12 @@ class EventStream:
     def _made(self, type_: str, data: bytes, execution: Execution, after: EventId) -> Event:
         self._at = after
         return Event(type_, data, after.text_for(execution.id))
+
+
+def _forget(stream: ReferenceType[EventStream]) -> None:
+    """Have a stream forget, unless it is gone: an alarm shall not keep the execution of one that nobody reads."""
+    if (found := stream()) is not None:
+        found.forget()
 
 
 def _json(value: object) -> bytes:

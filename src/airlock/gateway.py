@@ -7,6 +7,7 @@ import contextlib
 import logging
 import uuid
 from typing import TYPE_CHECKING, Any, Final
+from weakref import WeakValueDictionary
 
 from .errors import ExecutionNotFound, ProjectDown, ProjectNotFound, QueueFull, ShuttingDown, StoreUnavailable
 from .event_stream import StoredExecution
@@ -51,6 +52,7 @@ class Gateway:
         self.projects = ProjectRegistry(config, plugins, self._store)
         self._quotas = Quotas(config.server.keys)
         self._live = LiveExecutions(self._quotas, stays_pending=self._store.is_durable)
+        self._stored: WeakValueDictionary[str, StoredExecution] = WeakValueDictionary()  # that streams read from
         self._sweeping: asyncio.Task[None] | None = None
 
     # --- life of the server --------------------------------------------------------------------------------------
@@ -207,7 +209,10 @@ class Gateway:
 
     async def follow(self, execution_id: str) -> Followed:
         """Return an execution to read its output in pieces. Raises ExecutionNotFound."""
-        return self._live.get(execution_id) or StoredExecution(await self.get(execution_id))
+        followed: Followed | None = self._live.get(execution_id) or self._stored.get(execution_id)
+        if followed is None:
+            followed = self._stored[execution_id] = StoredExecution(await self.get(execution_id))
+        return followed
 
     async def respond(self, execution_id: str, *answers: Answer) -> Execution:
         """Answer LLM requests of an execution, all or none; returns the execution as it is then.

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import codecs
-import io
 from typing import TYPE_CHECKING, Final
 
+from .growing_text import GrowingText
 from .limits import format_size
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ class Output:
         self._tail = bytearray()
         self._dropped = 0
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
-        self._text = io.StringIO()
+        self._text = GrowingText()
 
     @property
     def text(self) -> str:
@@ -41,10 +41,7 @@ class Output:
     def read(self, start: int, most: int) -> str:
         """Return what is known from the character `start` on, at most so much, without a copy of the rest."""
         self._catch_up()
-        self._text.seek(start)
-        found = self._text.read(most)
-        self._text.seek(0, io.SEEK_END)
-        return found
+        return self._text.read(start, most)
 
     @property
     def truncated(self) -> bool:
