@@ -48,6 +48,9 @@ class Followed:
         self._news.clear()
         await self._news.wait()
 
+    async def change(self) -> None:
+        await asyncio.sleep(60)
+
 
 @pytest.fixture
 def followed() -> Followed:

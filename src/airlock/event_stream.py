@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 from weakref import ReferenceType, ref
 
@@ -38,6 +39,9 @@ class Followed(Protocol):
     async def news(self) -> None:
         """Wait for output or a change."""
 
+    async def change(self) -> None:
+        """Wait for a change."""
+
 
 class StoredExecution:
     """What a store has of an execution that this server does not carry on: nothing will change."""
@@ -54,6 +58,9 @@ class StoredExecution:
 
     async def news(self) -> None:
         """See `Followed.news`: there is none."""
+
+    async def change(self) -> None:
+        """See `Followed.change`: there is none."""
 
 
 class Event(NamedTuple):
@@ -75,7 +82,7 @@ class EventStream:
         self._look = look
         self._at = at
         self._followed: Followed | None = None
-        self._looked_at = -PACE
+        self._due = 0.0  # when output is looked at next
 
     async def next(self) -> Event | None:
         """Return the next event, as soon as there is one; None when there will be none. Cancelled, it loses nothing.
@@ -83,16 +90,21 @@ class EventStream:
         Raises what `look` raises.
         """
         loop = asyncio.get_running_loop()
-        await asyncio.sleep(0)  # others have their turn, and a client that is gone is noticed before more is made for it
+        await asyncio.sleep(0)  # others have their turn, and a client that is gone is noticed
         while True:
             followed = await self.found()
-            if (event := self._event(followed)) is not None:
+            has_gathered = loop.time() >= self._due
+            if (event := self._event(followed, has_gathered=has_gathered)) is not None:
                 return event
             if followed.is_final:
                 return None
-            await followed.news()
-            await asyncio.sleep(max(0, self._looked_at + PACE - loop.time()))
-            self._looked_at = loop.time()
+            if has_gathered:
+                self._let_gather()
+                await followed.news()
+            else:
+                with suppress(TimeoutError):
+                    async with asyncio.timeout_at(self._due):
+                        await followed.change()
 
     async def found(self) -> Followed:
         """Return the execution, which is looked for again and again. Raises what `look` raises."""
@@ -105,11 +117,11 @@ class EventStream:
         """Keep nothing of the execution."""
         self._followed = None
 
-    def _event(self, followed: Followed) -> Event | None:
+    def _event(self, followed: Followed, *, has_gathered: bool) -> Event | None:
         """Return the next event that there is already: in the order in which things happened, as far as that is known.
 
         A reader that has nothing first learns the status. Later `running` comes before output; every other status, and
-        what is asked, after the output that led to it.
+        what is asked, after the output that led to it. Output that has not gathered yet waits for a change or its time.
         """
         execution, at = followed.execution, self._at
         if at.is_end:
@@ -117,10 +129,15 @@ class EventStream:
         has_status = at.version == execution.version
         if at.version < 0 or (not has_status and execution.status is ExecutionStatus.running):
             return self._status(execution)
-        if text := followed.read("stdout", at.stdout, MAX_TEXT):
-            return self._made("stdout", _json({"text": text}), execution, at._replace(stdout=at.stdout + len(text)))
-        if text := followed.read("stderr", at.stderr, MAX_TEXT):
-            return self._made("stderr", _json({"text": text}), execution, at._replace(stderr=at.stderr + len(text)))
+        if has_gathered or not has_status:
+            if text := followed.read("stdout", at.stdout, MAX_TEXT):
+                if len(text) < MAX_TEXT and not followed.read("stderr", at.stderr, 1):
+                    self._let_gather()
+                return self._made("stdout", _json({"text": text}), execution, at._replace(stdout=at.stdout + len(text)))
+            if text := followed.read("stderr", at.stderr, MAX_TEXT):
+                if len(text) < MAX_TEXT:
+                    self._let_gather()
+                return self._made("stderr", _json({"text": text}), execution, at._replace(stderr=at.stderr + len(text)))
         if not has_status:
             return self._status(execution)
         for request in execution.llm_requests:
@@ -138,6 +155,10 @@ class EventStream:
         shown = StatusEvent(**dict(listed), llm_request_ids=is_open)
         data = _json(shown.model_dump(mode="json"))
         return self._made("status", data, execution, self._at._replace(version=execution.version))
+
+    def _let_gather(self) -> None:
+        """Say that all output has been read that there is."""
+        self._due = asyncio.get_running_loop().time() + PACE
 
     def _made(self, type_: str, data: bytes, execution: Execution, after: EventId) -> Event:
         self._at = after

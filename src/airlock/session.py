@@ -125,6 +125,11 @@ class LiveExecution:
         """See `Followed.news`."""
         await self.record.news()
 
+    async def change(self) -> None:
+        """See `Followed.change`."""
+        known = self.execution
+        await self.record.until(lambda execution: execution is not known)
+
     async def settled(self) -> None:
         """Wait until it is terminal or awaits an answer."""
         await self.record.until(lambda execution: execution.is_settled)
