@@ -136,7 +136,7 @@ _TERMINAL = frozenset({ExecutionStatus.completed, ExecutionStatus.error, Executi
 
 
 class ExecutionCreated(AnswerModel):
-    """The receipt for a submitted script."""
+    """The receipt for a submitted script. `status` is pending, or for a request that was sent again, what it is now."""
 
     execution_id: str
     status: ExecutionStatus = ExecutionStatus.pending

@@ -97,7 +97,7 @@ async def execute(
     execution = await gateway.submit(request, idempotency_key)
     response.headers["Location"] = f"/executions/{execution.id}"
     if not wait:
-        return ExecutionCreated(execution_id=execution.id)
+        return ExecutionCreated(execution_id=execution.id, status=execution.status)  # pending, unless sent again
     execution = await gateway.wait(execution.id, wait)
     if execution.is_settled:
         response.status_code = 200
