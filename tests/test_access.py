@@ -1,5 +1,6 @@
 """Who may talk to a server: the key, and what counts as this machine."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from airlock.access import AccessPolicy, is_local
 from airlock.api import create_app
 from airlock.config import Config
 from airlock.errors import ConfigError, RequestError
-from airlock.keys import KeyRing
+from airlock.keys import KeyRing, sha256
 from airlock.plugins import Plugins
 
 MOCK_ALONE = "projects: {p: {backend: mock}}\n"
@@ -113,6 +114,38 @@ def test_with_a_key_host_and_origin_do_not_matter() -> None:
 def test_a_useless_key_is_a_configuration_error(mock_alone: Config, key: str) -> None:
     with pytest.raises(ConfigError, match="AIRLOCK_API_KEY"):
         AccessPolicy.of(mock_alone, {"AIRLOCK_API_KEY": key})
+
+
+def test_keys_are_shown_nowhere(serve: Callable[..., Any], tmp_path: Path) -> None:
+    """Not in the log, not in what is answered, not in the store, not where `ps` looks; nor those that do not fit."""
+    good, operators, wrong = (f"airlock_{name}{'x' * 30}" for name in ("good", "operators", "wrong"))
+    config = f"""
+store: {{type: sqlite, path: s.db}}
+server: {{keys: [{{name: alice, sha256: {sha256(good)}, projects: [p], rate: 3/hour}}]}}
+projects: {{p: {{backend: scripted}}, other: {{backend: scripted, replicas: 0}}}}
+"""
+    server = serve(config, AIRLOCK_API_KEY=operators)
+    said: list[str] = []
+    with httpx.Client(base_url=server.url.replace("0.0.0.0", "127.0.0.1"), timeout=30) as client:
+        for key in (good, operators, wrong, f"{wrong} {good}"):
+            for scheme in ("Bearer", "Basic"):
+                headers = {"Authorization": f"{scheme} {key}"}
+                for path in ("/projects", "/openapi.json", "/docs", "/executions", "/ready", "/executions/x", "/nope"):
+                    answer = client.get(path, headers=headers)
+                    said.append(f"{answer.headers} {answer.text}")
+                for project in ("p", "other", "p", "p"):
+                    body = {"project": project, "code": "fail x"}
+                    answer = client.post("/execute?wait=5", json=body, headers=headers)
+                    said.append(f"{answer.headers} {answer.text}")
+        processes = (server.process.pid, *server.children())
+        said += [Path(f"/proc/{process}/cmdline").read_text() for process in processes]
+    server.process.terminate()
+    assert server.ended() == 0
+    said += server.printed
+    said += [file.read_bytes().decode(errors="replace") for file in tmp_path.glob("s.db*")]
+    assert [code for code in ("unauthorized", "project_not_found", "rate_exceeded") if code not in str(said)] == []
+    for secret in (good, operators, wrong, sha256(good), sha256(operators)):
+        assert not [text for text in said if secret in text]
 
 
 # --- without a key ---------------------------------------------------------------------------------------------------

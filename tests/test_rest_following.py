@@ -69,7 +69,8 @@ def test_since_without_wait_and_with_another_version_answers_at_once(api: httpx.
 
 def test_the_version_counts_changes_of_status_and_requests_and_no_output(api: httpx.Client) -> None:
     path = begin(api, "say a\nsay b\nask one|two\nsay c", wait=20)
-    versions, status = [], ""
+    versions: list[int] = []
+    status = ""
     while status != "completed":
         shown = api.get(path, params={"wait": 20, "since": versions[-1]} if versions else {}).json()
         versions.append(shown["version"])
