@@ -62,6 +62,11 @@ def check(document: dict[str, Any], schema: dict[str, Any], value: object) -> No
     jsonschema.validate(value, checked, jsonschema.Draft202012Validator, format_checker=jsonschema.FormatChecker())
 
 
+def events_of(stream: str) -> list[dict[str, str]]:
+    blocks = [block for block in stream.split("\n\n") if "data: " in block]
+    return [dict(line.split(": ", 1) for line in block.splitlines()) for block in blocks]
+
+
 class Journey:
     """Sends requests, and holds each answer against what is documented of the operation."""
 
@@ -76,7 +81,8 @@ class Journey:
         media_type = answer.headers.get("content-type", "").partition(";")[0]
         if answer.content:
             content = documented["content"][media_type]
-            check(self._document, content["schema"], answer.json() if "json" in media_type else answer.text)
+            for item in events_of(answer.text) if media_type == "text/event-stream" else [answer.json()]:
+                check(self._document, content["schema"], item)
         if media_type == "application/problem+json":
             assert answer.json()["code"] in content["examples"]
         for name, header in documented["headers"].items():
@@ -201,7 +207,9 @@ def test_every_model_and_every_body_has_examples_that_are_valid(document: dict[s
             for media_type, content in holder.get("content", {}).items():
                 assert content["examples"], media_type
                 for example in content["examples"].values():
-                    check(document, content["schema"], example["value"])
+                    is_stream = media_type == "text/event-stream"
+                    for item in events_of(example["value"]) if is_stream else [example["value"]]:
+                        check(document, content["schema"], item)
 
 
 def test_every_example_of_a_request_is_accepted(api: httpx.Client, document: dict[str, Any]) -> None:

@@ -14,7 +14,10 @@ import pytest
 HOOKS = Path(__file__).parent / "fuzzed"
 KEY = "correct horse"
 EXAMPLES = 500 if os.environ.get("AIRLOCK_TEST_SOAK") else 3  # for each operation
-PROJECTS = "projects: {mock-project: {backend: mock, limits: {timeout: 86400, max_replicas: 1000}}}\n"
+PROJECTS = """
+projects:
+  mock-project: {backend: mock, limits: {timeout: 86400, max_replicas: 1000, llm_timeout: 3}}
+"""
 KEYED = f"server: {{keys: [{{name: fuzzer, sha256: {hashlib.sha256(KEY.encode()).hexdigest()}}}]}}\n{PROJECTS}"
 
 

@@ -29,10 +29,24 @@ event: stdout
 data: {"text": "hello\\n"}
 id: 7f9c24e8.1.0.6.0
 """
+EVENT: Final[dict[str, Any]] = {
+    "type": "object",
+    "required": ["event", "data", "id"],
+    "properties": {
+        "event": {"type": "string", "enum": ["status", "stdout", "stderr", "llm_request", "result"]},
+        "data": {"type": "string", "contentMediaType": "application/json"},
+        "id": {"type": "string"},
+    },
+}
 RESPONSES: Final[dict[int | str, dict[str, Any]]] = {
     200: {
         "description": "Events as they come",
-        "content": {"text/event-stream": {"schema": {"type": "string"}, "examples": {"output": {"value": EXAMPLE}}}},
+        "content": {
+            "text/event-stream": {
+                "schema": EVENT,  # of each event: so tools read it before OpenAPI 3.2, which says itemSchema
+                "examples": {"output": {"value": EXAMPLE}},
+            }
+        },
     },
     204: {"description": "It is over, and the client has everything"},
 }

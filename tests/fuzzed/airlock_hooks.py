@@ -14,7 +14,8 @@ from airlock.testing import code_that_asks
 
 _asking: list[str] = []
 
-# A cursor is a text of the server's own.
+# Texts of the server's own.
+schemathesis.openapi.format("event-id", st.just(""))
 schemathesis.openapi.format("cursor", st.floats(0, 4e9).map(lambda seconds: cursor_of(Position(seconds, "x"))))
 
 
@@ -30,6 +31,9 @@ def before_call(context: schemathesis.HookContext, case: schemathesis.Case[Any],
         headers["Idempotency-Key"] = f"{headers['Idempotency-Key'][:200]}{uuid.uuid4()}"  # of one execution only
     if _asking and isinstance(name := path.get("execution_id"), str) and len(name) < 36:  # a made up one
         path["execution_id"] = _asking[len(name) % len(_asking)]
+    for holder, name in ((query, "last_event_id"), (headers, "last-event-id")):
+        if holder.get(name) == "" and (of := path.get("execution_id")) in _asking:
+            holder[name] = f"{of[:8]}.0.0.0.0"
     if is_project(path.get("name")):
         path["name"] = "mock-project"
     if case.path == "/execute" and isinstance(case.body, dict):

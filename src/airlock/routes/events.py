@@ -17,13 +17,21 @@ from .parameters import ExecutionId, GatewayOf
 
 router = APIRouter(route_class=StrictRoute, tags=["executions"])
 
-LastEventId = Annotated[str, Header(max_length=100, description="the `id` of the last event that was received")]
+LastEventId = Annotated[
+    str,
+    Header(
+        max_length=100,
+        description="the `id` of the last event that was received",
+        json_schema_extra={"format": "event-id"},
+    ),
+]
 LastEventIdInQuery = Annotated[
     str,
     Query(
         alias="last_event_id",
         max_length=100,
         description="the same, for those who cannot set a header; the header counts if both are there",
+        json_schema_extra={"format": "event-id"},
     ),
 ]
 
