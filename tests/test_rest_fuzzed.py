@@ -16,7 +16,7 @@ KEY = "correct horse"
 EXAMPLES = 500 if os.environ.get("AIRLOCK_TEST_SOAK") else 3  # for each operation
 PROJECTS = """
 projects:
-  mock-project: {backend: mock, limits: {timeout: 86400, max_replicas: 1000, llm_timeout: 3}}
+  mock-project: {backend: mock, limits: {timeout: 86400, max_replicas: 1000, llm_timeout: 1}}
 """
 KEYED = f"server: {{keys: [{{name: fuzzer, sha256: {hashlib.sha256(KEY.encode()).hexdigest()}}}]}}\n{PROJECTS}"
 

@@ -62,9 +62,13 @@ class LLMAnswer(RequestModel):
     response: str
 
 
-_RESPOND_FORMS: tuple[frozenset[str], ...] = tuple(
-    map(frozenset, ({"response"}, {"request_id", "response"}, {"request_id", "error"}, {"responses"}))
-)
+_RESPOND_FORMS: dict[frozenset[str], str] = {
+    frozenset({"response"}): "AnswerShown",
+    frozenset({"request_id", "response"}): "AnswerById",
+    frozenset({"request_id", "error"}): "ErrorById",
+    frozenset({"responses"}): "AnswersById",
+}
+"""Which fields belong together, and what generated clients call that."""
 
 
 def _only_the_forms(schema: dict[str, Any]) -> None:
@@ -74,12 +78,13 @@ def _only_the_forms(schema: dict[str, Any]) -> None:
     }
     schema["oneOf"] = [
         {
+            "title": title,
             "type": "object",
             "properties": {name: field for name, field in fields.items() if name in form},
             "required": sorted(form),
             "additionalProperties": False,
         }
-        for form in _RESPOND_FORMS
+        for form, title in _RESPOND_FORMS.items()
     ]
     del schema["additionalProperties"]
 
@@ -101,7 +106,7 @@ class LLMResponse(RequestModel):
 
     @model_validator(mode="after")
     def _is_one_of_the_forms(self) -> LLMResponse:
-        if self.model_fields_set not in _RESPOND_FORMS:
+        if frozenset(self.model_fields_set) not in _RESPOND_FORMS:
             forms = "{response}, {request_id, response}, {request_id, error} or {responses: [{request_id, response}]}"
             raise PydanticCustomError("fields", "must be exactly one of {forms}", {"forms": forms})
         numbers = [answer.request_id for answer in self.responses]
