@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import os
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any, Literal
@@ -16,6 +18,8 @@ from airlock_local import box
 from airlock_local.backend import LocalBackend, LocalSettings
 
 Local = RunningPool[LocalBackend]
+UID = 65_533  # owns nothing
+NEWNS, BIND, REC, PRIVATE = 0x20000, 4096, 16384, 1 << 18
 HANG = 30.0  # seconds after which a test that should take milliseconds has failed
 
 
@@ -111,3 +115,58 @@ def sandboxed() -> Callable[[], int]:
         return len(own) - 1
 
     return count
+
+
+@pytest.fixture
+def become() -> Callable[[Path], None]:
+    """As root, in a new process: become a user without any rights, who owns this directory and can run Airlock."""
+
+    def change(home: Path) -> None:
+        os.chown(home, UID, UID)
+        repository = Path(__file__).parents[3]
+        executable = Path(os.path.realpath(sys.executable))
+        become_ordinary([repository, Path(sys.prefix), Path(sys.base_prefix), executable, home])
+
+    return change
+
+
+def become_ordinary(needed: list[Path]) -> None:
+    """Become the user without rights, in a mount namespace where `needed` is reached even below a 0700 directory."""
+    libc = ctypes.CDLL(None, use_errno=True)
+
+    def mount(source: str, target: str, kind: str | None, flags: int, data: str | None = None) -> None:
+        texts = [None if text is None else text.encode() for text in (source, target, kind, data)]
+        if libc.mount(texts[0], texts[1], texts[2], ctypes.c_ulong(flags), texts[3]) != 0:
+            raise OSError(ctypes.get_errno(), f"mount {source} on {target}")
+
+    if libc.unshare(NEWNS) != 0:
+        raise OSError(ctypes.get_errno(), "unshare")
+    mount("none", "/", None, REC | PRIVATE)
+    mount("tmpfs", "/mnt", "tmpfs", 0, "mode=755")
+    staged: dict[Path, Path] = {}
+    for path in dict.fromkeys(needed):
+        if any(not parent.stat().st_mode & 0o001 for parent in path.parents):
+            place = Path(f"/mnt/{len(staged)}")
+            make_place(path, place)
+            mount(str(path), str(place), None, BIND | REC)
+            staged[path] = place
+    blocked = {next(p for p in reversed(path.parents) if not p.stat().st_mode & 0o001) for path in staged}
+    for parent in blocked:
+        mount("tmpfs", str(parent), "tmpfs", 0, "mode=755")
+    for path, place in staged.items():
+        make_place(place, path)
+        mount(str(place), str(path), None, BIND | REC)
+    os.setgroups([])
+    os.setresgid(UID, UID, UID)
+    os.setresuid(UID, UID, UID)
+
+
+def make_place(like: Path, path: Path) -> None:
+    """Make an empty directory or file to mount on."""
+    if path.exists():
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if like.is_dir():
+        path.mkdir()
+    else:
+        path.touch()

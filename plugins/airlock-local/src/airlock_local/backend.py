@@ -10,7 +10,7 @@ from pydantic import Field
 
 from airlock import BackendSettings, BackendUnavailable, PooledBackend, Project, WorkerLost
 
-from . import cgroups, diagnosis, packages, run_directory, selftest
+from . import cgroups, diagnosis, hierarchies, packages, run_directory, selftest
 from .box import Box
 from .identities import UIDS
 from .run_directory import RunDirectory
@@ -200,9 +200,10 @@ class LocalBackend(PooledBackend[LocalSettings]):
         if self._groups is not None:
             layers.append(self._groups.describe())
         held = frozenset() if self._groups is None else self._groups.controllers
-        weak = [] if {"memory", "pids"} <= held else ["no cgroup: memory and process limits are per process only"]
+        weak = [] if self._groups is not None else [f"no cgroup ({hierarchies.why_none()})"]
+        weak += [] if {"memory", "pids"} <= held else ["memory and process limits are per process only"]
         if self.project.limits.cpus is not None and "cpu" not in held:
-            weak.append("no cgroup: limits.cpus is not held")
+            weak.append("limits.cpus is not held")
         reduced = [f"REDUCED, without: {', '.join(missing)}"] if missing else []
         return "; ".join([", ".join(layers), user, *weak, *reduced])
 

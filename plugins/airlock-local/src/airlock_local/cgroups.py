@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 PERIOD: Final = 100_000  # microseconds
-WEIGHT: Final = 4  # a process outside, the server above all, counts that many times as much as all of an execution's
+WEIGHT: Final = 4  # what is outside, the server above all, counts that many times as much as all of a pool's executions
 
 
 class Group:
@@ -96,6 +96,10 @@ class Groups:
         self._free: deque[Group] = deque()
         self._retired: list[Group] = []
         self.controllers = frozenset().union(*(base.controllers for base in bases))
+        for base in bases:
+            if "cpu" in base.controllers:  # here and not in each group: a weight counts among the groups beside it
+                file, usual = ("cpu.weight", 100) if base.version == 2 else ("cpu.shares", 1024)
+                write(base.directory / file, str(usual // WEIGHT), needed=False)
 
     def take(self) -> Group:
         """Return an empty group. Raises OSError when there can be none."""
@@ -181,19 +185,14 @@ def _knobs(base: Base, limits: Limits) -> list[tuple[str, str, bool]]:
         ("memory", 2): [
             ("memory.max", memory, True),
             ("memory.swap.max", "0", False),
-            ("memory.oom.group", "1", False),
         ],
         ("memory", 1): [("memory.limit_in_bytes", memory, True), ("memory.memsw.limit_in_bytes", memory, False)],
         ("pids", 2): [("pids.max", processes, True)],
         ("pids", 1): [("pids.max", processes, True)],
         ("cpuacct", 1): [],
-        ("cpu", 2): [
-            ("cpu.weight", str(100 // WEIGHT), False),
-            *([] if quota is None else [("cpu.max", f"{quota} {PERIOD}", True)]),
-        ],
-        ("cpu", 1): [
-            ("cpu.shares", str(1024 // WEIGHT), False),
-            *([] if quota is None else [("cpu.cfs_period_us", str(PERIOD), True), ("cpu.cfs_quota_us", quota, True)]),
-        ],
+        ("cpu", 2): [] if quota is None else [("cpu.max", f"{quota} {PERIOD}", True)],
+        ("cpu", 1): []
+        if quota is None
+        else [("cpu.cfs_period_us", str(PERIOD), True), ("cpu.cfs_quota_us", quota, True)],
     }
     return [knob for controller in sorted(base.controllers) for knob in all_of_them[controller, base.version]]
