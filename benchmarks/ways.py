@@ -29,16 +29,16 @@ projects:
     replicas: {replicas}
     packages: {packages}
     preload: {packages}
-    backend: local
+    backend: {backend}
 """
 
 
 @asynccontextmanager
-async def server(replicas: int, names: list[str]) -> AsyncIterator[int]:
+async def server(replicas: int, names: list[str], backend: str = "local") -> AsyncIterator[int]:
     """Serve one project on a free port; yields the port."""
     with tempfile.TemporaryDirectory() as folder:
         config = Path(folder, "airlock.yaml")
-        config.write_text(CONFIG.format(replicas=replicas, packages=names))
+        config.write_text(CONFIG.format(replicas=replicas, packages=names, backend=backend))
         log = Path(folder, "log")  # a pipe that nobody reads would stop the server once it is full
         with log.open("wb") as file:  # noqa: ASYNC230 - nothing else waits
             process = await asyncio.create_subprocess_exec(
@@ -130,7 +130,7 @@ async def with_packages(*names: str) -> AsyncIterator[Run]:
     site = await packages.provide(Project(name="bench", packages=names))
 
     async def run(code: str) -> None:
-        await _run("/usr/bin/python3", "-I", "-S", "-c", f"import sys\nsys.path.append({str(site.path)!r})\n{code}")
+        await command("/usr/bin/python3", "-I", "-S", "-c", f"import sys\nsys.path.append({str(site.path)!r})\n{code}")
 
     try:
         yield run
@@ -140,12 +140,12 @@ async def with_packages(*names: str) -> AsyncIterator[Run]:
 
 async def bare_subprocess(code: str) -> None:
     """A fresh interpreter without any isolation: `python3 -I -S -c`."""
-    await _run("/usr/bin/python3", "-I", "-S", "-c", code)
+    await command("/usr/bin/python3", "-I", "-S", "-c", code)
 
 
 async def bubblewrap(code: str) -> None:
     """The same interpreter in bubblewrap's namespaces; no limits, no system call filter."""
-    await _run(
+    await command(
         "bwrap",
         *("--unshare-all", "--die-with-parent", "--new-session", "--cap-drop", "ALL"),
         *("--ro-bind", "/usr", "/usr", "--symlink", "usr/lib", "/lib", "--symlink", "usr/lib64", "/lib64"),
@@ -158,9 +158,10 @@ def has_bubblewrap() -> bool:
     return shutil.which("bwrap") is not None
 
 
-async def _run(*command: str) -> None:
+async def command(*words: str) -> None:
+    """Run a program to its end, which has to be a good one."""
     process = await asyncio.create_subprocess_exec(
-        *command, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
+        *words, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
     )
     _, stderr = await process.communicate()
     assert process.returncode == 0, stderr

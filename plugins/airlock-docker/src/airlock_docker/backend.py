@@ -63,7 +63,7 @@ class DockerBackend(PooledBackend[DockerSettings]):
         self._instance: Instance | None = None
         self._image: dict[str, Any] | None = None
         self._cores = 1
-        self._has_own_kernel = False  # which is gVisor's, not the machine's
+        self._runtime = hardening.Runtime(settings.runtime)
         self._groups: groups.Groups | None = None
         self._starts = asyncio.Semaphore(STARTS_AT_ONCE)
         self._preparing = asyncio.Lock()
@@ -107,12 +107,13 @@ class DockerBackend(PooledBackend[DockerSettings]):
                 "Install it and register it with the daemon, or correct `runtime`.",
             )
         self._cores = self.project.limits.usable_cores(info["NCPU"])
-        runtime = settings.runtime or info["DefaultRuntime"]
-        self._has_own_kernel = USER_SPACE_KERNEL in (runtime, info["Runtimes"][runtime].get("path", "").split("/")[-1])
+        name = settings.runtime or info["DefaultRuntime"]
+        program = info["Runtimes"][name].get("path", "").split("/")[-1]
+        self._runtime = hardening.Runtime(settings.runtime, has_own_kernel=USER_SPACE_KERNEL in (name, program))
         if self._instance is None:
             await instance.sweep(self._engine)
             self._instance = Instance(self._engine.host)
-        image = await images.provide(self._engine, self.project, settings.image, settings.runtime)
+        image = await images.provide(self._engine, self.project, settings.image, self._runtime)
         await self._test(image)
         self._image = image
         await old_images.remove(self._engine)
@@ -175,7 +176,7 @@ class DockerBackend(PooledBackend[DockerSettings]):
             "files": limits.files,
             "file_size": limits.file_size,
             "reached": {key: limits.reached(key) for key in ("files", "file_size", "scratch", "processes")},
-            "counts_processes_by_user": self._has_own_kernel,
+            "counts_processes_by_user": self._runtime.has_own_kernel,
             "cores": self._cores,
         }
         assert self._instance is not None
@@ -184,8 +185,7 @@ class DockerBackend(PooledBackend[DockerSettings]):
             ["python3", "-I", images.MAIN, json.dumps(config)],
             limits=limits,
             labels={**self.settings.labels, "airlock.project": self.project.name, **self._instance.labels},
-            runtime=self.settings.runtime,
-            has_own_kernel=self._has_own_kernel,
+            runtime=self._runtime,
             environment={"PYTHONPATH": images.python_path(image)},
             volumes=image["Config"].get("Volumes") or (),
         )

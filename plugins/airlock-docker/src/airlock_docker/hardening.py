@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from docker.types import HostConfig, LogConfig, Ulimit
@@ -23,21 +24,28 @@ KERNEL_PROCESSES: Final = 64
 PROCESSES_EACH: Final = 16
 
 
+@dataclass(frozen=True, slots=True)
+class Runtime:
+    """What containers run in."""
+
+    name: str | None = None  # None: the daemon's default
+    has_own_kernel: bool = False  # that one has to count the script's processes
+
+
+DEFAULT: Final = Runtime()
+
+
 def container(
     image: str,
     command: list[str],
     *,
     limits: Limits,
     labels: Mapping[str, str],
-    runtime: str | None = None,
-    has_own_kernel: bool = False,
+    runtime: Runtime = DEFAULT,
     environment: Mapping[str, str] | None = None,
     volumes: Collection[str] = (),
 ) -> dict[str, Any]:
-    """Return what `APIClient.create_container` takes. `volumes` are the paths that the image declares as such.
-
-    In a runtime that has its own kernel, that one has to count the script's processes.
-    """
+    """Return what `APIClient.create_container` takes. `volumes` are the paths that the image declares as such."""
     return {
         "image": image,
         "entrypoint": command,
@@ -51,13 +59,11 @@ def container(
         "detach": False,  # StdinOnce: when the server is gone, stdin ends, and with it the container
         "stop_signal": "SIGKILL",  # pid 1 ignores all others, and each stop of the daemon would wait 10 s
         "hostname": "sandbox",
-        "host_config": host_config(limits, runtime, volumes, has_own_kernel=has_own_kernel),
+        "host_config": host_config(limits, runtime, volumes),
     }
 
 
-def host_config(
-    limits: Limits, runtime: str | None, volumes: Collection[str], *, has_own_kernel: bool = False
-) -> dict[str, Any]:
+def host_config(limits: Limits, runtime: Runtime, volumes: Collection[str]) -> dict[str, Any]:
     """Return the part that holds the limits and takes the rights away. Never a bind mount, port, device or capability.
 
     The seccomp profile stays Docker's own: the worker puts ours on top of it.
@@ -78,7 +84,7 @@ def host_config(
         cgroupns="private",
         mem_limit=limits.memory,
         memswap_limit=limits.memory,  # memory and swap together: no swap
-        pids_limit=KERNEL_PROCESSES + PROCESSES_EACH * processes if has_own_kernel else processes,
+        pids_limit=KERNEL_PROCESSES + PROCESSES_EACH * processes if runtime.has_own_kernel else processes,
         nano_cpus=None if limits.cpus is None else int(limits.cpus * 1_000_000_000),
         ulimits=[
             _ulimit("nofile", max(limits.files, LEAST_FILES)),
@@ -86,7 +92,7 @@ def host_config(
             _ulimit("core", 0),
         ],
         log_config=LogConfig(type=LogConfig.types.NONE, config={}),
-        runtime=runtime,
+        runtime=runtime.name,
         privileged=False,
         publish_all_ports=False,
         init=False,

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from airlock import Project
 
     from .engine import Engine
+    from .hardening import Runtime
     from .probe import Machine
 
 log = logging.getLogger(__name__)
@@ -46,7 +47,7 @@ RUN ["python3", "-I", "-c", "import compileall; compileall.compile_dir('{HOME}',
 """
 
 
-async def provide(engine: Engine, project: Project, image: str, runtime: str | None) -> dict[str, Any]:
+async def provide(engine: Engine, project: Project, image: str, runtime: Runtime) -> dict[str, Any]:
     """Return what Docker knows of the project's image; build it first if there is none.
 
     Raises BackendUnavailable, with the command that mends it, when that is not possible.

@@ -46,7 +46,9 @@ class Machine:
     platform: str
 
 
-async def probe(engine: Engine, project: Project, name: str, image: dict[str, Any], runtime: str | None) -> Machine:
+async def probe(
+    engine: Engine, project: Project, name: str, image: dict[str, Any], runtime: hardening.Runtime
+) -> Machine:
     """Raises BackendUnavailable when scripts cannot run in this image, with the reason."""
     container = f"airlock-probe-{secrets.token_hex(8)}"
     said = bytearray()

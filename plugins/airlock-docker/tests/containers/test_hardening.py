@@ -139,12 +139,12 @@ async def test_docker_that_leaves_something_out_is_found(
 
 
 def test_limits_that_would_keep_python_from_starting_are_left_to_the_worker() -> None:
-    found = hardening.host_config(Limits(files=16, file_size=0), None, ())
+    found = hardening.host_config(Limits(files=16, file_size=0), hardening.DEFAULT, ())
     assert {limit["Name"]: limit["Hard"] for limit in found["Ulimits"]} == {"nofile": 256, "fsize": 1 << 20, "core": 0}
 
 
 def test_where_the_kernel_is_the_containers_own_the_host_leaves_room_for_its_threads() -> None:
-    found = hardening.host_config(Limits(processes=20), "runsc", (), has_own_kernel=True)
+    found = hardening.host_config(Limits(processes=20), hardening.Runtime("runsc", has_own_kernel=True), ())
     assert 300 < found["PidsLimit"] < 500
 
 

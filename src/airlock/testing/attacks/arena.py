@@ -62,9 +62,10 @@ class Pools:
         """Return a pool of two workers with these limits, and wait until both are there."""
         key = tuple(sorted(limits.items()))
         if key not in self._made:
-            backend = self._make_backend(Project(name="attacks", limits=Limits(**limits)))
-            self._made[key] = RunningPool(backend, self._patience)
-            await backend.scale(2)
+            self._made[key] = RunningPool(
+                self._make_backend(Project(name="attacks", limits=Limits(**limits))), self._patience
+            )
+        await self._made[key].backend.scale(2)  # which does nothing where two are there, and tries again where none is
         pool = self._made[key]
         await pool.settle()
         return pool
