@@ -11,8 +11,9 @@ IDLE = 4.0  # seconds; the server closes a connection that nobody used for 5
 
 
 class Connection:
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, key: str = "") -> None:
         self._port = port
+        self._authorization = f"Authorization: Bearer {key}\r\n" if key else ""
         self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
         self._used = 0.0
 
@@ -23,7 +24,7 @@ class Connection:
         reader, writer = self._streams
         content = b"" if body is None else json.dumps(body).encode()
         head = f"{method} {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: {len(content)}\r\n"
-        writer.write((head + "Content-Type: application/json\r\n\r\n").encode() + content)
+        writer.write((head + self._authorization + "Content-Type: application/json\r\n\r\n").encode() + content)
         status_and_headers = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").lower()
         length = int(status_and_headers.split("content-length: ")[1].split("\r\n")[0])
         answer = json.loads(await reader.readexactly(length))

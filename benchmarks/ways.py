@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 from http_client import Connection
 
@@ -23,7 +24,6 @@ Run = Callable[[str], Awaitable[None]]
 LISTENING = re.compile(r"Listening on \S+:(\d+)")
 
 CONFIG = """
-server: {{port: 0}}
 projects:
   bench:
     replicas: {replicas}
@@ -33,17 +33,24 @@ projects:
 """
 
 
+class Served(NamedTuple):
+    """A server that is up."""
+
+    port: int
+    pid: int
+
+
 @asynccontextmanager
-async def server(replicas: int, names: list[str], backend: str = "local") -> AsyncIterator[int]:
-    """Serve one project on a free port; yields the port."""
+async def serve(config: str) -> AsyncIterator[Served]:
+    """Serve this airlock.yaml on a free port, once a project is up."""
     with tempfile.TemporaryDirectory() as folder:
-        config = Path(folder, "airlock.yaml")
-        config.write_text(CONFIG.format(replicas=replicas, packages=names, backend=backend))
+        path = Path(folder, "airlock.yaml")
+        path.write_text(config)
         log = Path(folder, "log")  # a pipe that nobody reads would stop the server once it is full
         with log.open("wb") as file:  # noqa: ASYNC230 - nothing else waits
             process = await asyncio.create_subprocess_exec(
                 sys.executable,
-                *("-m", "airlock", "--config", str(config), "--log-format", "plain"),
+                *("-m", "airlock", "--config", str(path), "--port", "0", "--log-format", "plain"),
                 stderr=file,
             )
         try:
@@ -51,17 +58,23 @@ async def server(replicas: int, names: list[str], backend: str = "local") -> Asy
                 if process.returncode is not None:
                     raise RuntimeError(f"the server did not start: {text}")
                 await asyncio.sleep(0.05)
-            port = int(found[1])
-            yield port
+            yield Served(int(found[1]), process.pid)
         finally:
             process.terminate()
             await process.wait()
 
 
 @asynccontextmanager
-async def http_wait(port: int, connections: int) -> AsyncIterator[Run]:
+async def server(replicas: int, names: list[str], backend: str = "local") -> AsyncIterator[int]:
+    """Serve one project on a free port; yields the port."""
+    async with serve(CONFIG.format(replicas=replicas, packages=names, backend=backend)) as served:
+        yield served.port
+
+
+@asynccontextmanager
+async def http_wait(port: int, connections: int, key: str = "") -> AsyncIterator[Run]:
     """`POST /execute?wait=30`."""
-    async with _pool(port, connections) as borrow:
+    async with _pool(port, connections, key) as borrow:
 
         async def run(code: str) -> None:
             connection = await borrow.get()
@@ -96,9 +109,9 @@ async def http_polling(port: int, connections: int) -> AsyncIterator[Run]:
 
 
 @asynccontextmanager
-async def _pool(port: int, connections: int) -> AsyncIterator[asyncio.Queue[Connection]]:
+async def _pool(port: int, connections: int, key: str = "") -> AsyncIterator[asyncio.Queue[Connection]]:
     free: asyncio.Queue[Connection] = asyncio.Queue()
-    opened = [Connection(port) for _ in range(connections)]
+    opened = [Connection(port, key) for _ in range(connections)]
     for connection in opened:
         free.put_nowait(connection)
     try:
