@@ -11,7 +11,7 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from airlock.models import LLMRequest
@@ -212,6 +212,7 @@ secrets = st.lists(
 )
 
 
+@settings(deadline=None)
 @given(st.data(), secrets, st.integers(0, 400), st.lists(st.integers(0, 10_000), max_size=20))
 def test_nothing_leaks_whatever_is_said_in_whatever_pieces(
     data: st.DataObject, secrets: list[str], limit: int, cuts: list[int]
@@ -238,6 +239,7 @@ def test_nothing_leaks_whatever_is_said_in_whatever_pieces(
         assert leaks(secret, redactor.text(text)) == []
 
 
+@settings(deadline=None)
 @given(secrets, st.text(letters, max_size=200), st.lists(st.integers(0, 10_000), max_size=20), st.data())
 def test_pieces_make_no_difference(secrets: list[str], text: str, cuts: list[int], data: st.DataObject) -> None:
     text += "".join(data.draw(st.lists(st.sampled_from([*secrets, *(s[:-1] for s in secrets)]), max_size=6)))
@@ -260,6 +262,7 @@ def test_pieces_make_no_difference(secrets: list[str], text: str, cuts: list[int
     assert bytes(byte for at, byte in enumerate(raw) if at not in covered) == shown.replace(MARK.encode(), b"")
 
 
+@settings(deadline=None)
 @given(
     secrets, st.recursive(st.none() | st.integers() | st.text(letters, max_size=5), st.lists, max_leaves=10), st.data()
 )

@@ -14,7 +14,7 @@ import jsonschema
 import pytest
 from pydantic import SecretStr
 
-from airlock import Backend, BackendSettings, Job, Outcome, Pool, Session, config, hookimpl
+from airlock import Backend, BackendSettings, Job, Outcome, Pool, Project, Session, config, hookimpl, logs, wheels
 from airlock.errors import ConfigError
 from airlock.plugin import Source
 from airlock.plugins import Plugins
@@ -134,13 +134,15 @@ def test_directory_as_kubernetes_makes_it(load: Callable[..., dict[str, str]], t
         ("[A]", "5:5: projects.p.secrets: must be a mapping of names to {env: NAME}"),
         ("gone", "5:5: projects.p.secrets: the directory cannot be read (No such file or directory)"),
         ("latin", "5:5: projects.p.secrets: the directory cannot be read (Not a directory)"),
+        ("hidden", "5:5: projects.p.secrets: the directory is empty"),
         ("folder", "5:5: projects.p.secrets.latin: not UTF-8"),
     ],
 )
 def test_mistakes_are_told_with_place_key_and_remedy(
     problem: Callable[..., str], tmp_path: Path, secrets: str, told: str
 ) -> None:
-    (tmp_path / "folder").mkdir()
+    for name in ("folder", "hidden/.data"):
+        (tmp_path / name).mkdir(parents=True)
     for name in ("latin", "folder/latin"):
         (tmp_path / name).write_bytes(VALUE.encode("utf-16"))
     (tmp_path / "nul").write_bytes(VALUE.encode() + b"\0")
@@ -242,8 +244,6 @@ def test_a_job_does_not_show_its_settings() -> None:
 def test_secrets_of_all_projects_are_kept_out_of_the_log() -> None:
     project: Any = SimpleNamespace(secrets={"TOKEN": SecretStr(VALUE)})
     redact = config.Config(projects={"p": project}).make_redactor().text
-    from airlock import logs
-
     for style in (logs.PlainFormatter(redact), logs.JsonFormatter(redact)):
         error = RuntimeError(f"{VALUE}\n{VALUE}")
         record = logging.LogRecord("x", logging.ERROR, "f", 1, "said %s", (VALUE,), (RuntimeError, error, None))
@@ -254,11 +254,17 @@ def test_secrets_of_all_projects_are_kept_out_of_the_log() -> None:
         assert shown.count("[redacted]") == 4
 
 
-def test_installing_packages_hands_no_variables_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    from airlock import wheels
-
-    monkeypatch.setenv("AIRLOCK_API_KEY", VALUE)
-    monkeypatch.setenv("A_TOKEN", VALUE)
-    kept = {name for name in os.environ if wheels._ENVIRONMENT.fullmatch(name)}
-    assert "PATH" in kept
-    assert not kept & {"AIRLOCK_API_KEY", "A_TOKEN", "VIRTUAL_ENV"}
+@pytest.mark.anyio
+async def test_the_program_that_installs_packages_is_given_no_key(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    program = tmp_path / "uv"
+    program.write_text(f"#!/bin/sh\nenv > {tmp_path}/environ\nmkdir {tmp_path}/target\n")
+    program.chmod(0o755)
+    monkeypatch.setattr("uv.find_uv_bin", lambda: str(program))
+    for name in ("AIRLOCK_API_KEY", "A_TOKEN", "VIRTUAL_ENV", "UV_INDEX_URL", "https_proxy"):
+        monkeypatch.setenv(name, VALUE)
+    await wheels.install(Project(name="p", packages=("x",)), tmp_path / "target")
+    given = dict(line.split("=", 1) for line in (tmp_path / "environ").read_text().splitlines())
+    assert {name for name, value in given.items() if value == VALUE} == {"UV_INDEX_URL", "https_proxy"}
+    assert given["PATH"] == os.environ["PATH"]

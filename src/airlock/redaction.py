@@ -47,12 +47,11 @@ class Redactor:
     def text(self, text: str, *, is_cut: bool = False) -> str:
         """Redact a text. `is_cut`: its end is lost, so what may begin a secret there is dropped."""
         data = text.encode("utf-8", "surrogatepass")
-        stream = self.stream()
-        if stream is None or not (is_cut or self.spans(data)):
+        spans = self.spans(data)
+        keep = self.may_begin(data) if is_cut else len(data)
+        if keep == len(data) and not spans:
             return text
-        stream.write(data)
-        known = stream.read()
-        return (known if is_cut else known + stream.finish()).decode("utf-8", "surrogatepass")
+        return _marked(data[:keep], spans, 0)[0].decode("utf-8", "surrogatepass")
 
     def request(self, request: LLMRequest) -> LLMRequest:
         """Redact what a script asks."""
@@ -65,14 +64,16 @@ class Redactor:
 
         Of keys that would be the same afterwards the later ones get a number: `[redacted] (2)`.
         """
-        return self._redacted(value) if self._is_in(value) else value
+        written = self._written_if_in(value)
+        return value if written is None else self._redacted(json.loads(written))
 
     def memory(self, updates: Mapping[str, Any]) -> Mapping[str, Any]:
         """Redact memory updates. A key stays `category.key`."""
-        if not self._is_in(dict(updates)):
+        written = self._written_if_in(dict(updates))
+        if written is None:
             return updates
         keys = _renamed(updates, self._memory_key)
-        return {key: self._redacted(value) for key, value in zip(keys, updates.values(), strict=True)}
+        return {key: self._redacted(value) for key, value in zip(keys, json.loads(written).values(), strict=True)}
 
     def spans(self, data: bytes) -> list[tuple[int, int]]:
         """Return beginning and end of every form of a secret, by their beginnings. They may overlap."""
@@ -98,22 +99,25 @@ class Redactor:
                 return len(data) - size
         return len(data)
 
-    def _is_in(self, value: Any) -> bool:
-        """Look at the whole as JSON, which is much faster than at each part."""
-        return self._search is not None and bool(self._search.find_matches_as_indexes(strict_json.dumps(value)))
+    def _written_if_in(self, value: Any) -> bytes | None:
+        """Return a value as JSON if a secret is in it: to look at the whole is much faster than at each part."""
+        if self._search is None:
+            return None
+        written = strict_json.dumps(value)
+        return written if self._search.find_matches_as_indexes(written) else None
 
     def _redacted(self, value: Any) -> Any:
+        if value is None or (isinstance(value, int) and -_SMALL < value < _SMALL):  # most of a large value is small
+            return value
         if isinstance(value, str):
-            return self.text(value)
+            return value if len(value) < MIN_BYTES and value.isascii() else self.text(value)
+        if isinstance(value, list):
+            return [self._redacted(item) for item in value]
         if isinstance(value, dict):
             keys = _renamed(value, self.text)
             return {key: self._redacted(item) for key, item in zip(keys, value.values(), strict=True)}
-        if isinstance(value, (list, tuple)):
-            return [self._redacted(item) for item in value]
-        if isinstance(value, (int, float)) and (isinstance(value, float) or abs(value) >= _SMALL):
-            shown = self.text(written := json.dumps(value))
-            return value if shown == written else shown
-        return value
+        shown = self.text(written := json.dumps(value))
+        return value if shown == written else shown
 
     def _memory_key(self, key: str) -> str:
         shown = self.text(key)
@@ -135,7 +139,7 @@ class RedactingStream:
 
     def write(self, data: bytes) -> bool:
         """Take more; returns whether it is time to `read`."""
-        self._gathered.append(data)
+        self._gathered.append(bytes(data))  # a copy of what its owner may change: it is looked at later
         self._size += len(data)
         return self._size >= _BATCH
 
@@ -159,18 +163,26 @@ class RedactingStream:
 
     def _release(self, data: bytes, keep: int) -> bytes:
         """Redact the data up to `keep`, and hold the rest. Whatever begins before `keep` ends in the data."""
-        pieces: list[bytes] = []
-        shown = self._covered
-        for start, end in self._redactor.spans(data):
-            if start >= keep:
-                break
-            if start >= shown:
-                pieces += (data[shown:start], _MARK)
-            shown = max(shown, end)
-        pieces.append(data[shown:keep])
+        shown, covered = _marked(data[:keep], self._redactor.spans(data), self._covered)
         self._held = data[keep:]
-        self._covered = max(0, shown - keep)
-        return b"".join(pieces)
+        self._covered = max(0, covered - keep)
+        return shown
+
+
+def _marked(data: bytes, spans: list[tuple[int, int]], covered: int) -> tuple[bytes, int]:
+    """Put a mark in place of all spans that begin in the data, one for those that overlap; they may end behind it.
+
+    The first `covered` bytes have their mark already. Returns also where the last span ends.
+    """
+    pieces: list[bytes] = []
+    for start, end in spans:
+        if start >= len(data):
+            break
+        if start >= covered:
+            pieces += (data[covered:start], _MARK)
+        covered = max(covered, end)
+    pieces.append(data[covered:])
+    return b"".join(pieces), covered
 
 
 def _automaton(patterns: Iterable[bytes]) -> BytesAhoCorasick:

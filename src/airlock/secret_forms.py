@@ -56,16 +56,22 @@ def _encoded(text: str) -> Iterator[str]:
     for written in ("".join(f"%{byte:02X}" for byte in data), quote_plus(text), *(quote(text, t) for t in _UNTOUCHED)):
         yield written
         yield re.sub("%..", lambda code: code[0].lower(), written)
-    padded = base64.b64encode(data).decode()
-    for written in (padded, padded.rstrip("="), *(_base64_amid(data, before) for before in range(3))):
-        yield written
-        yield written.translate({ord("+"): "-", ord("/"): "_"})
+    for before in range(3):
+        for written in _base64(data, before):
+            yield written
+            yield written.translate({ord("+"): "-", ord("/"): "_"})
 
 
-def _base64_amid(data: bytes, before: int) -> str:
-    """Return what does not depend on the neighbours when `before` bytes (modulo 3) come before the data."""
-    written = base64.b64encode(bytes(before) + data).decode().rstrip("=")
-    return written[(0, 2, 3)[before] : len(written) - bool((before + len(data)) % 3)]
+def _base64(data: bytes, before: int) -> Iterator[str]:
+    """Yield what base64 shows of the data when `before` bytes (modulo 3) come before it, and nothing or more after it.
+
+    A character that the byte before has a part in is left out, and one that the byte after may have a part in.
+    """
+    padded = base64.b64encode(bytes(before) + data).decode()[(0, 2, 3)[before] :]
+    alone = padded.rstrip("=")
+    yield padded
+    yield alone
+    yield alone[: len(alone) - (padded != alone)]
 
 
 def _wrapped(data: bytes) -> Iterator[str]:

@@ -77,6 +77,8 @@ def _sources(data: Any, directory: Path) -> Mapping[str, Any]:
         names = sorted(path.name for path in (directory / data).iterdir() if not path.name.startswith("."))
     except OSError as error:
         raise ValueError(f"the directory cannot be read ({error.strerror}); {_PATHS}") from None
+    if not names:
+        raise ValueError("the directory is empty; put a file for each secret into it, or leave the key out")
     return {name: {"file": f"{data}/{name}"} for name in names}
 
 
