@@ -132,6 +132,7 @@ def test_directory_as_kubernetes_makes_it(load: Callable[..., dict[str, str]], t
         ("{A: }", "5:15: projects.p.secrets.A: write {env: NAME} or {file: PATH}"),
         ("{TAKEN: {env: GOOD}}", "5:15: projects.p.secrets.TAKEN: `settings` has this name too"),
         ("[A]", "5:5: projects.p.secrets: must be a mapping of names to {env: NAME}"),
+        ("''", "5:5: projects.p.secrets: must be a mapping of names to {env: NAME}"),
         ("gone", "5:5: projects.p.secrets: the directory cannot be read (No such file or directory)"),
         ("latin", "5:5: projects.p.secrets: the directory cannot be read (Not a directory)"),
         ("hidden", "5:5: projects.p.secrets: the directory is empty"),

@@ -69,7 +69,7 @@ def _sources(data: Any, directory: Path) -> Mapping[str, Any]:
     """Return where each secret is. Hidden files are none: Kubernetes keeps the versions of a directory in `..data`."""
     if data is None or isinstance(data, dict):
         return data or {}
-    if not isinstance(data, str):
+    if not isinstance(data, str) or not data:
         raise TypeError(
             "must be a mapping of names to {env: NAME} or {file: PATH}, or a directory with a file for each"
         )
