@@ -53,6 +53,13 @@ def test_a_switch_that_is_off_is_named_with_the_command(switches: Any, switch: s
     assert f"sudo sysctl -w {switch.replace('/', '.')}=" in error.remedy
 
 
+def test_a_covered_proc_is_told_what_covers_it(switches: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(diagnosis, "_in_container", lambda: False)
+    error = diagnosis.explain("box", errno.EPERM, "mount(proc on root/proc): Operation not permitted")
+    assert "Parts of /proc are covered" in error.detail
+    assert "ProtectKernelTunables=" in error.remedy
+
+
 def test_a_container_is_told_its_options(switches: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("container", "podman")
     error = diagnosis.explain("box", errno.EPERM, "mount(proc)")

@@ -53,6 +53,11 @@ def explain(where: str, number: int | None, message: str) -> BackendUnavailable:
             "--security-opt systempaths=unconfined` and as a user other than root (or with `--cap-add SYS_ADMIN`), "
             "or run Airlock outside a container.",
         )
+    if number == errno.EPERM and "mount(proc" in message:
+        return BackendUnavailable(
+            f"Parts of /proc are covered here, so that no sandbox may have one of its own ({where}: {message}).",
+            f"In a systemd unit leave out ProtectKernelTunables= and ProtectKernelLogs=. {ELSEWHERE}",
+        )
     if number in (errno.ENOSPC, errno.EAGAIN, errno.EMFILE, errno.ENFILE, errno.ENOMEM):
         return BackendUnavailable(
             f"The machine has run out of something ({where}: {message}).",
