@@ -1,6 +1,9 @@
 """`store: sqlite` on a real file: what is refused, what is forgotten, and what a full disk does."""
 
+import contextlib
+import os
 import sqlite3
+import subprocess
 import time
 from pathlib import Path
 from typing import Any
@@ -140,6 +143,30 @@ async def test_full_disk_refuses_new_ones_answers_reads_and_recovers(tmp_path: P
     await store.create(an_execution(2, code="x" * 100_000))
     assert (await store.transition("1", 0, {"status": Status.running})).version == 1
     await store.close()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount a disk that is full")
+@pytest.mark.parametrize("is_new", [False, True])
+async def test_start_on_a_full_disk_is_refused_with_its_own_remedy_and_goes_when_there_is_room(
+    tmp_path: Path, is_new: bool
+) -> None:
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", tmp_path], check=True)
+    try:
+        if not is_new:
+            await (await opened(tmp_path)).close()
+        else:
+            (tmp_path / "s.db.lock").write_text(" " * 20)  # from an earlier server
+        filler = tmp_path / "filler"
+        with contextlib.suppress(OSError), filler.open("wb", buffering=0) as file:
+            while file.write(b"x" * 4096) == 4096:
+                pass
+        message = await refused(tmp_path)
+        assert "make room there" in message
+        assert "restore" not in message
+        filler.unlink()
+        await (await opened(tmp_path)).close()
+    finally:
+        subprocess.run(["umount", tmp_path], check=True)
 
 
 async def test_one_that_fails_takes_no_other_with_it(tmp_path: Path) -> None:

@@ -100,20 +100,36 @@ def connect(path: Path, durability: str) -> sqlite3.Connection:
             with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as looking:
                 _check(path, looking)
         connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute(f"PRAGMA synchronous = {'FULL' if durability == 'power' else 'NORMAL'}")
-        if is_new:
-            connection.executescript(
-                f"BEGIN; {_SCHEMA} PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {VERSION}; COMMIT;"
-            )
-        connection.execute("UPDATE executions SET status = status WHERE id = ''")  # whether it can be written at all
+        try:
+            _prepare(connection, durability, is_new=is_new)
+        except BaseException:
+            connection.close()
+            raise
     except OSError as error:
         raise StoreRefused(f"{path}: {error.strerror}; store.path needs a file that can be written") from None
     except sqlite3.DatabaseError as error:
-        raise StoreRefused(
-            f"{path}: {error}; restore it from a backup, or move it away to begin with an empty one"
-        ) from None
+        raise StoreRefused(f"{path}: {error}; {_remedy(error)}") from None
     return connection
+
+
+def _prepare(connection: sqlite3.Connection, durability: str, *, is_new: bool) -> None:
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute(f"PRAGMA synchronous = {'FULL' if durability == 'power' else 'NORMAL'}")
+    if is_new:
+        connection.executescript(
+            f"BEGIN; {_SCHEMA} PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {VERSION}; COMMIT;"
+        )
+    connection.execute("UPDATE executions SET status = status WHERE id = ''")  # whether it can be written at all
+
+
+def _remedy(error: sqlite3.DatabaseError) -> str:
+    """Say what to do, by https://www.sqlite.org/rescode.html: a full disk is told as an I/O error now and then."""
+    name = getattr(error, "sqlite_errorname", "")  # our own verdict has none
+    if name == "SQLITE_FULL" or name.startswith("SQLITE_IOERR"):
+        return "the disk is full or fails: make room there, or set another store.path"
+    if name.startswith(("SQLITE_CANTOPEN", "SQLITE_READONLY", "SQLITE_PERM")):
+        return "store.path needs a file, in a folder, that can be written"
+    return "restore it from a backup, or move it away to begin with an empty one"
 
 
 def _check(path: Path, connection: sqlite3.Connection) -> None:
