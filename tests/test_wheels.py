@@ -73,7 +73,10 @@ async def failure(target: Path, package: str = "no-such-package-of-airlock") -> 
     target.mkdir(exist_ok=True)
     with pytest.raises(BackendUnavailable) as caught:
         await wheels.install(Project(name="p", packages=(package,)), target, f"--python={sys.executable}")
-    assert caught.value.detail.startswith("The packages of project p cannot be installed: error: ")
+    assert caught.value.detail.startswith("The packages of project p cannot be installed: ")
+    assert caught.value.detail.endswith(".")
+    assert "Using CPython" not in caught.value.detail
+    assert "cause:" not in caught.value.detail
     return caught.value
 
 
@@ -93,6 +96,7 @@ async def test_a_proxy_that_wants_a_password(monkeypatch: pytest.MonkeyPatch, tm
 
 async def test_a_name_that_does_not_resolve(tmp_path: Path) -> None:
     error = await failure(tmp_path / "site")
+    assert "; dns error; " in error.detail
     assert "index.invalid" in error.detail
     assert "/etc/resolv.conf" in error.remedy
     assert "No proxy variable is set here." in error.remedy

@@ -206,6 +206,10 @@ def test_tab_is_called_a_tab(text: str, place: str) -> None:
     assert told == [f"airlock.yaml:{place}: not YAML: a tab indents this line, and only spaces may"]
 
 
+def test_what_is_never_closed_is_told_by_the_line_where_it_begins() -> None:
+    assert problems("a: 1\nb: [x,\n  y\nc: 2\n")[0].endswith("while parsing a flow sequence, which begins in line 2")
+
+
 def test_control_character_is_refused_with_its_position() -> None:
     assert problems("a: x\nb: \x00\n") == ["airlock.yaml:2:4: a control character, '\\x00'"]
 

@@ -78,8 +78,9 @@ async def _run(project: Project, command: list[str]) -> str | None:
 
 
 def _short(said: str) -> str:
-    """Leave out the progress before the error."""
-    return " ".join(said[max(said.find("error:"), 0) :].split())[-SAID:]
+    """Leave out the progress before the error, and how uv lists its causes."""
+    text = " ".join(said.rpartition("error: ")[2].replace("\ncause: ", "; ").split())
+    return text[-SAID:].rstrip(".") + "."
 
 
 def _let_everybody_read(target: Path) -> None:

@@ -138,7 +138,7 @@ def parse(text: str, name: str, environ: Mapping[str, str] = os.environ) -> Yaml
         root = yaml.compose(text, Loader=_Loader)
     except yaml.MarkedYAMLError as error:
         is_tab = error.problem_mark is not None and _character_at(text, error.problem_mark) == "\t"
-        problem = "a tab indents this line, and only spaces may" if is_tab else error.problem
+        problem = "a tab indents this line, and only spaces may" if is_tab else _told(error)
         _refuse(name, error.problem_mark, f"not YAML: {problem}")
     if root is None or root.tag == f"{_TAG}null":
         return YamlSource(name, {}, None)
@@ -253,6 +253,13 @@ class _Converter:
 
 def _refuse(name: str, mark: _Mark | None, message: str) -> NoReturn:
     raise ConfigError([_line(name, _position(mark), (), message) if mark is not None else f"{name}: {message}"])
+
+
+def _told(error: yaml.MarkedYAMLError) -> str:
+    begun = error.context_mark
+    if begun is None or begun.line == getattr(error.problem_mark, "line", None):
+        return str(error.problem)
+    return f"{error.problem} {error.context}, which begins in line {begun.line + 1}"
 
 
 def _character_at(text: str, mark: _Mark) -> str:

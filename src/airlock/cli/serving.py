@@ -45,7 +45,8 @@ def serve_until_stopped(explicit: Path | None, host: str | None, port: int | Non
     try:
         listening = listen(chosen, wanted)
     except OSError as error:
-        problem = f"cannot listen on {_authority(chosen, wanted)}: {error.strerror}; choose with --host and --port"
+        why = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror  # a name has no errno
+        problem = f"cannot listen on {_authority(chosen, wanted)}: {why}; choose with --host and --port"
         is_port = error.errno in (errno.EADDRINUSE, errno.EACCES)
         fail(_at(loaded, "port" if is_port else "host", port if is_port else host, problem), code=1)
 
