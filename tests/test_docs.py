@@ -9,16 +9,25 @@ from fastapi.testclient import TestClient
 
 import airlock
 import airlock.testing
-from airlock import hookspecs
+from airlock import config, hookspecs
 from airlock.api import app
 from airlock.errors import RequestError
 from airlock.limits import Limits
+from airlock.live_executions import ENDING_PATIENCE
 from airlock.models import ExecutionResult, ExecutionStatus
+from airlock.plugins import Plugins
+from airlock.projects import SCALE_PATIENCE
 from airlock.protocol import BoundedHttp
+from airlock.registry import CLOSING_PATIENCE
+from airlock.routes.parameters import MAX_WAIT
+from airlock.server import CONNECTION_GRACE
+from airlock.server_sent_events import KEEP_ALIVE
+from airlock.strict_requests import MAX_BODY
 from airlock.worker import codec
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
+DEPLOYMENT = (ROOT / "docs" / "deployment.md").read_text()
 CONFIGURATION = (ROOT / "docs" / "configuration.md").read_text()
 PLUGINS = (ROOT / "docs" / "plugins.md").read_text()
 REST = (ROOT / "docs" / "rest.md").read_text()
@@ -122,3 +131,27 @@ def test_readme_shows_the_example_plugin_as_it_is() -> None:
 def test_links_between_pages_lead_somewhere(page: Path) -> None:
     for target in re.findall(r"\]\((?!https?:|#)([^)#]+)", page.read_text()):
         assert (page.parent / target).exists(), target
+
+
+def test_deployment_page_has_a_configuration_that_is_valid(tmp_path: Path) -> None:
+    text = block(DEPLOYMENT, "yaml").replace('"..."', f'"{"a" * 64}"')
+    (tmp_path / "airlock.yaml").write_text(text)
+    assert config.load(tmp_path / "airlock.yaml", Plugins.discover(), {}).warnings == []
+
+
+def test_deployment_page_has_timeouts_that_are_longer_than_those_of_the_server() -> None:
+    unit = dict(line.split("=", 1) for line in block(DEPLOYMENT, "ini").splitlines() if "=" in line)
+    ending = CONNECTION_GRACE + ENDING_PATIENCE + CLOSING_PATIENCE
+    assert int(unit["TimeoutStopSec"]) > Limits().shutdown_grace + ending
+    assert int(unit["LimitNOFILE"]) > 10 * 3 * Limits().max_paused
+    proxy = block(DEPLOYMENT, "nginx")
+    found = re.search(r"proxy_read_timeout (\d+)s", proxy)
+    assert found
+    assert int(found[1]) > max(MAX_WAIT, KEEP_ALIVE, SCALE_PATIENCE)
+    assert f"client_max_body_size {MAX_BODY >> 20}m;" in proxy
+
+
+def block(page: str, language: str) -> str:
+    found = re.search(rf"```{language}\n(.*?)```", page, re.DOTALL)
+    assert found
+    return found[1]
