@@ -4,24 +4,27 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from contextlib import ExitStack
-from typing import TYPE_CHECKING, Final
+from contextlib import ExitStack, suppress
+from functools import partial
+from typing import TYPE_CHECKING, Final, NoReturn
 
 from rich.text import Text
 
 from airlock.errors import NotAwaitingLLM
-from airlock.models import ExecutionStatus
+from airlock.event_id import EventId
+from airlock.event_stream import EventStream
+from airlock.models import ExecutionStatus, OpenLLMRequest, OutputEvent
 from airlock.questions import Answer as GivenAnswer
 
 from .terminal import err, printable
 
 if TYPE_CHECKING:
-    from airlock.executions import Execution, OpenRequest
+    from airlock.executions import Execution
     from airlock.gateway import Gateway
 
     from .answers import Answer
 
-INTERVAL: Final = 0.02  # seconds between looks
+INTERVAL: Final = 0.02  # seconds between looks while it waits to begin
 
 
 async def follow(gateway: Gateway, execution_id: str, answer: Answer) -> Execution:
@@ -29,27 +32,43 @@ async def follow(gateway: Gateway, execution_id: str, answer: Answer) -> Executi
 
     Raises NoAnswer when an LLM request cannot be answered.
     """
-    output = Output()
-    answering: asyncio.Task[None] | None = None
+    await _wait_until_begun(gateway, execution_id)
+    output, questions = Output(), asyncio.Queue[OpenLLMRequest]()
+    showing = asyncio.create_task(_show(gateway, execution_id, output, questions))
+    answering = asyncio.create_task(_answer(gateway, execution_id, output, questions, answer))
     try:
-        await _wait_until_begun(gateway, execution_id)
-        while True:
-            execution = await gateway.get(execution_id)
-            output.show(execution)
-            if execution.status.is_terminal:
-                output.end_line()
-                return execution
-            if answering is not None and answering.done():
-                answering.result()
-                answering = None
-            elif answering is None and execution.llm_requests:
-                output.end_line()
-                answering = asyncio.create_task(_answer(gateway, execution_id, execution.llm_requests[0], answer))
-            await asyncio.sleep(INTERVAL)
+        await asyncio.wait((showing, answering), return_when=asyncio.FIRST_COMPLETED)
+        if answering.done():
+            answering.result()  # raises: it goes on for ever
+        showing.result()
+        return await gateway.get(execution_id)
     finally:
-        if answering is not None:
-            answering.cancel()
-            await asyncio.gather(answering, return_exceptions=True)
+        for task in (showing, answering):
+            task.cancel()
+        await asyncio.gather(showing, answering, return_exceptions=True)
+
+
+async def _show(gateway: Gateway, execution_id: str, output: Output, questions: asyncio.Queue[OpenLLMRequest]) -> None:
+    """Show the output as it comes, and pass on what is asked, until it is over."""
+    events = EventStream(partial(gateway.follow, execution_id), EventId())
+    while (event := await events.next()) is not None:
+        if event.type in {"stdout", "stderr"}:
+            output.write(OutputEvent.model_validate_json(event.data).text)
+        elif event.type == "llm_request":
+            questions.put_nowait(OpenLLMRequest.model_validate_json(event.data))
+    output.end_line()
+
+
+async def _answer(
+    gateway: Gateway, execution_id: str, output: Output, questions: asyncio.Queue[OpenLLMRequest], answer: Answer
+) -> NoReturn:
+    """Answer one request after the other."""
+    while True:
+        asked = await questions.get()
+        output.end_line()
+        response = await answer(asked)
+        with suppress(NotAwaitingLLM):  # it was withdrawn meanwhile, or the script has ended
+            await gateway.respond(execution_id, GivenAnswer(response, asked.id))
 
 
 async def _wait_until_begun(gateway: Gateway, execution_id: str) -> None:
@@ -62,29 +81,11 @@ async def _wait_until_begun(gateway: Gateway, execution_id: str) -> None:
             await asyncio.sleep(INTERVAL)
 
 
-async def _answer(gateway: Gateway, execution_id: str, asked: OpenRequest, answer: Answer) -> None:
-    response = await answer(asked.request)
-    if asked not in (await gateway.get(execution_id)).llm_requests[:1]:
-        return  # it was withdrawn meanwhile; the next look shows what is asked now
-    try:
-        await gateway.respond(execution_id, GivenAnswer(response))
-    except NotAwaitingLLM:
-        return  # it ended meanwhile; the next look says why
-
-
 class Output:
     """What the script wrote, both streams on stderr: stdout is kept for the result."""
 
     def __init__(self) -> None:
-        self._shown = {"stdout": 0, "stderr": 0}
         self._last = "\n"
-
-    def show(self, execution: Execution) -> None:
-        """Show what is new."""
-        for stream, text in (("stdout", execution.stdout), ("stderr", execution.stderr)):
-            if new := text[self._shown[stream] :]:
-                self._shown[stream] = len(text)
-                self.write(new)
 
     def write(self, text: str) -> None:
         """Show some more."""
