@@ -90,11 +90,6 @@ class BoundedHttp(HttpToolsProtocol):
         elif self._received > MAX_REQUEST:
             self._refuse(BodyTooLarge(f"a request has at most {MAX_REQUEST} bytes"))
 
-    def on_header(self, name: bytes, value: bytes) -> None:
-        """Take a header, but none that comes after the body: the request was handed over before."""
-        if self._in_head:
-            super().on_header(name, value)
-
     def on_headers_complete(self) -> None:
         """Hand the request over, unless its head is too large."""
         if len(self.url) > MAX_PATH:
@@ -105,6 +100,7 @@ class BoundedHttp(HttpToolsProtocol):
             raise self._refused
         super().on_headers_complete()
         self._in_head = False
+        self.headers = []  # for those that may come after the body: the request has its own
 
     def on_message_complete(self) -> None:
         """Wait for the next request."""

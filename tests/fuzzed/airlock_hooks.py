@@ -13,6 +13,7 @@ from airlock.models import PROJECT_NAME
 from airlock.testing import code_that_asks
 
 _asking: list[str] = []
+_over: list[str] = []
 
 # Texts of the server's own.
 schemathesis.openapi.format("event-id", st.just(""))
@@ -29,10 +30,12 @@ def before_call(context: schemathesis.HookContext, case: schemathesis.Case[Any],
         query["wait"] = 0.1  # nobody here has so much time
     if isinstance(headers.get("Idempotency-Key"), str) and headers["Idempotency-Key"]:
         headers["Idempotency-Key"] = f"{headers['Idempotency-Key'][:200]}{uuid.uuid4()}"  # of one execution only
-    if _asking and isinstance(name := path.get("execution_id"), str) and len(name) < 36:  # a made up one
-        path["execution_id"] = _asking[len(name) % len(_asking)]
+    name = path.get("execution_id")
+    known = _over if case.path.endswith("/events") else _asking  # the stream of one that asks takes its time
+    if known and isinstance(name, str) and len(name) <= 64 and name not in (*_asking, *_over):
+        path["execution_id"] = known[len(name) % len(known)]
     for holder, name in ((query, "last_event_id"), (headers, "last-event-id")):
-        if holder.get(name) == "" and (of := path.get("execution_id")) in _asking:
+        if holder.get(name) == "" and (of := path.get("execution_id")) in _over:
             holder[name] = f"{of[:8]}.0.0.0.0"
     if is_project(path.get("name")):
         path["name"] = "mock-project"
@@ -47,9 +50,10 @@ def before_call(context: schemathesis.HookContext, case: schemathesis.Case[Any],
 def after_call(
     context: schemathesis.HookContext, case: schemathesis.Case[Any], response: schemathesis.Response
 ) -> None:
-    """Remember what asks."""
-    if case.path == "/execute" and response.status_code == 200 and response.json()["status"] == "awaiting_llm":
-        _asking.append(response.json()["execution_id"])
+    """Remember what asks, and what is over."""
+    if case.path == "/execute" and response.status_code == 200:
+        shown = response.json()
+        (_asking if shown["status"] == "awaiting_llm" else _over).append(shown["execution_id"])
 
 
 def is_project(name: object) -> bool:
