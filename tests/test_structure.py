@@ -10,7 +10,7 @@ CORE = ROOT / "src" / "airlock"
 
 # A module may import those of its own line and of the lines above it.
 LAYERS = [
-    {"models", "examples", "errors", "strict_json", "retry", "events"},
+    {"models", "summaries", "examples", "errors", "strict_json", "retry", "events"},
     {"client"},
     {"limits", "worker", "seccomp", "log_handler", "logs", "methods"},
     {"backend", "hookspecs", "wheels", "wheel_failures"},

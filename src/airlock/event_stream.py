@@ -9,7 +9,8 @@ from weakref import ReferenceType, ref
 
 from . import strict_json
 from .event_id import EventId
-from .models import ExecutionStatus, StatusEvent
+from .models import ExecutionStatus
+from .summaries import StatusEvent
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

@@ -23,7 +23,6 @@ from airlock.errors import (
 from airlock.listing import cursor_of, position_of
 from airlock.models import (
     ExecutionCreated,
-    ExecutionList,
     ExecutionRequest,
     ExecutionResult,
     ExecutionStatus,
@@ -33,6 +32,7 @@ from airlock.models import (
 from airlock.openapi import LOCATION, WITH_BODY, link, refusals
 from airlock.questions import Answer
 from airlock.strict_requests import StrictRoute
+from airlock.summaries import ExecutionList
 
 from .parameters import Cursor, ExecutionId, GatewayOf, IdempotencyKey, Limit, Since, Wait
 
