@@ -226,6 +226,22 @@ def test_type_that_is_another_plugins_is_told_and_does_not_clash_with_it() -> No
     )
 
 
+def test_settings_in_brackets_that_are_not_said_to_core_are_told() -> None:
+    class Options(MediatorSettings):
+        marks: int = 1
+
+    class Shout(Mediator[Options]):
+        type = "shout"
+
+        async def complete(self, request: LLMRequest, ask_agent: AskAgent) -> str:
+            return request.prompt
+
+    assert faults_of(Shout).endswith(
+        "Options, but its Settings is MediatorSettings: write `Settings = " + Options.__qualname__ + "`"
+    )
+    assert faults_of(Shout, Settings=type("More", (Options,), {})) == ""
+
+
 # --- defaults of Settings --------------------------------------------------------------------------------------------
 
 

@@ -1,6 +1,7 @@
 """Plugins that work, and every way we know for one to be broken: it is named, with the reason, and hurts nobody."""
 
 import logging
+import re
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
@@ -22,6 +23,7 @@ from airlock import (
     Outcome,
     Pool,
     Session,
+    Worker,
     hookimpl,
 )
 from airlock import plugins as plugins_module
@@ -30,6 +32,7 @@ from airlock.plugin import Source
 from airlock.plugins import Plugins
 
 FAKES = Path(__file__).parent / "data" / "distributions"
+SEE = r" \(see docs/plugins\.md, ([^)]+)\)"
 DOCS = (Path(__file__).parents[1] / "docs" / "plugins.md").read_text()
 
 
@@ -70,9 +73,9 @@ def error_of(broken: object) -> str:
     (told,) = plugins.broken
     assert str(told).startswith("airlock-broken 0.3 is broken: ")
     assert list(plugins.backends) == ["echo"], "the sound one is not hurt"
-    error, _, documented = told.error.partition(" (see docs/plugins.md, ")
-    assert not documented or f"\n## {documented.removesuffix(')')}\n" in DOCS
-    return error
+    for section in re.findall(SEE, told.error):
+        assert f"# {section}\n" in DOCS
+    return re.sub(SEE, "", told.error)
 
 
 # --- what works ----------------------------------------------------------------------------------------------------
@@ -308,6 +311,16 @@ def test_hook_that_raises_is_reported_with_file_and_line(error: BaseException) -
 
     told = error_of(plugin(airlock_register_backends=backends))
     assert told.startswith(f"failed to register: {type(error).__name__}: ")
+    assert "(test_plugins.py, line " in told
+
+
+def test_worker_that_is_refused_is_reported_with_its_own_place_and_not_with_cores() -> None:
+    def backends() -> Iterable[type[EchoBackend]]:
+        type("Wrong", (Worker,), {"run": lambda self, job: None})
+        return [EchoBackend]
+
+    told = error_of(plugin(airlock_register_backends=backends))
+    assert "Wrong.run is not async" in told
     assert "(test_plugins.py, line " in told
 
 

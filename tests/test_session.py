@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import pytest
+from pydantic import TypeAdapter
 
 from airlock import Backend, BackendSettings, Job, LLMRequest, Mediator, Outcome, Pool, Project, Session, WorkerLost
 from airlock.errors import LLMError, NotAwaitingLLM
@@ -371,6 +372,7 @@ async def test_outcome_that_is_not_json_is_internal(bench: Benches, outcome: Any
 
     done = await bench().run(script)
     assert (done.status.value, done.error_type, done.result) == ("error", "internal", None)
+    assert TypeAdapter(Execution).dump_json(done), "a store can write it"
 
 
 async def test_backend_that_lets_worker_lost_out_is_internal(bench: Benches) -> None:

@@ -102,6 +102,11 @@ def test_backend_that_runs_code_passes(pytester: pytest.Pytester) -> None:
     assert failures(pytester, with_fake(PLAIN, "Fake = PlainBackend")) == set()
 
 
+def test_backend_that_runs_another_language_passes_what_is_not_python(pytester: pytest.Pytester) -> None:
+    suite = f"{ECHO.replace('runs_code = False', 'runs_code = True')}\nFake = Echo\n\nclass TestFake(Suite):\n    "
+    assert failures(pytester, f"{suite}runs_python = False\n") == set()
+
+
 def test_author_file_of_six_lines_is_enough(pytester: pytest.Pytester) -> None:
     example = Path(__file__).parents[1] / "examples" / "plugin" / "src" / "airlock_template.py"
     (pytester.path / "airlock_template.py").write_text(example.read_text())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
+import typing
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Literal
@@ -91,7 +92,20 @@ def _settings_faults(cls: Any, base: type[BaseModel]) -> Iterator[str]:
         return
     if "type" in options.model_fields:
         yield f"{named(options)} has a field `type`, which airlock.yaml needs for the name of the plugin"
+    for wanted in _settings_of_generic(cls, base):
+        if not issubclass(options, wanted):
+            name = named(wanted)
+            yield f"{named(cls)} takes {name}, but its Settings is {named(options)}: write `Settings = {name}`"
     yield from _default_faults(options)
+
+
+def _settings_of_generic(cls: type, base: type[BaseModel]) -> Iterator[type[BaseModel]]:
+    """Find what stands in brackets, as in `Backend[EchoSettings]`."""
+    for parent in cls.__mro__:
+        for generic in vars(parent).get("__orig_bases__", ()):
+            for argument in typing.get_args(generic):
+                if isinstance(argument, type) and issubclass(argument, base):
+                    yield argument
 
 
 def _default_faults(options: type[BaseModel]) -> Iterator[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from . import strict_json
@@ -25,13 +24,13 @@ class Ending(NamedTuple):
     error_type: str | None = None
     error: str | None = None
     result: Any = None
-    memory_updates: Mapping[str, Any] = MappingProxyType({})
+    memory_updates: Mapping[str, Any] = {}  # a dict, as stores write it; nobody changes it
 
 
 def judge(outcome: Outcome, limits: Limits, redactor: Redactor) -> Ending:
     """Check what a backend says: a plugin's word is not proof that it is JSON. Secrets are taken out of it.
 
-    Raises TypeError or ValueError when it is not.
+    Raises TypeError when it is not.
     """
     if outcome.error is not None or outcome.error_type is not None:
         ending = Ending(
@@ -46,13 +45,16 @@ def judge(outcome: Outcome, limits: Limits, redactor: Redactor) -> Ending:
     if not all(isinstance(key, str) for key in outcome.memory_updates):
         raise TypeError("execute returned memory_updates with keys that are not str")
     for name, value in (("result", outcome.result), ("memory_updates", dict(outcome.memory_updates))):
-        size = len(strict_json.dumps(value))
+        try:
+            size = len(strict_json.dumps(value))
+        except (TypeError, ValueError, RecursionError) as cause:
+            raise TypeError(f"execute returned an Outcome whose {name} is not JSON: {cause}") from cause
         if size > limits.result:
             limit = format_size(limits.result)
             error = f"{name} has {size} bytes as JSON; limits.result is {limit}"
             return Ending(ExecutionStatus.error, "result_limit", error)
     return ending._replace(
-        result=redactor.value(outcome.result), memory_updates=redactor.memory(outcome.memory_updates)
+        result=redactor.value(outcome.result), memory_updates=redactor.memory(dict(outcome.memory_updates))
     )
 
 

@@ -159,8 +159,10 @@ def described(error: BaseException) -> str:
     message = f"{type(error).__name__}: {' '.join(str(error).split())}"
     frames = traceback.extract_tb(error.__traceback__)[1:]
     places = [
-        f"{Path(frame.filename).name}, line {frame.lineno}"
-        for frame in frames
-        if not frame.filename.startswith("<frozen ") and "importlib" not in frame.filename
+        f"{Path(frame.filename).name}, line {frame.lineno}" for frame in frames if not _is_no_plugins(frame.filename)
     ]
     return f"{message} ({places[-1]})" if places else message
+
+
+def _is_no_plugins(filename: str) -> bool:
+    return filename.startswith("<frozen ") or "importlib" in filename or Path(filename).parent == Path(__file__).parent

@@ -16,6 +16,7 @@ class BackendContract(Declaration, Lifecycle, Jobs, Scripts, Questions, Isolatio
         def make_backend(self, project: airlock.Project) -> EchoBackend:
             return EchoBackend(project, EchoSettings())
 
-    `capabilities` is a set of names from `BACKEND_CAPABILITIES`; `code`, `endless_code` and `patience` may be set.
+    `capabilities` is a set of names from `BACKEND_CAPABILITIES`; `code`, `endless_code`, `patience` and
+    `runs_python` may be set.
     A test that cannot pass is overridden with `pytest.mark.xfail(reason=...)`; without that, the class is refused.
     """

@@ -33,6 +33,9 @@ class BackendBench(Contract):
     known_capabilities = BACKEND_CAPABILITIES
     capabilities: ClassVar[frozenset[str]] = frozenset()
 
+    runs_python: ClassVar[bool] = True
+    """False for a backend that runs code of another language: what is tested with Python is skipped then."""
+
     code: ClassVar[str] = "print('hello')"
     """A job that succeeds on this backend."""
 
@@ -145,6 +148,8 @@ class BackendBench(Contract):
         backend = type(self.make_backend(Project(name="contract")))
         if not backend.runs_code:
             return f"{backend.__name__}.runs_code is False"
+        if not self.runs_python:
+            return f"{type(self).__name__}.runs_python is False"
         if requirement == "runs_code":
             return None
         if requirement.startswith("limits."):

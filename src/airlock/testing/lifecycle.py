@@ -155,8 +155,9 @@ class Jobs(BackendBench):
     def _endless_code(self, backend: Backend[Any]) -> str:
         code = self._endless(backend)
         if code is None:
-            pytest.skip(f"{type(backend).__name__}.runs_code is False, and {type(self).__name__} has no endless_code")
+            pytest.skip(f"{type(self).__name__} has no endless_code, and the backend runs no Python")
         return code
 
     def _endless(self, backend: Backend[Any]) -> str | None:
-        return "while True: pass" if self.endless_code is None and backend.runs_code else self.endless_code
+        runs_python = backend.runs_code and self.runs_python
+        return "while True: pass" if self.endless_code is None and runs_python else self.endless_code
