@@ -121,7 +121,7 @@ def test_with_keys_code_may_be_served_to_other_machines(load: Load) -> None:
 
 
 def test_the_key_of_the_environment_is_not_in_the_repr(load: Load) -> None:
-    assert "correct horse" not in repr(AccessPolicy.of(load("{}"), {"AIRLOCK_API_KEY": "correct horse"}))
+    assert "correct horse" not in repr(AccessPolicy.of(load("projects: {}"), {"AIRLOCK_API_KEY": "correct horse"}))
 
 
 # --- using it --------------------------------------------------------------------------------------------------------

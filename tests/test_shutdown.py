@@ -68,7 +68,7 @@ def test_an_idle_server_ends_with_0(serve: Serve, number: signal.Signals) -> Non
 
 def test_what_runs_may_finish_and_can_be_polled_meanwhile(serve: Serve) -> None:
     server = serve(configured(grace=600))
-    execution = execute(server, "sleep 1.5\nresult 42")
+    execution = execute(server, "sleep 4\nresult 42")
     until(execution, "running")
     server.process.send_signal(signal.SIGTERM)
     server.line_with("shutting down")

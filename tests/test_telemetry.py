@@ -96,6 +96,7 @@ def test_a_collector_that_is_gone_delays_no_request_and_hardly_the_end(serve: Se
     url = collector.url
     collector.server_close()
     server = serve(MOCK, OTEL_EXPORTER_OTLP_ENDPOINT=url, OTEL_EXPORTER_OTLP_TIMEOUT="2")
+    assert server.url  # it is up
     began = time.monotonic()
     use(server)
     assert time.monotonic() - began < 5
