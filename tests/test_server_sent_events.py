@@ -12,8 +12,8 @@ import pytest
 from airlock import event_stream, server_sent_events
 from airlock.event_id import EventId
 from airlock.event_stream import MAX_TEXT, EventStream
-from airlock.executions import Execution
-from airlock.models import ExecutionStatus
+from airlock.executions import Execution, OpenRequest
+from airlock.models import ExecutionStatus, LLMRequest
 from airlock.output import Output
 from airlock.server_sent_events import EventStreamResponse
 
@@ -95,6 +95,27 @@ async def test_a_flood_of_small_writes_is_looked_at_now_and_then(followed: Follo
     elapsed = asyncio.get_running_loop().time() - began
     await flooding
     assert followed.looked <= 2 * (elapsed / event_stream.PACE + 3)  # one that finds something, one that does not
+
+
+async def test_a_flood_does_not_keep_a_question_back(followed: Followed) -> None:
+    events = events_of(followed)
+
+    async def flood() -> None:
+        while True:
+            followed.write(b"x")
+            await asyncio.sleep(0)
+
+    flooding = asyncio.create_task(flood())
+    assert await events.next()
+    followed.write(b"what led to it")
+    request = OpenRequest(id=1, request=LLMRequest(prompt="?"), created_at=0, expires_at=0, version=2)
+    changes = {"status": ExecutionStatus.awaiting_llm, "llm_requests": (request,)}
+    followed.execution = followed.execution.changed(changes)
+    seen = [await events.next() for _ in range(3)]
+    flooding.cancel()
+    assert [event and event.type for event in seen] == ["stdout", "status", "llm_request"]
+    assert seen[0] is not None
+    assert b"what led to it" in seen[0].data
 
 
 async def test_one_event_has_a_bounded_piece_of_the_output(followed: Followed) -> None:

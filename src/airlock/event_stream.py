@@ -83,7 +83,8 @@ class EventStream:
         self._look = look
         self._at = at
         self._followed: Followed | None = None
-        self._due = 0.0  # when output is looked at next
+        self._due = 0.0  # when output is looked at next, unless the version is another one than `_read_at`
+        self._read_at = -1
 
     async def next(self) -> Event | None:
         """Return the next event, as soon as there is one; None when there will be none. Cancelled, it loses nothing.
@@ -100,7 +101,6 @@ class EventStream:
             if followed.is_final:
                 return None
             if has_gathered:
-                self._let_gather()
                 await followed.news()
             else:
                 with suppress(TimeoutError):
@@ -122,7 +122,7 @@ class EventStream:
         """Return the next event that there is already: in the order in which things happened, as far as that is known.
 
         A reader that has nothing first learns the status. Later `running` comes before output; every other status, and
-        what is asked, after the output that led to it. Output that has not gathered yet waits for a change or its time.
+        what is asked, after the output that led to it, and before what floods in after it.
         """
         execution, at = followed.execution, self._at
         if at.is_end:
@@ -130,15 +130,8 @@ class EventStream:
         has_status = at.version == execution.version
         if at.version < 0 or (not has_status and execution.status is ExecutionStatus.running):
             return self._status(execution)
-        if has_gathered or not has_status:
-            if text := followed.read("stdout", at.stdout, MAX_TEXT):
-                if len(text) < MAX_TEXT and not followed.read("stderr", at.stderr, 1):
-                    self._let_gather()
-                return self._made("stdout", _json({"text": text}), execution, at._replace(stdout=at.stdout + len(text)))
-            if text := followed.read("stderr", at.stderr, MAX_TEXT):
-                if len(text) < MAX_TEXT:
-                    self._let_gather()
-                return self._made("stderr", _json({"text": text}), execution, at._replace(stderr=at.stderr + len(text)))
+        if self._read_at != execution.version and (output := self._output(followed)) is not None:
+            return output
         if not has_status:
             return self._status(execution)
         for request in execution.llm_requests:
@@ -148,7 +141,22 @@ class EventStream:
         if execution.status.is_terminal:
             data = _json(execution.to_result().model_dump(mode="json", exclude={"stdout", "stderr"}))
             return self._made("result", data, execution, EventId(is_end=True))
-        return None
+        return self._output(followed) if has_gathered else None
+
+    def _output(self, followed: Followed) -> Event | None:
+        execution, at = followed.execution, self._at
+        if text := followed.read("stdout", at.stdout, MAX_TEXT):
+            stream: Stream = "stdout"
+            after = at._replace(stdout=at.stdout + len(text))
+            is_all = len(text) < MAX_TEXT and not followed.read("stderr", at.stderr, 1)
+        else:
+            stream, text = "stderr", followed.read("stderr", at.stderr, MAX_TEXT)
+            after = at._replace(stderr=at.stderr + len(text))
+            is_all = len(text) < MAX_TEXT
+        if is_all:  # that led to this version of the record; what comes now gathers a little
+            self._read_at = execution.version
+            self._due = asyncio.get_running_loop().time() + PACE
+        return self._made(stream, _json({"text": text}), execution, after) if text else None
 
     def _status(self, execution: Execution) -> Event:
         is_open = [request.id for request in execution.llm_requests]
@@ -156,10 +164,6 @@ class EventStream:
         shown = StatusEvent(**dict(listed), llm_request_ids=is_open)
         data = _json(shown.model_dump(mode="json"))
         return self._made("status", data, execution, self._at._replace(version=execution.version))
-
-    def _let_gather(self) -> None:
-        """Say that all output has been read that there is."""
-        self._due = asyncio.get_running_loop().time() + PACE
 
     def _made(self, type_: str, data: bytes, execution: Execution, after: EventId) -> Event:
         self._at = after
