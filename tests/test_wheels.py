@@ -86,6 +86,7 @@ async def test_a_proxy_that_is_not_there(monkeypatch: pytest.MonkeyPatch, tmp_pa
     error = await failure(tmp_path / "site")
     assert "The proxy" in error.remedy
     assert f"Set here: {variable}." in error.remedy
+    assert "Failed to fetch: https://index.invalid/simple/no-such-package-of-airlock/; " in error.detail
     assert "hunter2" not in str(error)
 
 

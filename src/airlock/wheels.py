@@ -79,7 +79,8 @@ async def _run(project: Project, command: list[str]) -> str | None:
 
 def _short(said: str) -> str:
     """Leave out the progress before the error, and how uv lists its causes."""
-    text = " ".join(said.rpartition("error: ")[2].replace("\ncause: ", "; ").split())
+    text = re.split("(?m)^error: ", said)[-1].replace("\ncause: ", "; ")
+    text = " ".join(text.split())
     return text[-SAID:].rstrip(".") + "."
 
 
