@@ -133,6 +133,12 @@ def test_links_between_pages_lead_somewhere(page: Path) -> None:
         assert (page.parent / target).exists(), target
 
 
+def test_every_option_of_local_is_documented() -> None:
+    for name, option in Plugins.discover().backends["local"].cls.Settings.model_fields.items():
+        assert f"| `{name}` | " in CONFIGURATION
+        assert str(option.default) in CONFIGURATION
+
+
 def test_deployment_page_has_a_configuration_that_is_valid(tmp_path: Path) -> None:
     text = block(DEPLOYMENT, "yaml").replace('"..."', f'"{"a" * 64}"')
     (tmp_path / "airlock.yaml").write_text(text)
