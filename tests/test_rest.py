@@ -159,6 +159,19 @@ def test_an_answer_in_no_known_form_is_422_and_changes_nothing(body: dict[str, A
     assert api.get(path).json()["version"] == before["version"]
 
 
+# --- results ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "result",
+    ["9" * 4000, "[" * 99 + "]" * 99, "-0.0", "1e+308", '"\\u0000😀"', '{"__proto__":1,"":2}'],
+    ids=["digits", "deep", "minus zero", "large", "text", "names"],
+)
+def test_a_result_comes_out_as_it_is(api: httpx.Client, result: str) -> None:
+    shown = api.get(begin(api, f"result {result}"))
+    assert f'"result":{result},' in shown.text
+
+
 # --- times -----------------------------------------------------------------------------------------------------------
 
 

@@ -130,11 +130,18 @@ def test_headers_after_the_body_are_dropped(connection: socket.socket) -> None:
     assert first[2]["execution_id"] != again[2]["execution_id"]
 
 
-def test_garbage_behind_a_request_is_not_taken_for_its_answer(api: httpx.Client, connection: socket.socket) -> None:
+@pytest.mark.parametrize(
+    "garbage",
+    [b"garbage\r\n\r\n", b"POST /execute HTTP/1.1\r\n" + JSON + b"Transfer-Encoding: chunked\r\n\r\nzz\r\n"],
+    ids=["head", "body"],
+)
+def test_garbage_behind_a_request_is_not_taken_for_its_answer(
+    api: httpx.Client, connection: socket.socket, garbage: bytes
+) -> None:
     path = api.post("/execute?wait=20", json={"project": "p", "code": "ask ?"}).headers["location"]
     version = api.get(path).json()["version"]
-    query = f"GET {path}?wait=1&since={version} HTTP/1.1\r\n".encode()
-    connection.sendall(query + HOST + b"\r\ngarbage\r\n\r\n")
+    query = f"GET {path}?wait=1&since={version} HTTP/1.1\r\n".encode() + HOST
+    connection.sendall(query + b"\r\n" + garbage)
     assert connection.recv(65536) == b""
     api.post(f"{path}/cancel")
 

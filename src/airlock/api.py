@@ -37,17 +37,16 @@ TELEMETRY: Final[TelemetryConfig] = {
 def create_app(config: Config | None = None, plugins: Plugins | None = None) -> FastAPI:
     """Make an app. Without `config` it serves what airlock.yaml says ($AIRLOCK_CONFIG, ./airlock.yaml, built-in)."""
     server = Server(config, plugins)
-    app = (
-        FastAPIOffline(  # a page that loads its script from elsewhere is blank behind a firewall, and trusts elsewhere
-            title="Airlock",
-            version=version("airlock-core"),
-            lifespan=server.lifespan,
-            telemetry=TELEMETRY,
-            redirect_slashes=False,  # one address for each thing
-            redoc_url=None,
-            static_url="/docs/assets",
-            generate_unique_id_function=lambda route: route.name,
-        )
+    # FastAPI's own /docs runs a script from elsewhere: it is blank behind a firewall, and trusts that elsewhere.
+    app = FastAPIOffline(
+        title="Airlock",
+        version=version("airlock-core"),
+        lifespan=server.lifespan,
+        telemetry=TELEMETRY,
+        redirect_slashes=False,  # one address for each thing
+        redoc_url=None,
+        static_url="/docs/assets",
+        generate_unique_id_function=lambda route: route.name,
     )
     app.state.server = server
     documents = cache(partial(openapi.document, app))

@@ -127,7 +127,10 @@ class BoundedHttp(HttpToolsProtocol):
     def _refuse(self, error: RequestError) -> None:
         """Say what is wrong, where that cannot be taken for the answer to another request; and hang up."""
         cycle: RequestResponseCycle | None = self.cycle  # None at first, whatever uvicorn's annotation says
-        if cycle is None or (cycle.response_complete if self._in_head else not cycle.response_started):
+        may_answer = cycle is None or (
+            cycle.response_complete if self._in_head else not (cycle.response_started or self.pipeline)
+        )
+        if may_answer:
             tell(
                 log,
                 "request refused",
