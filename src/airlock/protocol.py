@@ -19,6 +19,7 @@ from .strict_requests import MAX_BODY
 
 if TYPE_CHECKING:
     import asyncio
+    from collections.abc import Sequence
 
     from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
@@ -63,6 +64,7 @@ class BoundedHttp(HttpToolsProtocol):
     _received = 0  # bytes of the request that is not whole yet
     _refused: RequestError | None = None
     _alarm: asyncio.TimerHandle | None = None
+    _cycles: Sequence[RequestResponseCycle] = ()
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         """Begin to wait for a request."""
@@ -72,6 +74,9 @@ class BoundedHttp(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Wait no longer."""
         self._set_alarm(is_on=False)
+        for cycle in self._unanswered():  # uvicorn tells it to the last one only
+            cycle.disconnected = True
+            cycle.message_event.set()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -100,6 +105,7 @@ class BoundedHttp(HttpToolsProtocol):
             raise self._refused
         super().on_headers_complete()
         self._in_head = False
+        self._cycles = [*self._unanswered(), self.cycle]
         self.headers = []  # for those that may come after the body: the request has its own
 
     def on_message_complete(self) -> None:
@@ -110,6 +116,9 @@ class BoundedHttp(HttpToolsProtocol):
     def send_400_response(self, msg: str) -> None:
         """Refuse what the parser could not read, or what was refused while it did."""
         self._refuse(self._refused or NotHttp("it could not be read as HTTP/1.1"))
+
+    def _unanswered(self) -> list[RequestResponseCycle]:
+        return [cycle for cycle in self._cycles if not cycle.response_complete]
 
     def _set_alarm(self, *, is_on: bool) -> None:
         if self._alarm is not None and not is_on:
@@ -126,10 +135,9 @@ class BoundedHttp(HttpToolsProtocol):
 
     def _refuse(self, error: RequestError) -> None:
         """Say what is wrong, where that cannot be taken for the answer to another request; and hang up."""
-        cycle: RequestResponseCycle | None = self.cycle  # None at first, whatever uvicorn's annotation says
-        may_answer = cycle is None or (
-            cycle.response_complete if self._in_head else not (cycle.response_started or self.pipeline)
-        )
+        unanswered = self._unanswered()
+        is_begun = not self._in_head
+        may_answer = unanswered == [self.cycle] and not self.cycle.response_started if is_begun else not unanswered
         if may_answer:
             tell(
                 log,
