@@ -54,7 +54,7 @@ class Reached:
                     self._say("files")
             for path in SCRATCH:
                 left = os.statvfs(path)
-                if not left.f_bavail or not left.f_ffree:
+                if not left.f_bavail or (left.f_files and not left.f_ffree):  # gVisor counts no files
                     self._say("scratch")
 
     def _look_at_processes(self) -> None:

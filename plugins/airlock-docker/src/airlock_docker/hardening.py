@@ -59,6 +59,7 @@ def container(
         "detach": False,  # StdinOnce: when the server is gone, stdin ends, and with it the container
         "stop_signal": "SIGKILL",  # pid 1 ignores all others, and each stop of the daemon would wait 10 s
         "hostname": "sandbox",
+        "network_disabled": True,  # beside the mode "none": spares the daemon a program of its own at each start
         "host_config": host_config(limits, runtime, volumes),
     }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import logging
 import signal
@@ -28,6 +29,8 @@ log = logging.getLogger(__name__)
 
 KILL_PATIENCE: Final = 0.4  # seconds that the supervisor gets to end everything by itself; it takes milliseconds
 KILL_TIMEOUT: Final = 1.0  # and then the daemon
+END_PATIENCE: Final = 0.5  # seconds
+BURIAL: Final = 0.05  # seconds from the end of a container's streams to that of the container, for the daemon
 CAUSE_PATIENCE: Final = 2.0  # seconds that a container without its supervisor takes to be dead for the daemon
 KILLED: Final = 128 + signal.SIGKILL  # as the daemon says it
 MAX_READY: Final = 1 << 16
@@ -128,12 +131,21 @@ class DockerWorker(Worker):
     async def stop(self) -> None:
         """Kill what is left, and remove the container."""
         if self._attachment is not None:
+            await self._end(self._attachment)
             self._attachment.close()  # first: an attached stream that nobody reads can block the kill (moby#41827)
         try:
             await self._engine.remove(self.name)
         except BackendUnavailable as error:
             log.warning("container %s is left for now: %s", self.name, error)
             self._on_left(self.name)
+
+    async def _end(self, attachment: Attachment) -> None:
+        """Let it end by itself: to remove one that runs costs the daemon a program more."""
+        attachment.send_end()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(END_PATIENCE):
+                await asyncio.shield(attachment.ended)
+                await asyncio.sleep(BURIAL)
 
     def _on_stdout(self, data: bytes) -> None:
         try:

@@ -8,7 +8,7 @@ import pytest
 
 from airlock import Project
 from airlock.testing import missing
-from airlock.testing.attacks import ATTACK_CAPABILITIES, IS_SOAK, AttackSuite, Pools
+from airlock.testing.attacks import ATTACK_CAPABILITIES, IS_SOAK, AttackSuite, Pool, Pools
 from airlock_docker.backend import DockerBackend, DockerSettings
 
 IMAGE = os.environ.get("AIRLOCK_TEST_IMAGE", "airlock-test-base")
@@ -37,6 +37,10 @@ class TestGVisorAttacks(AttackSuite):
 
     def make_backend(self, project: Project) -> DockerBackend:
         return DockerBackend(project, DockerSettings(image=IMAGE, runtime="runsc"))
+
+    @pytest.mark.xfail(reason="its own kernel has tun and fuse devices, which lead nowhere")
+    async def test_devices_are_the_harmless_ones_and_no_others_can_be_made(self, pool: Pool) -> None:
+        await super().test_devices_are_the_harmless_ones_and_no_others_can_be_made(pool)
 
     @pytest.mark.xfail(reason="to the host it is one process, which the kernel kills as a whole")
     async def test_a_script_that_survives_its_childs_death_by_memory_completes(self, pools: Pools) -> None:

@@ -70,6 +70,7 @@ async def test_the_container_is_nobody_and_mounts_nothing_of_the_host(client: do
     assert found["Config"]["User"] == "65532:65532"
     assert found["Mounts"] == []
     assert found["Config"]["StdinOnce"] is True
+    assert found["Config"]["NetworkDisabled"] is True
     assert found["Config"]["Healthcheck"] == {"Test": ["NONE"]}
 
 
@@ -127,11 +128,13 @@ async def test_a_missing_layer_is_found_and_the_project_stays_down(
 async def test_docker_that_leaves_something_out_is_found(
     monkeypatch: pytest.MonkeyPatch, make_docker: Callable[..., Awaitable[Up]]
 ) -> None:
-    def weaker(*arguments: Any) -> dict[str, Any]:
-        return {**real(*arguments), "NetworkMode": "host", "CapDrop": [], "ReadonlyRootfs": False}
+    def weaker(*arguments: Any, **options: Any) -> dict[str, Any]:
+        made = real(*arguments, **options)
+        host = {**made["host_config"], "NetworkMode": "host", "CapDrop": [], "ReadonlyRootfs": False}
+        return {**made, "host_config": host, "network_disabled": False}
 
-    real = hardening.host_config
-    monkeypatch.setattr(hardening, "host_config", weaker)
+    real = hardening.container
+    monkeypatch.setattr(hardening, "container", weaker)
     with pytest.raises(BackendUnavailable) as caught:
         await make_docker()
     assert "no capabilities" in str(caught.value)

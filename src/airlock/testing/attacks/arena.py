@@ -20,10 +20,11 @@ from airlock.testing.running import Ran, RunningPool
 ATTACK_CAPABILITIES: Final[Mapping[str, str]] = MappingProxyType(
     {
         "counts_cpu_time": "CPU time of pauses is that of all of an execution's processes together",
+        "counts_inodes": "limits.scratch bounds the number of files, too",
         "counts_processes": "a script meets limits.processes, however small it is, as an OSError",
         "counts_refusals": "a limit is named also where the script itself catches the OSError behind it",
         "filters_calls": "system calls that no script needs are refused by Airlock's own filter",
-        "hides_supervisor": "pid 1 of the sandbox cannot be looked at from inside",
+        "guards_supervisor": "pid 1 of the sandbox can be neither killed nor looked at from inside",
         "seen_by_host": "the host sees the processes of a sandbox among its own",
         "together": "limits.memory binds all processes of an execution together, with their sockets and /tmp",
     }

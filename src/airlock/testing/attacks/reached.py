@@ -37,6 +37,7 @@ REACHING_PROCESSES = {
     "import threading, time\nwhile True: threading.Thread(target=time.sleep, args=(60,)).start()": "processes (20)",
     "import subprocess\nwhile True: subprocess.Popen(['sleep', '60'])": "processes (20)",
 }
+REACHING_INODES = {"for n in range(100_000): open(f'/tmp/{n}', 'w').close()": "scratch (4MiB)"}
 REACHING = {
     "import os\nwhile True: os.dup(1)": "files (64)",
     "try:\n    import os\n    while True: os.dup(1)\nexcept OSError:\n    set_result('caught')": "files (64)",
@@ -52,7 +53,6 @@ REACHING = {
     f"try:\n    {FILL}\nexcept OSError:\n    set_result('caught')": "scratch (4MiB)",
     f"import shutil\ntry:\n    {FILL}\nfinally:\n    {CLEAN_UP}": "scratch (4MiB)",
     FILL.replace("/tmp", "/dev/shm"): "scratch (4MiB)",  # noqa: S108 - those inside
-    "for n in range(100_000): open(f'/tmp/{n}', 'w').close()": "scratch (4MiB)",
     WRAPPED: "scratch (4MiB)",
 }
 WITHIN = (
@@ -79,7 +79,9 @@ class ReachedLimits(Arena):
     """Whoever reads stderr learns which key of airlock.yaml it was."""
 
     async def test_stderr_names_the_limit_that_was_reached_once(self, small: Pool) -> None:
-        reaching = REACHING | (REACHING_PROCESSES if "counts_processes" in self.capabilities else {})
+        reaching = {**REACHING}
+        reaching |= REACHING_PROCESSES if "counts_processes" in self.capabilities else {}
+        reaching |= REACHING_INODES if "counts_inodes" in self.capabilities else {}
         expected = {code: [f"airlock: limits.{limit} was reached"] for code, limit in reaching.items()}
         runs = await self.run_all(small, expected)
         assert {code: said(ran) for code, ran in runs.items()} == expected
