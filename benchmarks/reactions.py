@@ -73,10 +73,11 @@ async def megabytes_per_standby(backend: LocalBackend, idle: int) -> float:
 
 
 def _weight() -> int:
-    return sum(_pss(pid) for pid in _descendants(os.getpid()))
+    return sum(pss(pid) for pid in _descendants(os.getpid()))
 
 
-def _pss(pid: int) -> int:
+def pss(pid: int) -> int:
+    """Proportional set size of a process, kB."""
     try:
         status = Path(f"/proc/{pid}/status").read_text(encoding="ascii").splitlines()
         lines = Path(f"/proc/{pid}/smaps_rollup").read_text(encoding="ascii").splitlines()

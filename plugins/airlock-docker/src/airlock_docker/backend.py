@@ -38,6 +38,9 @@ class DockerSettings(BackendSettings):
         description="address of the daemon; unset: $DOCKER_HOST, or unix:///var/run/docker.sock",
     )
     labels: dict[str, str] = Field(default_factory=dict, description="put on every container, beside Airlock's own")
+    first_uid: int = Field(
+        62_000, ge=1, le=64_511, description="containers run as the 1024 uids from this one on, in turn"
+    )
     start_time_limit: float = Field(
         60,
         gt=0,
@@ -138,7 +141,11 @@ class DockerBackend(PooledBackend[DockerSettings]):
         layers = ["container without network and capabilities", "seccomp"]
         layers += ["Landlock"] if worker.landlock_version else []
         runtime = self.settings.runtime or "the daemon's default"
-        self.isolation = f"{', '.join(layers)}; runtime: {runtime}; uid {hardening.UID}"
+        self.isolation = f"{', '.join(layers)}; runtime: {runtime}; {self._uids()}"
+
+    def _uids(self) -> str:
+        first = self.settings.first_uid
+        return f"uids {first} to {first + hardening.UIDS - 1}"
 
     async def _start_worker(self) -> DockerWorker:
         async with self._preparing:
@@ -151,10 +158,16 @@ class DockerBackend(PooledBackend[DockerSettings]):
         assert self._engine is not None
         assert self._instance is not None
         worker = DockerWorker(
-            self._engine, self._instance.next_name(), self.project.limits, self._cores, self.lost, self._left.add
+            self._engine,
+            self._instance.next_name(),
+            self._instance.next_uid(self.settings.first_uid, hardening.UIDS),
+            self.project.limits,
+            self._cores,
+            self.lost,
+            self._left.add,
         )
         try:
-            worker.id, stream = await self._engine.launch(worker.name, self._container(image))
+            worker.id, stream = await self._engine.launch(worker.name, self._container(image, worker.uid))
         except NotFound as error:
             self._image = None
             raise BackendUnavailable(f"Docker refuses: {error.explanation}.", "It is tried again.") from error
@@ -168,7 +181,7 @@ class DockerBackend(PooledBackend[DockerSettings]):
         await self._clear()
         return worker
 
-    def _container(self, image: dict[str, Any]) -> dict[str, Any]:
+    def _container(self, image: dict[str, Any], uid: int) -> dict[str, Any]:
         limits = self.project.limits
         config: Config = {
             "preload": list(self.project.preload),
@@ -184,6 +197,7 @@ class DockerBackend(PooledBackend[DockerSettings]):
             image["Id"],
             ["python3", "-I", images.MAIN, json.dumps(config)],
             limits=limits,
+            uid=uid,
             labels={**self.settings.labels, "airlock.project": self.project.name, **self._instance.labels},
             runtime=self._runtime,
             environment={"PYTHONPATH": images.python_path(image)},

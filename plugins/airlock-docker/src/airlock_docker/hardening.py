@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from airlock import Limits
 
 API: Final = "1.41"  # Docker Engine 20.10: what HostConfig checks our options against
-UID: Final = 65532  # owns nothing in any image
+UIDS: Final = 1024  # how many there are, from `first_uid` on
 LEAST_FILES: Final = 256  # runc and Python need some before the worker sets its own, lower limits
 LEAST_FILE_SIZE: Final = 1 << 20
 OWN_PROCESSES: Final = 1  # the supervisor
@@ -41,6 +41,7 @@ def container(
     *,
     limits: Limits,
     labels: Mapping[str, str],
+    uid: int,
     runtime: Runtime = DEFAULT,
     environment: Mapping[str, str] | None = None,
     volumes: Collection[str] = (),
@@ -50,7 +51,7 @@ def container(
         "image": image,
         "entrypoint": command,
         "command": [],
-        "user": f"{UID}:{UID}",
+        "user": f"{uid}:{uid}",
         "working_dir": "/tmp",  # noqa: S108 - the private one inside
         "environment": {**warm.ENVIRONMENT, **(environment or {})},
         "labels": dict(labels),

@@ -38,6 +38,7 @@ class Instance:
         self.name = secrets.token_hex(8)
         self._path = directory / self.name
         self._count = 0
+        self._first = secrets.randbelow(1 << 16)  # so that servers beside each other use other uids
         try:
             directory.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._lock = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
@@ -55,6 +56,10 @@ class Instance:
         """Return the name for one more container."""
         self._count += 1
         return f"airlock-{self.name}-{self._count}"
+
+    def next_uid(self, first: int, count: int) -> int:
+        """Return the uid for the container that `next_name` named: one of `count`, from `first` on, in turn."""
+        return first + (self._first + self._count) % count
 
     def close(self, *, is_clean: bool) -> None:
         """Let go; if not clean, the next start sweeps what is left."""

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from .engine import Engine
 
+NOBODY: Final = 65532
 TIME_LIMIT: Final = 30.0  # seconds
 OLDEST_PYTHON: Final = (3, 9)
 NEWER_GLIBC: Final = (2, 28)
@@ -60,6 +61,7 @@ async def probe(
                 ["python3", "-I", "-S", "-c", SCRIPT],
                 limits=project.limits,
                 labels={"airlock.project": project.name},
+                uid=NOBODY,
                 runtime=runtime,
                 volumes=image["Config"].get("Volumes") or (),
             ),

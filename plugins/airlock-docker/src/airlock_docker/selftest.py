@@ -7,21 +7,19 @@ from typing import TYPE_CHECKING, Final
 
 from airlock import selftest
 
-from . import hardening
-
 if TYPE_CHECKING:
     from airlock import Limits
 
     from .worker import DockerWorker
 
-OWN: Final = f"""{{
-    "uid and gid {hardening.UID}": {{*os.getresuid(), *os.getresgid()}} == {{{hardening.UID}}}
-        and set(os.getgroups()) <= {{os.getgid()}},
+OWN: Final = """{
+    "its own uid and gid": {*os.getresuid(), *os.getresgid()} == {int(settings.get("uid"))}
+        and set(os.getgroups()) <= {os.getgid()},
     "a supervisor that cannot be read": refused(lambda: os.listdir("/proc/1/fd"))
         and refused(lambda: open("/proc/1/mem", "rb")),
     "a small /tmp": os.statvfs("/tmp").f_blocks * os.statvfs("/tmp").f_frsize <= int(settings.get("scratch")),
     "no Docker socket": not os.path.exists("/var/run/docker.sock"),
-}}"""
+}"""
 
 
 ONLY_LINUX: Final = ("Landlock", "a supervisor that cannot be read")
@@ -40,5 +38,5 @@ async def failures(worker: DockerWorker, limits: Limits) -> list[str]:
     }
     if worker.landlock_version:
         bounds[resource.RLIMIT_MSGQUEUE] = 0  # which Docker itself does not limit
-    missing = await selftest.failures(worker, bounds, OWN, {"scratch": str(limits.scratch)})
+    missing = await selftest.failures(worker, bounds, OWN, {"scratch": str(limits.scratch), "uid": str(worker.uid)})
     return missing if worker.landlock_version else [what for what in missing if what not in ONLY_LINUX]

@@ -44,6 +44,7 @@ class DockerWorker(Worker):
         self,
         engine: Engine,
         name: str,
+        uid: int,
         limits: Limits,
         cores: int,
         on_idle_death: Callable[[DockerWorker], None],
@@ -52,6 +53,7 @@ class DockerWorker(Worker):
         """`on_left` is told the name of a container that the daemon does not remove now."""
         self.name = name
         self.id = ""
+        self.uid = uid  # of the script, inside and for the host
         self.group: Group | None = None  # where the daemon's control groups can be read
         self.landlock_version = 0
         self._engine = engine

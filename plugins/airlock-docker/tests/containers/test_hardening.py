@@ -67,11 +67,24 @@ async def test_docker_holds_the_limits(client: docker.DockerClient, make_docker:
 
 async def test_the_container_is_nobody_and_mounts_nothing_of_the_host(client: docker.DockerClient, up: Up) -> None:
     found = inspected(client, up)
-    assert found["Config"]["User"] == "65532:65532"
+    uid, _, gid = found["Config"]["User"].partition(":")
+    assert uid == gid
+    assert 62_000 <= int(uid) < 63_024
     assert found["Mounts"] == []
     assert found["Config"]["StdinOnce"] is True
     assert found["Config"]["NetworkDisabled"] is True
     assert found["Config"]["Healthcheck"] == {"Test": ["NONE"]}
+
+
+async def test_containers_beside_each_other_have_different_uids_of_the_operators_choice(
+    make_docker: Callable[..., Awaitable[Up]],
+) -> None:
+    up = await make_docker(replicas=3, settings={"first_uid": 50_000})
+    uids = {worker.uid for worker in up.backend._idle if isinstance(worker, DockerWorker)}
+    assert len(uids) == 3
+    assert all(50_000 <= uid < 51_024 for uid in uids)
+    assert await up.result("import os; set_result(os.getuid())") in uids
+    assert "uids 50000 to 51023" in up.backend.isolation
 
 
 async def test_the_operators_labels_stand_beside_ours(

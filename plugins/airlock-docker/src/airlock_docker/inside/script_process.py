@@ -36,7 +36,7 @@ class Confinement:
         self.filter = syscalls.Filter(bpf)
         self.landlock_version = syscalls.landlock_version()
         self.resource_limits = {resource.RLIMIT_NOFILE: config["files"], resource.RLIMIT_FSIZE: config["file_size"]}
-        # Elsewhere the cgroup counts: all containers have one uid, and a kernel that they share would add them up.
+        # Elsewhere the cgroup counts: a kernel that others share adds up what has one uid, and uids are used in turn.
         if config["counts_processes_by_user"]:
             self.resource_limits[resource.RLIMIT_NPROC] = config["processes"] + 1  # the supervisor is ours too
 
