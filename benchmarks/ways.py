@@ -60,7 +60,8 @@ async def serve(config: str) -> AsyncIterator[Served]:
                 await asyncio.sleep(0.05)
             yield Served(int(found[1]), process.pid)
         finally:
-            process.terminate()
+            if process.returncode is None:
+                process.terminate()
             await process.wait()
 
 
