@@ -173,3 +173,28 @@ set_result(sum(os.write(file, bytes(1 << 20)) for file in files for _ in range(3
 """
     ran = await local.run(code)
     assert ran.error is not None or ran.outcome.result <= 64 << 20
+
+
+IN_FLIGHT = """
+import os, socket, time
+ours, theirs = socket.socketpair()
+said = False
+while True:  # also when those of others, who count as well, arrived
+    try:
+        socket.send_fds(ours, [b"x"], [1])
+    except OSError as error:
+        said = said or print(error.strerror, flush=True) is None
+        time.sleep(0.001)
+"""
+
+
+@as_user
+async def test_descriptors_that_a_script_keeps_in_flight_keep_no_standby_from_starting(make_local: Any) -> None:
+    local = await make_local(files=64)
+    task, session = local.start(IN_FLIGHT)
+    async with asyncio.timeout(5):
+        await session.until(lambda session: session.stdout)
+    assert session.stdout == "Too many references: cannot splice\n"
+    for _ in range(3):
+        assert (await local.run("print(1)")).stdout == "1\n"
+    task.cancel()

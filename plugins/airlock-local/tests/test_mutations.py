@@ -170,26 +170,13 @@ def step(module: str, line: str, without: str = "pass") -> Callable[[dict[str, s
     return change
 
 
-def steps(*changes: Callable[[dict[str, str]], None]) -> Callable[[dict[str, str]], None]:
-    """Leave out what takes more than one change."""
-
-    def change(sources: dict[str, str]) -> None:
-        for one in changes:
-            one(sources)
-
-    return change
-
-
 STEPS = {
     "become_nobody": step("box_root", 'config["uids"] is None', "True"),
     "own root": step("box_root", 'build_root(binds, config["masks"])'),
     "read-only root": step("box_root", 'syscalls.mount(None, "/", None, read_only)'),
     "masks": step("box_root", "cover(ROOT + path)"),
     "own network of the box": step("box_root", "        | syscalls.NEWNET\n", ""),
-    "own pid namespace": steps(
-        step("maker", "syscalls.unshare(syscalls.NEWPID)"),
-        step("standby", "os.pidfd_open(1)", "os.pidfd_open(os.getpid())"),  # whom the server kills at the end
-    ),
+    "own pid namespace": step("maker", "syscalls.unshare(syscalls.NEWPID)"),
 }
 root = pytest.mark.skipif(os.geteuid() != 0, reason="only where the server is root")
 Attack = Callable[[Any], Awaitable[bool]]
@@ -236,9 +223,7 @@ async def up_without(
             if name in STEPS:
                 STEPS[name](sources)
         monkeypatch.setattr(box, "sandbox_sources", lambda: sources)
-        # As root, descriptors that others of root's processes have in flight count too.
-        files = 4096 if "become_nobody" in names else 64
-        local = await make_local(isolation="reduced", memory="64MiB", processes=20, files=files)
+        local = await make_local(isolation="reduced", memory="64MiB", processes=20, files=64)
         await local.backend.scale(
             2
         )  # one after the other: without namespaces of their own they would disturb each other

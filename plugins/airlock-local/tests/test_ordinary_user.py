@@ -25,6 +25,7 @@ def root() -> None:
     [
         "contract",
         "attacks",
+        "breaches",
         "straight_path",
         "confinement",
         "recovery",

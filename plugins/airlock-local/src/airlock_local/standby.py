@@ -185,8 +185,11 @@ class LocalWorker(Worker):
 
     def _on_ready(self) -> None:
         if self._ready.done():
-            return  # and keep the pidfd
-        data, self._init = self._frames.receive_descriptor()
+            return
+        data, init = self._frames.receive_descriptor()
+        if init >= 0:  # the zygote's message; the standby's comes next
+            self._init = init
+            return
         frames = list(FrameReader(MAX_READY).feed(data))  # no script ran yet: this is our own code's word
         if not frames or frames[0][0] != codec.READY:
             self._ready.set_exception(WorkerLost("the standby died at its start"))
@@ -211,7 +214,8 @@ class LocalWorker(Worker):
 
     def _on_exit(self, code: int | None) -> None:
         if not self._ready.done():
-            self._on_ready()
+            while not self._ready.done():
+                self._on_ready()
             self._is_lost = True
             return
         conversation = self._conversation

@@ -1,8 +1,9 @@
 """Forks standbys for the server, and tells it how their scripts' processes ended.
 
 The server sends one message per standby: "number uid network", the last two counted from the zygote's own, and
-[frames, stdout, stderr, cgroup...]. The standby itself says READY on its frame socket, with a pidfd of its init. When
-its process is gone we answer "number code", which the script has no hold of; without a code if that was no doing of it.
+[frames, stdout, stderr, cgroup...]. On the frame socket we hand over a pidfd of its init, then the standby itself says
+READY there. When its process is gone we answer "number code", which the script has no hold of; without a code if that
+was no doing of it.
 """
 
 from __future__ import annotations
@@ -71,16 +72,17 @@ class Keeper:
         self._confinement.uid_offset = uid_offset
         try:
             self._confinement.network = self._network(network)
-            self._fork(number, stdout, stderr)
+            self._fork(number, frames, stdout, stderr)
         except OSError as error:
             standby.report_failure(frames, "fork", error)
         for descriptor in descriptors:
             os.close(descriptor)
 
-    def _fork(self, number: int, stdout: int, stderr: int) -> None:
+    def _fork(self, number: int, frames: int, stdout: int, stderr: int) -> None:
         init = self._maker.make_init()
         pid = 0
         try:
+            init.hand_over(frames)
             syscalls.setns(init.namespace, syscalls.NEWPID)  # for the next child, not for us
             try:
                 pid = os.fork()  # with Python's hooks: `random` is seeded anew, locks are fresh

@@ -35,9 +35,7 @@ def be_script(box: Confinement, stdout: int, stderr: int) -> NoReturn:
         channel = codec.Channel(sock)
         box.reached.owner = os.getpid()
         one_script.warm_up(channel, box.reached)
-        init = os.pidfd_open(1)
-        socket.send_fds(sock, [codec.encode(codec.READY, None)], [init])
-        os.close(init)
+        channel.send(codec.READY, None)
     except BaseException as error:  # noqa: BLE001 - nothing of a script ran yet; the server explains it
         report_failure(frames, step, error)
         os._exit(1)
