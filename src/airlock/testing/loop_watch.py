@@ -56,7 +56,7 @@ class LoopWatch:
     def __exit__(self, *_: object) -> None:
         with self._ending:
             self._is_over = True
-        if self._can_interrupt:
+        if self._can_interrupt and self._before is not None:  # None: not Python's handler, nor can Python set it again
             signal.signal(signal.SIGUSR2, self._before)
 
     def _watch(self) -> None:
@@ -90,4 +90,5 @@ class LoopWatch:
         return "".join(traceback.format_list(stack[max([0, *turns]) + 1 :][:_DEPTH]))
 
     def _give_up(self, *_: object) -> NoReturn:
-        pytest.fail(f"the event loop was blocked for more than {self._patience:g} s:\n{self.blocks[-1]}", pytrace=False)
+        place = "".join(self.blocks[-1:])  # none when it is a watch around this one that lost its patience
+        pytest.fail(f"the event loop was blocked for more than {self._patience:g} s:\n{place}", pytrace=False)
