@@ -570,6 +570,23 @@ def test_json_schema_is_one_and_the_shipped_file_conforms(plugins: Plugins) -> N
     jsonschema.validate(yaml.safe_load((ROOT / "airlock.yaml").read_text()), schema)
 
 
+class Indescribable(BackendSettings):
+    hook: Callable[[], None] | None = None
+
+
+class IndescribableBackend(MockBackend):
+    type = "indescribable"
+    Settings = Indescribable
+
+
+def test_options_that_json_schema_cannot_say_hurt_no_other_plugin(plugins: Plugins) -> None:
+    plugins.register(plugin(backends=[IndescribableBackend]), Source("x", "airlock-x", "1.0"))
+    schema = json_schema(plugins)
+    jsonschema.validate({"projects": {"p": {"backend": {"type": "indescribable", "hook": None}}}}, schema)
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate({"projects": {"p": {"backend": {"type": "local", "isolatoin": "full"}}}}, schema)
+
+
 def test_json_schema_without_any_backend_is_one() -> None:
     jsonschema.Draft202012Validator.check_schema(json_schema(Plugins()))
 

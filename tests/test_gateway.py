@@ -731,3 +731,22 @@ async def test_open_prompts_are_bounded_together(gateways: Gateways, count: str,
             await gateway.respond(execution, Answer("yes"))
         await asyncio.sleep(0.005)
     assert now.error_type == error_type
+
+
+async def test_a_store_that_fails_to_forget_is_asked_again(
+    gateways: Gateways, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("airlock.gateway.SWEEP_PERIOD", 0.01)
+    gateway = gateway_with()
+    sweeps = 0
+
+    async def sweep() -> None:
+        nonlocal sweeps
+        sweeps += 1
+        if sweeps == 1:
+            raise KeyError("of the store's own")
+
+    monkeypatch.setattr(gateway._store, "sweep", sweep)
+    await begun(gateways, gateway)
+    await until(lambda: sweeps > 2)
+    assert "old executions cannot be forgotten" in caplog.text

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Any
 
 import pytest
@@ -858,3 +858,30 @@ async def test_mediator_that_asks_the_agent_when_all_is_over_is_refused_quietly(
     assert done.result == "over"
     assert str(asking[0].exception()) == "the execution is over"
     assert caplog.text == ""
+
+
+# --- a store with a mistake ------------------------------------------------------------------------------------------
+
+
+async def test_a_store_that_raises_what_it_should_not_delays_the_end_and_loses_nothing(
+    bench: Benches, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    b = bench()
+    failures = [KeyError("of the store's own"), RuntimeError("once more")]
+    transition = b.store.transition
+
+    async def fails_at_first(execution_id: str, version: int, changes: Mapping[str, Any]) -> Execution:
+        if changes["status"] is ExecutionStatus.completed and failures:
+            raise failures.pop(0)
+        return await transition(execution_id, version, changes)
+
+    monkeypatch.setattr(b.store, "transition", fails_at_first)
+    assert (await b.run(returns_at_once)).status is ExecutionStatus.completed
+    assert failures == []
+    assert "of the store's own" in caplog.text
+    assert any(record.exc_info for record in caplog.records), "the log has the traceback"
+
+
+async def returns_at_once(session: Session) -> Outcome:
+    await session.started()
+    return Outcome()

@@ -94,6 +94,8 @@ class Gateway:
                 await self._store.sweep()
             except StoreUnavailable as error:
                 log.warning("old executions cannot be forgotten: %s", error)
+            except Exception:  # the boundary to a plugin
+                log.exception("old executions cannot be forgotten")
             await asyncio.sleep(SWEEP_PERIOD)
 
     async def drain(self) -> None:

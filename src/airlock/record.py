@@ -6,7 +6,7 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING, Any, Final
 
-from .errors import StoreUnavailable
+from .errors import Conflict, StoreUnavailable
 from .models import ExecutionStatus
 
 if TYPE_CHECKING:
@@ -58,11 +58,15 @@ class LiveRecord:
         while True:
             try:
                 return await self._store.transition(self.execution.id, self.execution.version, changes)
-            except StoreUnavailable as error:
+            except Conflict:
+                raise
+            except Exception as error:  # the boundary to a plugin: whatever it raises, the execution gets its end
                 if not insist:
                     raise
                 if pause == FIRST_RETRY:
-                    log.warning("execution %s: %s; asking again until it can be", self.execution.id, error)
+                    is_mistake = not isinstance(error, StoreUnavailable)
+                    told = (self.execution.id, error)
+                    log.warning("execution %s: %s; asking again until it can be", *told, exc_info=is_mistake)
             await asyncio.sleep(pause)
             pause = min(2 * pause, LAST_RETRY)
 

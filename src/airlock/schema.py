@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 from packaging.requirements import InvalidRequirement, Requirement
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
+from pydantic.errors import PydanticInvalidForJsonSchema
 
 from .limits import Limits
 from .logs import Format
@@ -209,7 +210,10 @@ def _choice(kind: str, provided: Mapping[str, Provided[Any]], definitions: dict[
     words, objects = [], []
     for word, by in sorted(provided.items()):
         name = f"{kind}.{word}"
-        options = by.cls.Settings.model_json_schema(ref_template=f"#/$defs/{name}/$defs/{{model}}")
+        try:
+            options = by.cls.Settings.model_json_schema(ref_template=f"#/$defs/{name}/$defs/{{model}}")
+        except PydanticInvalidForJsonSchema:  # of this plugin editors know the name only, of the others everything
+            options = {"type": "object"}
         required = options.get("required", [])
         options["properties"] = {"type": {"const": word}, **options.get("properties", {})}
         options["required"] = ["type", *required]
