@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 USER_SPACE_KERNEL: Final = "runsc"
-STARTS_AT_ONCE: Final = 4  # more get in each other's way: the daemon is the bound
+STARTS_AT_ONCE: Final = 8  # on two cores, four wait for the daemon while it could do more
 
 
 class DockerSettings(BackendSettings):

@@ -28,7 +28,7 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 DEFAULT_HOST: Final = "unix:///var/run/docker.sock"
-THREADS: Final = 8  # control calls at once, and so containers that are made or removed at once
+THREADS: Final = 16  # control calls at once, and so containers that are made or removed at once
 STREAMS: Final = {"stdin": 1, "stdout": 1, "stderr": 1, "stream": 1}
 
 
