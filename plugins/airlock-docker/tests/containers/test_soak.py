@@ -84,8 +84,14 @@ def resident() -> int:
 
 
 async def test_mixed_executions_leave_nothing_over(
-    own_daemon: Daemon, own_state: Path, base_image: str, make_docker: Callable[..., Awaitable[Up]]
+    own_daemon: Daemon,
+    own_state: Path,
+    base_image: str,
+    make_docker: Callable[..., Awaitable[Up]],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
 ) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     own_daemon.start()
     own_daemon.copy_image(base_image)
     empty = at_the_daemon(own_daemon)

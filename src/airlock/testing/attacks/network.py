@@ -99,7 +99,7 @@ class Network(Arena):
 import re
 found = {}
 for name in ("dev", "netstat", "snmp", "snmp6", "sockstat"):
-    try: found[name] = re.sub("(alloc|mem|memory) [0-9]+", "", open(f"/proc/net/{name}").read())  # the machine's
+    try: found[name] = re.sub("(alloc|mem|memory|orphan) [0-9]+", "", open(f"/proc/net/{name}").read())  # the machine's
     except OSError: pass
 set_result(found)
 """

@@ -48,9 +48,7 @@ class Pauses(Arena):
     async def test_computing_on_behind_a_pause_ends_at_what_the_timeout_has_left(self, pool: Pool, spin: str) -> None:
         ran = await pool.run(f"{spin}\nllm.complete('x')", answer=never_answers, timeout=1)
         assert ran.error_type == "cpu_limit"
-        assert "1 s" in (ran.error or "")
-        assert "limits.timeout" in (ran.error or "")
-        assert ran.seconds < 10
+        assert "than its timeout of 1 s had left (limits.timeout)" in (ran.error or "")  # what bounds one says `allows`
 
     @needs("counts_cpu_time")
     async def test_many_short_pauses_count_together(self, pool: Pool) -> None:
