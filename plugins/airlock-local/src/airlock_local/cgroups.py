@@ -24,7 +24,9 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 PERIOD: Final = 100_000  # microseconds
-WEIGHT: Final = 4  # what is outside, the server above all, counts that many times as much as all of a pool's executions
+# With version 2 a group outside, such as the server's, counts that many times as much as all of a pool's executions.
+# With version 1 these count as one process outside; less would starve them, as there each busy process has a share.
+WEIGHT: Final = 4
 
 
 class Group:
@@ -97,9 +99,8 @@ class Groups:
         self._retired: list[Group] = []
         self.controllers = frozenset().union(*(base.controllers for base in bases))
         for base in bases:
-            if "cpu" in base.controllers:  # here and not in each group: a weight counts among the groups beside it
-                file, usual = ("cpu.weight", 100) if base.version == 2 else ("cpu.shares", 1024)
-                write(base.directory / file, str(usual // WEIGHT), needed=False)
+            if "cpu" in base.controllers and base.version == 2:  # it counts among groups that are beside each other
+                write(base.directory / "cpu.weight", str(100 // WEIGHT), needed=False)
 
     def take(self) -> Group:
         """Return an empty group. Raises OSError when there can be none."""
