@@ -19,7 +19,8 @@ from pathlib import Path
 import ways
 from http_client import Connection
 
-from airlock import Project
+from airlock import Job, Project
+from airlock.testing import RecordingSession, never_answers
 from airlock_local.backend import LocalBackend, LocalSettings
 
 ASK = "import time\nllm.complete('?')\nset_result(time.monotonic())"
@@ -62,14 +63,24 @@ async def cancellation_to_end(connection: Connection) -> float:
     return time.monotonic() - began
 
 
-async def megabytes_per_standby(backend: LocalBackend, idle: int) -> float:
-    """Proportional set size of all that an idle standby adds, processes of the kernel's not counted."""
+async def megabytes_per_standby(backend: LocalBackend, idle: int) -> tuple[float, float]:
+    """Proportional set size of all that an idle standby adds, and of one that has run `print(1)` and is still there."""
     before = _weight()
     await backend.scale(idle + WEIGHED)
     await asyncio.sleep(0.2)
     weight = _weight() - before
     await backend.scale(idle)
-    return weight / WEIGHED / 1024
+    await asyncio.sleep(0.2)
+    before = _weight()
+    job = Job(id="x", code="print(1)\nllm.complete('?')", timeout=60)
+    running = [asyncio.create_task(backend.execute(job, RecordingSession(never_answers))) for _ in range(idle)]
+    await asyncio.sleep(0.5)  # others stand ready again
+    peak = _weight() - before
+    for each in running:
+        each.cancel()
+    await asyncio.wait(running)
+    await asyncio.sleep(0.2)
+    return weight / WEIGHED / 1024, peak / idle / 1024
 
 
 def _weight() -> int:
@@ -111,7 +122,9 @@ async def main(rounds: int) -> None:
             found["cancellation to terminal status, ms"].append(
                 [await cancellation_to_end(connection) for _ in range(10)]
             )
-            found["an idle standby, MB"].append([await megabytes_per_standby(backend, 4) / 1000])
+            weights = await megabytes_per_standby(backend, 4)
+            for name, weight in zip(("an idle standby, MB", "one that has run print(1), MB"), weights, strict=True):
+                found[name].append([weight / 1000])
     print("| | median | worst |\n|---|---|---|")
     for name, samples in found.items():
         median = statistics.median(statistics.median(one) for one in samples) * 1e3
