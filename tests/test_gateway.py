@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 import pytest
 
 from airlock import Backend, BackendSettings, BackendUnavailable, Job, Limits, Outcome, Pool, Project, Session, projects
-from airlock.config import Config, ProjectConfig
+from airlock.config import Config
 from airlock.errors import (
     AlreadyAnswered,
     ExecutionNotFound,
@@ -29,6 +29,7 @@ from airlock.gateway import Gateway
 from airlock.mediation import AgentMediator, Mediator, MediatorSettings
 from airlock.models import ExecutionRequest, LLMRequest
 from airlock.plugins import Plugins
+from airlock.project_config import ProjectConfig
 from airlock.questions import Answer
 from airlock.schema import ServerConfig
 from airlock.session import LiveExecution

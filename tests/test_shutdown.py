@@ -13,10 +13,11 @@ import httpx
 import pytest
 
 from airlock import Backend, BackendSettings, Job, MediatorSettings, Outcome, Pool, Project, Session, registry
-from airlock.config import Config, ProjectConfig
+from airlock.config import Config
 from airlock.gateway import Gateway
 from airlock.mediation import AgentMediator
 from airlock.plugins import Plugins
+from airlock.project_config import ProjectConfig
 
 if TYPE_CHECKING:
     from collections.abc import Callable

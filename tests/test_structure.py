@@ -51,7 +51,7 @@ LAYERS = [
         "making",
     },
     {"contracts", "plugin", "plugins", "core_plugin", "yaml_source", "testing"},
-    {"advice", "config", "schema", "phrasing", "session", "projects", "registry", "live_executions"},
+    {"project_config", "advice", "config", "schema", "phrasing", "session", "projects", "registry", "live_executions"},
     {"gateway"},
     {
         "request_ids",

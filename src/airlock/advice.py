@@ -11,7 +11,8 @@ from .limits import format_size
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from .config import Config, ProjectConfig
+    from .config import Config
+    from .project_config import ProjectConfig
     from .yaml_source import Location
 
 SHORT_KEY: Final = 16  # characters: fewer can be guessed

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from .backend import Job, Session
-    from .config import ProjectConfig
     from .mediation import Mediator
+    from .project_config import ProjectConfig
     from .store import Store, StoreSettings
 
 log = logging.getLogger(__name__)

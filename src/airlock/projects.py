@@ -18,9 +18,9 @@ from .session import LiveExecution
 from .slots import Slots
 
 if TYPE_CHECKING:
-    from .config import ProjectConfig
     from .executions import Execution
     from .plugins import Plugins
+    from .project_config import ProjectConfig
     from .store import Store
 
 log = logging.getLogger(__name__)

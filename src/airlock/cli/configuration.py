@@ -9,9 +9,10 @@ from typing import Annotated
 import typer
 
 from airlock.access import AccessPolicy
-from airlock.config import Config, ProjectConfig
+from airlock.config import Config
 from airlock.errors import ConfigError
 from airlock.plugins import Plugins
+from airlock.project_config import ProjectConfig
 from airlock.schema import json_schema
 
 from . import setup
