@@ -8,8 +8,8 @@ from typing import Final
 
 PROC: Final = Path("/proc")
 MOUNT: Final = Path("/sys/fs/cgroup")
-VERSION_1: Final = {"cpuacct": "cpuacct.usage", "pids": "pids.events"}
-VERSION_2: Final = {"cpuacct": "cpu.stat", "pids": "pids.events"}
+VERSION_1: Final = {"cpuacct": "cpuacct.usage", "pids": "pids.events", "memory": "memory.oom_control"}
+VERSION_2: Final = {"cpuacct": "cpu.stat", "pids": "pids.events", "memory": "memory.events"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,15 +22,16 @@ class Groups:
     def of(self, container: str) -> Group:
         """Return the group of another container, by its full id."""
         files = {name: Path(str(path).replace(self.container, container)) for name, path in self.files.items()}
-        return Group(files["cpuacct"], files["pids"])
+        return Group(files["cpuacct"], files["pids"], files["memory"])
 
 
 class Group:
     """The group of one container, which goes with it: what was read last is kept."""
 
-    def __init__(self, cpu: Path, pids: Path) -> None:
+    def __init__(self, cpu: Path, pids: Path, memory: Path) -> None:
         self._cpu = cpu
         self._pids = pids
+        self._memory = memory
         self._used = 0.0
 
     def cpu_time(self) -> float:
@@ -49,6 +50,14 @@ class Group:
             return self._pids.read_text(encoding="ascii").split() != ["max", "0"]
         except OSError:
             return False
+
+    def has_killed_for_memory(self) -> bool:
+        """Whether the kernel killed a process for lack of memory; the daemon hears of it later, and not always."""
+        try:
+            lines = self._memory.read_text(encoding="ascii").splitlines()
+        except OSError:
+            return False
+        return any(line.startswith("oom_kill ") and line != "oom_kill 0" for line in lines)
 
 
 def find(container: str, pid: int) -> Groups | None:

@@ -117,6 +117,7 @@ class DockerWorker(Worker):
             outcome = await conversation.ended
             took = self._loop.time() - began
             self._name_refused_processes(session)
+            is_out_of_memory = self.group is not None and self.group.has_killed_for_memory()
             if not conversation.said_end and self._exit_code is None:
                 await self._kill(attachment)
         except asyncio.CancelledError:
@@ -128,7 +129,7 @@ class DockerWorker(Worker):
                 session.write("stderr", f"{self._limits.reached('file_size')}\n".encode())
             self._session = None
             await conversation.close()
-        return await self._true_cause(outcome, job, took)
+        return await self._true_cause(outcome, job, took, is_out_of_memory=is_out_of_memory)
 
     async def stop(self) -> None:
         """Kill what is left, and remove the container."""
@@ -219,12 +220,14 @@ class DockerWorker(Worker):
         except (TimeoutError, BackendUnavailable) as error:
             log.warning("container %s does not die: %s", self.name, str(error) or "no end in time")
 
-    async def _true_cause(self, outcome: Outcome, job: Job, took: float) -> Outcome:
+    async def _true_cause(self, outcome: Outcome, job: Job, took: float, *, is_out_of_memory: bool) -> Outcome:
         """Name the limit, or the accident, behind a death that looks like any other."""
         if not causes.may_be_wrong(outcome):
             return outcome
         if outcome.error_type != "worker_lost" and self._exit_code != -signal.SIGKILL:
             return causes.over_cpu_time(self._exit_code, took, job.timeout, self._cores) or outcome
+        if is_out_of_memory:
+            return causes.over_memory(self._limits)
         try:
             state = await self._engine.state(self.name, CAUSE_PATIENCE)
         except BackendUnavailable as error:
