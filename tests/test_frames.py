@@ -199,6 +199,39 @@ async def test_only_the_last_result_has_to_be_json() -> None:
     assert (await outcome_of(codec.encode(codec.RESULT, 1), raw(codec.RESULT, b"NaN"), end)).error_type == "protocol"
 
 
+async def test_only_the_last_value_of_a_key_has_to_be_json() -> None:
+    outcome = await outcome_of(
+        raw(codec.MEMORY, b'["a.b", {]'),
+        codec.encode(codec.MEMORY, ["a.b", 1]),
+        codec.encode(codec.END, {"error": None}),
+    )
+    assert outcome.memory_updates == {"a.b": 1}
+
+
+@pytest.mark.parametrize("key", ['a.b"', "a.b\\", 'a.\\"', "ä.\U0001f600", "a.b\n", "a.]"])
+async def test_a_key_of_any_text_is_told_from_others(key: str) -> None:
+    frames = [codec.encode(codec.MEMORY, [each, each]) for each in (key, "a.b", key)]
+    outcome = await outcome_of(*frames, codec.encode(codec.END, {"error": None}))
+    assert outcome.memory_updates == {key: key, "a.b": "a.b"}
+
+
+@pytest.mark.parametrize(
+    "body", [b'["a.b", 1, 2]', b'["a.b"]', b'["a.b" 1]', b'["a.b", NaN]', b'["ab", 1]', b'{"a.b": 1}']
+)
+async def test_a_memory_frame_of_another_form_is_a_violation(body: bytes) -> None:
+    outcome = await outcome_of(raw(codec.MEMORY, body), codec.encode(codec.END, {"error": None}))
+    assert outcome.error_type == "protocol"
+
+
+async def test_a_script_that_reads_no_answers_is_ended() -> None:
+    conversation, _ = talk()
+    conversation._send = lambda data: (64 << 20) + len(data)
+    conversation.feed(codec.encode(codec.LLM, {"id": 1, "prompt": "?", "model": "m"}))
+    outcome = await asyncio.wait_for(conversation.ended, 20)
+    await conversation.close()
+    assert (outcome.error_type, "does not read its answers" in (outcome.error or "")) == ("protocol", True)
+
+
 async def test_a_result_over_the_limit_names_the_limit() -> None:
     outcome = await outcome_of(codec.encode(codec.RESULT, "x" * 2000), result="1KiB")
     assert outcome.error_type == "result_limit"

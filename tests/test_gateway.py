@@ -751,3 +751,18 @@ async def test_a_store_that_fails_to_forget_is_asked_again(
     await begun(gateways, gateway)
     await until(lambda: sweeps > 2)
     assert "old executions cannot be forgotten" in caplog.text
+
+
+async def test_executions_that_are_not_over_weigh_so_much_at_most(
+    gateways: Gateways, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(projects, "MAX_WEIGHT", 1 << 20)
+    gateway = await started(gateways)
+    first = await submit(gateway, "sleep")
+    heavy = [await submit(gateway, "\N{GRINNING FACE}" * 70_000) for _ in range(4)]  # four bytes each, in memory
+    with pytest.raises(QueueFull, match="weigh 1MiB together"):
+        await submit(gateway, "x")
+    for execution in heavy:
+        await gateway.cancel(execution)
+    await gateway.cancel(first)
+    await submit(gateway, "x")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 import signal
 from typing import TYPE_CHECKING, Any, Final
 
@@ -23,7 +24,9 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 MAX_TOTAL: Final = 256 << 20  # bytes of frames that one execution may send: reading them costs the neighbours' time
+MAX_UNREAD: Final = 64 << 20  # bytes of answers that the server keeps for a script that does not read them
 MAX_ERROR: Final = 2_000  # characters
+_KEY: Final = re.compile(rb'\s*\[\s*("(?:[^"\\]++|\\.)*+")', re.DOTALL)  # of a memory frame: ["category.key", value]
 _SLACK: Final = 4_096  # a frame is a little larger than the value in it
 
 
@@ -86,8 +89,11 @@ class Conversation:
         outcome = await conversation.ended
     """
 
-    def __init__(self, job: Job, session: Session, limits: Limits, send: Callable[[bytes], None]) -> None:
-        """`send` takes bytes of any size and never blocks: what the transport does not take now, it keeps."""
+    def __init__(self, job: Job, session: Session, limits: Limits, send: Callable[[bytes], int | None]) -> None:
+        """`send` takes bytes of any size and never blocks: what the transport does not take now, it keeps.
+
+        It may return how many bytes it keeps: a script that reads none of its answers is ended before they are many.
+        """
         self._job = job
         self._session = session
         self._limits = limits
@@ -95,7 +101,7 @@ class Conversation:
         # A character may take six bytes as JSON (\\u0000), so a prompt within its limit may take that much.
         self._reader = FrameReader(max(limits.result, 6 * limits.prompt) + _SLACK)
         self._result: bytes | None = None
-        self._memory: dict[str, tuple[int, Any]] = {}
+        self._memory: dict[str, bytes] = {}  # frames; only the last one of each key counts, so only those are parsed
         self._memory_size = 0
         self._asked = 0
         self._answering: set[asyncio.Task[None]] = set()
@@ -154,10 +160,10 @@ class Conversation:
             return
         try:
             result = None if self._result is None else _parse(self._result, "result")
+            updates = dict(_memory_update(body) for body in self._memory.values())
         except ProtocolViolation as violation:
             self.ended.set_result(Outcome(error=f"protocol violation: {violation}", error_type="protocol"))
             return
-        updates = {key: value for key, (_, value) in self._memory.items()}
         self.ended.set_result(Outcome(result=result, memory_updates=updates, error=error, error_type=error_type))
 
     async def close(self) -> None:
@@ -181,12 +187,9 @@ class Conversation:
             raise ProtocolViolation(f"frame of kind {kind}")
 
     def _on_memory(self, body: bytes) -> None:
-        match _parse(body, "memory"):
-            case [str(key), value] if "." in key:
-                self._memory_size += len(body) - self._memory.get(key, (0, None))[0]
-                self._memory[key] = (len(body), value)
-            case _:
-                raise ProtocolViolation("malformed memory frame")
+        key = _memory_key(body)
+        self._memory_size += len(body) - len(self._memory.get(key, b""))
+        self._memory[key] = body
         if self._memory_size > self._limits.result:
             self._over("memory_updates", self._memory_size)
 
@@ -212,8 +215,8 @@ class Conversation:
             log.exception("an LLM request could not be handled")
             self.end("internal", "Airlock could not handle an LLM request of the script; its log says why")
             return
-        if not self.ended.done():
-            self._send(codec.encode(codec.ANSWER, answer))
+        if not self.ended.done() and (self._send(codec.encode(codec.ANSWER, answer)) or 0) > MAX_UNREAD:
+            self.end("protocol", "protocol violation: the script does not read its answers")
 
     def _on_end(self, body: bytes) -> None:
         match _parse(body, "end"):
@@ -258,6 +261,22 @@ def _parse(body: bytes, what: str) -> Any:
         return strict_json.loads(body)
     except ValueError as error:
         raise ProtocolViolation(f"{what} frame: {error}") from None
+
+
+def _memory_key(body: bytes) -> str:
+    """Read only the key of a memory frame: a script may send many for the same key."""
+    found = _KEY.match(body)
+    key = None if found is None else _parse(found[1], "memory")
+    if not isinstance(key, str) or "." not in key:
+        raise ProtocolViolation("malformed memory frame")
+    return key
+
+
+def _memory_update(body: bytes) -> tuple[str, Any]:
+    match _parse(body, "memory"):
+        case [str(key), value]:
+            return key, value
+    raise ProtocolViolation("malformed memory frame")
 
 
 def _signal_name(number: int) -> str:

@@ -19,6 +19,7 @@ from pydantic_core import PydanticCustomError
 PROJECT_NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
 MAX_TIMEOUT = 86_400
 MAX_REPLICAS = 1_000
+MAX_ITEMS = 1_000  # settings of a request, and answers in one
 
 ProjectName = Annotated[str, StringConstraints(pattern=PROJECT_NAME)]
 
@@ -32,10 +33,27 @@ Integer = Annotated[
 ]  # as JSON Schema has it: 60.0 is one, and some languages write it so
 
 
+def _few(value: object) -> object:
+    """Refuse what holds more before it is looked at: a problem for each of a million wrong items would be the worst."""
+    if isinstance(value, (list, dict)) and len(value) > MAX_ITEMS:
+        raise PydanticCustomError(
+            "too_long", "has {count} items; at most {most}", {"count": len(value), "most": MAX_ITEMS}
+        )
+    return value
+
+
+FewItems = BeforeValidator(_few)
+
+
 class RequestModel(BaseModel):
     """Base of what clients send: an unknown field or a wrong type is refused, never guessed."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _has_few_fields(cls, data: Any) -> Any:
+        return _few(data)
 
 
 class AnswerModel(BaseModel):
@@ -50,7 +68,7 @@ class ExecutionRequest(RequestModel):
     project: ProjectName
     code: str
     timeout: Integer = Field(60, ge=1, le=MAX_TIMEOUT)
-    settings: dict[str, str] = {}
+    settings: Annotated[dict[str, str], FewItems] = {}
     memory: dict[str, Any] = {}
 
 
@@ -101,7 +119,7 @@ class LLMResponse(RequestModel):
     response: str = ""
     request_id: Integer = Field(0, ge=1)
     error: str = ""
-    responses: list[LLMAnswer] = Field([], min_length=1)
+    responses: Annotated[list[LLMAnswer], FewItems] = Field([], min_length=1, max_length=MAX_ITEMS)
 
     @model_validator(mode="after")
     def _is_one_of_the_forms(self) -> LLMResponse:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+MAX_ERRORS: Final = 100  # that one problem names
 MAX_PATH: Final = 200  # characters of a path in the log
 
 
@@ -113,7 +114,7 @@ async def _request_error(request: Request, error: Exception) -> ProblemResponse:
 
 async def _validation_error(_: Request, error: Exception) -> ProblemResponse:
     assert isinstance(error, RequestValidationError)
-    errors = [_field(problem["loc"], problem["msg"]) for problem in error.errors()]
+    errors = [_field(problem["loc"], problem["msg"]) for problem in error.errors()[:MAX_ERRORS]]
     detail = "; ".join(f"{problem['location']}: {problem['message']}" for problem in errors[:5])
     return ProblemResponse(422, InvalidRequest.code, InvalidRequest.title, detail, errors=errors)
 

@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 from .backend import Pool
 from .errors import BackendUnavailable, InvalidRequest, ProjectDown, QueueFull, ScaleFailed
 from .events import tell
+from .limits import format_size
 from .making import make_parts
 from .models import ExecutionStatus, PoolStatus, ProjectInfo
 from .redaction import Redactor
 from .retry import Retry
 from .session import LiveExecution
 from .slots import Slots
+from .submission import weight_of
 
 if TYPE_CHECKING:
     from .executions import Execution
@@ -27,6 +29,7 @@ log = logging.getLogger(__name__)
 
 FIRST_RETRY: Final = 5.0  # seconds after a start that failed; then twice as long each time
 LAST_RETRY: Final = 300.0
+MAX_WEIGHT: Final = 256 << 20  # bytes of code, settings and memory of a project's executions that are not over
 SCALE_PATIENCE: Final = 30.0  # seconds that `up` waits for workers before it answers with the state as it is
 
 
@@ -41,7 +44,7 @@ class LiveProject:
         self._plugins = plugins
         self._redactor = Redactor(secret.get_secret_value() for secret in config.secrets.values())
         self._slots = Slots(0)
-        self._executions: set[LiveExecution] = set()
+        self._executions: dict[LiveExecution, int] = {}  # and what each weighs
         self._state: Literal["new", "starting", "up", "down", "failed"] = "new"
         self._detail: str | None = "server not started"
         self._scaling = asyncio.Lock()
@@ -183,6 +186,9 @@ class LiveProject:
         limit = self.project.limits.queue
         if self._count(ExecutionStatus.pending) >= limit + max(0, self._slots.free):
             raise QueueFull(f"{limit} executions of project {self.project.name} are waiting (limits.queue)")
+        if sum(self._executions.values()) >= MAX_WEIGHT:
+            most = format_size(MAX_WEIGHT)
+            raise QueueFull(f"the executions of project {self.project.name} that are not over weigh {most} together")
 
     def launch(self, execution: Execution) -> LiveExecution:
         """Begin a stored execution."""
@@ -198,12 +204,12 @@ class LiveProject:
             secrets=self.config.secrets,
             redactor=self._redactor,
         )
-        self._executions.add(live)
+        self._executions[live] = weight_of(execution)
         return live
 
     def forget(self, live: LiveExecution) -> None:
         """Say that an execution is over."""
-        self._executions.discard(live)
+        self._executions.pop(live, None)
 
     @property
     def paused(self) -> int:

@@ -40,6 +40,8 @@ DENIED: Final = (  # noqa: SIM905 - readable as it is
 CLONE_PARENT: Final = 0x8000  # a child of the warm process, which does not know it, and does not end it
 NAMESPACE_FLAGS: Final = (0x20000, 0x2000000, 0x4000000, 0x8000000, 0x10000000, 0x20000000, 0x40000000)
 UNIX, INET, INET6 = 1, 2, 10
+SOL_SOCKET: Final = 1
+SOCKET_BUFFERS: Final = (7, 8, 32, 33)  # SO_SNDBUF, SO_RCVBUF, ...FORCE: memory of the kernel, many times the usual
 TIOCSTI, TIOCLINUX = 0x5412, 0x541C  # typing into a terminal
 
 
@@ -71,6 +73,8 @@ def program(also: Iterable[str] = ()) -> bytes:
             made.add_rule(sc.ERRNO(number), call, sc.Arg(0, sc.EQ, family))
     for command in (fcntl.F_NOTIFY, fcntl.F_SETLEASE):  # the same as inotify; and holding up who opens a file
         made.add_rule(sc.ERRNO(errno.EPERM), "fcntl", sc.Arg(1, sc.MASKED_EQ, 0xFFFFFFFF, command))
+    for option in SOCKET_BUFFERS:
+        made.add_rule(sc.ERRNO(errno.EPERM), "setsockopt", sc.Arg(1, sc.EQ, SOL_SOCKET), sc.Arg(2, sc.EQ, option))
     for request in (TIOCSTI, TIOCLINUX):
         made.add_rule(sc.ERRNO(errno.EPERM), "ioctl", sc.Arg(1, sc.MASKED_EQ, 0xFFFFFFFF, request))
     with os.fdopen(os.memfd_create("seccomp"), "r+b") as file:

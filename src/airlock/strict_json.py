@@ -9,6 +9,7 @@ from typing import Any, Final, NoReturn
 
 MAX_DEPTH: Final = 100
 _SURROGATE: Final = re.compile(rb"\\u[dD][89a-fA-F]")
+_TEXT: Final = re.compile(rb'"(?:[^"\\]++|\\.)*+"', re.DOTALL)
 
 
 def loads(raw: bytes | bytearray) -> Any:
@@ -35,6 +36,16 @@ def loads(raw: bytes | bytearray) -> Any:
         except UnicodeEncodeError:
             raise ValueError("lone surrogates are not text") from None
     return value
+
+
+def check_count(raw: bytes | bytearray, most: int) -> None:
+    """Raise ValueError for more values than `most`, before they are made: a short `[]` costs as much as a long text."""
+    if _count(raw) > most and _count(_TEXT.sub(b"", raw)) > most:
+        raise ValueError(f"more than {most} values")
+
+
+def _count(raw: bytes | bytearray) -> int:
+    return raw.count(b",") + raw.count(b"[") + raw.count(b"{")
 
 
 def dumps(value: object) -> bytes:

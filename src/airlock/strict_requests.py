@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from starlette.responses import Response
 
 MAX_BODY: Final = 16 << 20  # bytes of one request
+MAX_VALUES: Final = 200_000  # in one body; the event loop parses them, and serves nobody meanwhile
 
 
 class StrictRequest(Request):
@@ -50,6 +51,7 @@ class StrictRequest(Request):
         if self.headers.get("content-encoding", "identity").strip().lower() != "identity":
             raise UnsupportedMedia("send the body as it is, not compressed (Content-Encoding)")
         try:
+            strict_json.check_count(content, MAX_VALUES)
             self._parsed = strict_json.loads(content)
         except ValueError as error:
             raise MalformedBody(f"the body is not strict JSON: {error}") from None

@@ -175,6 +175,16 @@ set_result(sum(os.write(file, bytes(1 << 20)) for file in files for _ in range(3
     assert ran.error is not None or ran.outcome.result <= 64 << 20
 
 
+@as_user
+@pytest.mark.parametrize("call", ["shmget(0, 4096, 0o1600)", "msgget(0, 0o1600)"])
+async def test_system_v_memory_that_nobody_counts_is_refused(make_local: Any, call: str) -> None:
+    local = await make_local()
+    if local.backend._groups is not None:
+        pytest.skip("a cgroup counts it")
+    ran = await local.run(f"import ctypes\nset_result(ctypes.CDLL(None).{call})")
+    assert ran.result == -1
+
+
 IN_FLIGHT = """
 import os, socket, time
 ours, theirs = socket.socketpair()

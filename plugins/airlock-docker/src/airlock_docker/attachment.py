@@ -42,10 +42,12 @@ class Attachment(asyncio.Protocol):
         """What the container said on stderr, its end."""
         return self._stderr.decode(errors="replace").strip()
 
-    def send(self, data: bytes) -> None:
-        """Send to the container's stdin, now or later."""
-        if self._transport is not None:
-            self._transport.write(data)
+    def send(self, data: bytes) -> int:
+        """Send to the container's stdin, now or later. Returns how many bytes are still to be sent."""
+        if self._transport is None:
+            return 0
+        self._transport.write(data)
+        return self._transport.get_write_buffer_size()
 
     def send_end(self) -> None:
         """Close the container's stdin."""

@@ -42,7 +42,7 @@ class FrameSocket:
     def receive(self) -> bytes | None:
         """Return what is there; b"" when the other end is gone, None when nothing is."""
         try:
-            return self.ours.recv(4 * READ_SIZE)
+            return self.ours.recv(READ_SIZE)
         except BlockingIOError:
             return None
         except OSError:
@@ -56,10 +56,11 @@ class FrameSocket:
             return b"", -1
         return data, descriptors[0] if descriptors else -1
 
-    def send(self, data: bytes) -> None:
-        """Send, now or later."""
+    def send(self, data: bytes) -> int:
+        """Send, now or later. Returns how many bytes are still to be sent."""
         self._unsent += data
         self._flush()
+        return len(self._unsent)
 
     def close(self) -> None:
         """Close both ends that are still ours."""

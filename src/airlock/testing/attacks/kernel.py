@@ -61,6 +61,12 @@ set_result(dict(line.split(":\\t") for line in lines))
         answers = await self.attempts(pool, *calls.values())
         assert {name: answers[expression] for name, expression in calls.items()} == dict.fromkeys(calls, "EPERM")
 
+    @needs("filters_calls")
+    async def test_buffers_of_sockets_stay_as_they_are(self, pool: Pool) -> None:
+        """They are memory of the kernel, which only a cgroup counts."""
+        options = [f"socket.socketpair()[0].setsockopt(1, {option}, 1 << 22)" for option in (7, 8, 32, 33)]
+        assert await self.attempts(pool, *options) == dict.fromkeys(options, "EPERM")
+
     async def test_clone_makes_no_namespaces(self, pool: Pool) -> None:
         clones = [f"call({CLONE}, {flag | 17}, 0, 0, 0, 0)" for flag in NEW_NAMESPACES]
         assert await self.attempts(pool, *clones) == dict.fromkeys(clones, "EPERM")
