@@ -123,6 +123,17 @@ def test_each_line_of_a_traceback_is_marked_and_hostile_text_in_it_stays_on_its_
     assert any(line.startswith("    | 2026-01-01 00:00:00 INFO") for line in rest), "shown, and marked"
 
 
+def test_a_message_of_uvicorn_that_is_a_traceback_looks_like_one() -> None:
+    stream = written(logger := logging.getLogger("uvicorn.error"), logs.PlainFormatter())
+    try:
+        logger.error("Traceback (most recent call last):\n  File x\nRuntimeError: \x1b[2J\n")
+    finally:
+        logger.handlers.clear()
+    first, *rest = stream.getvalue().removesuffix("\n").split("\n")
+    assert first.endswith("ERROR   Traceback (most recent call last):")
+    assert rest == ["    |   File x", "    | RuntimeError: \\x1b[2J"]
+
+
 # --- JSON lines ------------------------------------------------------------------------------------------------------
 
 

@@ -1,10 +1,12 @@
-"""How an execution ends: what a backend's outcome comes to once it was checked."""
+"""How an execution ends: what a backend's outcome comes to once it was checked, and who is told."""
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from . import strict_json
+from .events import tell
 from .frames import MAX_ERROR, one_line
 from .limits import format_size
 from .models import ExecutionStatus
@@ -13,8 +15,12 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from .backend import Outcome
+    from .executions import Execution
     from .limits import Limits
+    from .plugins import Plugins
     from .redaction import Redactor
+
+log = logging.getLogger(__name__)
 
 
 class Ending(NamedTuple):
@@ -56,6 +62,22 @@ def judge(outcome: Outcome, limits: Limits, redactor: Redactor) -> Ending:
     return ending._replace(
         result=redactor.value(outcome.result), memory_updates=redactor.memory(dict(outcome.memory_updates))
     )
+
+
+def announce(execution: Execution, plugins: Plugins, request_id: str | None) -> None:
+    """Tell the log and the observers that an execution is over. `request_id` is that of its `POST /execute`."""
+    tell(
+        log,
+        "execution finished",
+        execution_id=execution.id,
+        request_id=request_id,
+        project=execution.project,
+        client=execution.client,
+        status=execution.status.value,
+        error_type=execution.error_type,
+        run_ms=execution.run_ms,
+    )
+    plugins.execution_finished(execution.project, execution.to_result())
 
 
 def _error_line(error: str, redactor: Redactor) -> str:

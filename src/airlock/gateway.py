@@ -62,7 +62,7 @@ class Gateway:
 
         Waits for no project: one that fails hurts no other. Raises StoreUnavailable.
         """
-        waiting = await recover(self._store)
+        waiting = await recover(self._store, self.plugins)
         self.projects.start()
         for execution in waiting:
             await self._begin_again(execution)
@@ -77,7 +77,7 @@ class Gateway:
         try:
             project = await self.projects.get(execution.project)
         except ProjectNotFound as error:
-            await interrupt(self._store, execution, str(error))
+            await interrupt(self._store, self.plugins, execution, str(error))
             return
         self._quotas.hold(execution.client)
         live = self._live.launch(project, execution)

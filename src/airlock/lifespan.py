@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import config as configuration
 from .access import AccessPolicy
+from .errors import StoreRefused, StoreUnavailable
 from .gateway import Gateway
 from .gateway_view import GatewayView
 from .plugins import Plugins
@@ -57,11 +58,25 @@ class Server:
         """Whether anybody may request this path. `/health` is not even asked for."""
         return path == "/ready" or self.extensions.is_public(path)
 
-    async def open_store(self) -> None:
-        """Open what airlock.yaml names as store, if that has not been done. Raises StoreRefused."""
-        if self._store is None:
-            self._plugins, self._config = self._configured()
-            self._store = await self._config.open_store()
+    async def start(self) -> Gateway:
+        """Open the store that airlock.yaml names, go on with what it has, and begin to bring the pools up; once.
+
+        Raises StoreRefused.
+        """
+        if self._gateway is not None and self._store is not None:
+            return self._gateway
+        self._plugins, self._config = self._configured()
+        self._store = await self._config.open_store()
+        gateway = self._open()
+        await self.policy()  # a useless key is refused at start, not at the first request
+        try:
+            await gateway.start()
+        except StoreUnavailable as error:
+            await gateway.close()
+            self._gateway = self._policy = self._store = None
+            remedy = "mend that, or make room there, and start again"
+            raise StoreRefused(f"the end of what the last server ran cannot be stored: {error}; {remedy}") from error
+        return gateway
 
     def _configured(self) -> tuple[Plugins, Config]:
         plugins = self._plugins or Plugins.discover()
@@ -76,10 +91,7 @@ class Server:
     @asynccontextmanager
     async def lifespan(self, _: FastAPI) -> AsyncIterator[None]:
         """Start the pools, and end everything at the end."""
-        await self.open_store()
-        gateway = self._open()
-        await self.policy()  # a useless key is refused at start, not at the first request
-        await gateway.start()
+        gateway = await self.start()
         async with AsyncExitStack() as until_end:
             await self.extensions.start(gateway.plugins, until_end)
             try:

@@ -54,9 +54,13 @@ class PlainFormatter(_Formatter):
         fields = self._fields(record)
         if getattr(record, "text", ""):  # it says the others
             fields = {name: value for name, value in fields.items() if name == "request_id"}
-        shown = [escaped(self._message(record)), *(f"{name}={_value(value)}" for name, value in fields.items())]
-        traceback = map(_quoted, self._traceback(record).split("\n")) if record.exc_info else ()
-        return "\n".join([f"{seconds} {record.levelname:7} {' '.join(shown)}", *traceback])
+        message, traceback = self._message(record), self._traceback(record)
+        if record.name == "uvicorn.error":  # its messages may be whole tracebacks: of a lifespan that failed
+            message, _, more = message.partition("\n")
+            traceback = f"{more}{traceback}"
+        shown = [escaped(message), *(f"{name}={_value(value)}" for name, value in fields.items())]
+        quoted = map(_quoted, traceback.rstrip("\n").split("\n")) if traceback else ()
+        return "\n".join([f"{seconds} {record.levelname:7} {' '.join(shown)}", *quoted])
 
 
 class JsonFormatter(_Formatter):

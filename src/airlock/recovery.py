@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from typing import TYPE_CHECKING, Any
 
-from .events import tell
+from .ending import announce
 from .models import ExecutionStatus
 
 if TYPE_CHECKING:
     from .executions import Execution
+    from .plugins import Plugins
     from .store import Store
 
-log = logging.getLogger(__name__)
 
-
-async def recover(store: Store[Any]) -> list[Execution]:
+async def recover(store: Store[Any], plugins: Plugins) -> list[Execution]:
     """End what ran or was paused when the last server ended, and return those that never started, oldest first.
 
-    Nothing is run a second time: scripts have effects.
+    Nothing is run a second time: scripts have effects. Raises StoreUnavailable.
     """
     never_started = []
     for execution in await store.unfinished():
@@ -27,12 +25,12 @@ async def recover(store: Store[Any]) -> list[Execution]:
             never_started.append(execution)
         else:
             doing = "was paused" if execution.status is ExecutionStatus.awaiting_llm else "ran"
-            await interrupt(store, execution, f"the server ended while it {doing}, and has been started again")
+            await interrupt(store, plugins, execution, f"the server ended while it {doing}, and has been started again")
     return never_started
 
 
-async def interrupt(store: Store[Any], execution: Execution, error: str) -> None:
-    """End a stored execution that nobody carries on."""
+async def interrupt(store: Store[Any], plugins: Plugins, execution: Execution, error: str) -> None:
+    """End a stored execution that nobody carries on. Raises StoreUnavailable."""
     changes = {
         "status": ExecutionStatus.error,
         "error_type": "interrupted",
@@ -40,5 +38,4 @@ async def interrupt(store: Store[Any], execution: Execution, error: str) -> None
         "llm_requests": (),
         "finished_at": time.time(),
     }
-    await store.transition(execution.id, execution.version, changes)
-    tell(log, "execution interrupted", execution_id=execution.id, project=execution.project, request_id=None)
+    announce(await store.transition(execution.id, execution.version, changes), plugins, None)

@@ -55,7 +55,7 @@ class AirlockServer(uvicorn.Server):
             )
         )
         self._gateway_of: Callable[[], Awaitable[Gateway]] = app.state.server.gateway
-        self._open_store: Callable[[], Awaitable[None]] = app.state.server.open_store
+        self._start: Callable[[], Awaitable[Gateway]] = app.state.server.start
         self._on_started = on_started
         self._gateway: Gateway | None = None
         self._draining: asyncio.Task[None] | None = None
@@ -78,9 +78,9 @@ class AirlockServer(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start, then report it. Raises StoreRefused."""
-        await self._open_store()
         _raise_descriptor_limit()
         _give_memory_back()
+        await self._start()  # here, so that uvicorn does not show what is in the way as a fault
         await super().startup(sockets)
         # What lives as long as the server is not searched for garbage again and again: tens of milliseconds each time,
         # which some request would wait for. See "Copy-on-write friendly Python garbage collection" (Instagram).

@@ -12,7 +12,7 @@ from weakref import WeakMethod
 
 from .backend import Job, Outcome
 from .clock import RunClock
-from .ending import Ending, judge
+from .ending import Ending, announce, judge
 from .errors import LLMError
 from .events import REQUEST_ID, tell
 from .models import ExecutionStatus
@@ -263,15 +263,7 @@ class LiveExecution:
                 log.error("execution %s: the backend returned without Session.started()", self.execution.id)
                 ending = Ending(ExecutionStatus.error, "internal", "the backend never started it")
             await self.record.change(**ending._asdict(), llm_requests=(), finished_at=time.time(), **self._progress())
-        self._tell(
-            "execution finished",
-            project=self.execution.project,
-            client=self.execution.client,
-            status=ending.status.value,
-            error_type=ending.error_type,
-            run_ms=self.execution.run_ms,
-        )
-        self._plugins.execution_finished(self.execution.project, self.execution.to_result())
+        announce(self.execution, self._plugins, self._request_id)
 
     def _tell(self, event: str, **fields: Any) -> None:
         tell(log, event, execution_id=self.execution.id, request_id=self._request_id, **fields)

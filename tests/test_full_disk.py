@@ -1,0 +1,90 @@
+"""A real server whose store lies on a disk that is really full."""
+
+import os
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from .conftest import RunningServer
+
+Serve = Callable[..., RunningServer]
+
+pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount a disk that is full")
+
+PATIENCE = 30.0  # seconds; only a guard against hanging
+
+
+class SmallDisk:
+    """A disk of 1 MB."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.config = (
+            f"store: {{type: sqlite, path: {path}/s.db}}\n"
+            "projects: {p: {backend: scripted, limits: {shutdown_grace: 1}}}\n"
+        )
+
+    def fill(self) -> None:
+        """Leave no room; the rest of the store's own file is used up by `exhaust`."""
+        with (self.path / "filler").open("ab", buffering=0) as file:
+            try:
+                while file.write(b"x" * 4096) == 4096:
+                    pass
+            except OSError:
+                pass
+
+    def free(self) -> None:
+        """Make room again."""
+        (self.path / "filler").unlink()
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[SmallDisk]:
+    path = tmp_path / "disk"
+    path.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", path], check=True)
+    yield SmallDisk(path)
+    subprocess.run(["umount", "--lazy", path], check=True)
+
+
+def submit(client: httpx.Client, code: str) -> str:
+    answer = client.post("/execute", json={"project": "p", "code": code})
+    assert answer.status_code == 202, answer.text
+    return f"/executions/{answer.json()['execution_id']}"
+
+
+def poll(client: httpx.Client, url: str, status: str) -> dict[str, Any]:
+    give_up = time.monotonic() + PATIENCE
+    while time.monotonic() < give_up:
+        answer: dict[str, Any] = client.get(url, params={"wait": 1}).json()
+        if answer["status"] == status:
+            return answer
+        time.sleep(0.02)
+    raise AssertionError(answer)
+
+
+def test_start_that_cannot_store_what_a_crash_interrupted_is_refused_in_a_sentence(
+    serve: Serve, disk: SmallDisk
+) -> None:
+    first = serve(disk.config)
+    with httpx.Client(base_url=first.url) as client:
+        poll(client, paused := submit(client, "ask what?"), "awaiting_llm")
+    first.process.kill()
+    first.ended()
+    disk.fill()
+    second = serve(disk.config)
+    assert second.ended() == 1
+    told = "".join(second.printed)
+    assert "error: airlock.yaml:1:1: store: the end of what the last server ran cannot be stored" in told
+    assert "full" in told
+    assert "Traceback" not in told
+    disk.free()
+    third = serve(disk.config)
+    with httpx.Client(base_url=third.url) as client:
+        assert client.get(paused).json()["error_type"] == "interrupted"
+    assert "error_type=interrupted" in third.line_with("execution finished")
