@@ -1,9 +1,11 @@
 """A real server whose store lies on a disk that is really full."""
 
 import os
+import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -66,6 +68,63 @@ def poll(client: httpx.Client, url: str, status: str) -> dict[str, Any]:
             return answer
         time.sleep(0.02)
     raise AssertionError(answer)
+
+
+def exhaust(client: httpx.Client) -> None:
+    """Use up the room that the store's own files still have."""
+    for _ in range(300):
+        if client.post("/execute", json={"project": "p", "code": f"say {'x' * 300}"}).status_code == 503:
+            return
+    raise AssertionError("the disk is not full")
+
+
+def test_cancel_and_respond_are_answered_while_nothing_can_be_stored(serve: Serve, disk: SmallDisk) -> None:
+    server = serve(disk.config)
+    with httpx.Client(base_url=server.url, timeout=PATIENCE) as client:
+        poll(client, paused := submit(client, "ask what?"), "awaiting_llm")
+        poll(client, over := submit(client, "sleep 3"), "running")
+        pending = submit(client, "sleep 3")
+        disk.fill()
+        exhaust(client)
+        for url, action, body in (
+            (over, "cancel", None),
+            (pending, "cancel", None),
+            (paused, "respond", {"response": "this", "request_id": 1}),
+            (paused, "cancel", None),
+        ):
+            answer = client.post(f"{url}/{action}", json=body)
+            assert (answer.status_code, answer.json()["code"]) == (503, "store_unavailable"), (url, action)
+            assert answer.headers["retry-after"]
+        began = time.monotonic()
+        answer = client.post(f"{pending}/respond", json={"response": "this"})
+        assert (answer.status_code, answer.json()["code"]) == (409, "not_awaiting_llm")
+        assert time.monotonic() - began < 2
+        assert client.get(pending).json()["status"] == "pending"
+        disk.free()
+        for url in (over, pending, paused):
+            assert poll(client, url, "error")["error_type"] == "cancelled"
+            assert client.post(f"{url}/cancel").status_code == 200
+    assert "the backend has not ended it" not in "".join(server.printed)
+
+
+def test_server_ends_while_nothing_can_be_stored(serve: Serve, disk: SmallDisk) -> None:
+    server = serve(disk.config)
+    with httpx.Client(base_url=server.url, timeout=PATIENCE) as client:
+        poll(client, running := submit(client, "sleep 3"), "running")
+        disk.fill()
+        exhaust(client)
+        with ThreadPoolExecutor() as pool:
+            waiting = pool.submit(client.get, running, params={"wait": 30})
+            server.process.send_signal(signal.SIGTERM)
+            assert waiting.result().json()["status"] == "running"
+        assert server.ended() == 0
+    told = "".join(server.printed)
+    assert "its end could not be stored before that of the server" in told
+    assert "Traceback" not in told
+    assert "Exception" not in told
+    disk.free()
+    with httpx.Client(base_url=serve(disk.config).url) as client:
+        assert client.get(running).json()["error_type"] == "interrupted"
 
 
 def test_start_that_cannot_store_what_a_crash_interrupted_is_refused_in_a_sentence(

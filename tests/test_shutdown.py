@@ -122,6 +122,19 @@ def test_after_the_grace_what_runs_is_killed(serve: Serve) -> None:
     assert not child.exists()
 
 
+def test_each_project_has_its_own_grace(serve: Serve) -> None:
+    patient = "  q: {limits: {shutdown_grace: 600}, backend: scripted}\n"
+    server = serve(f"projects:\n  p: {{limits: {{shutdown_grace: 0.2}}, backend: scripted}}\n{patient}")
+    until(short := execute(server, "sleep 600"), "running")
+    response = httpx.post(f"{server.url}/execute", json={"project": "q", "code": "sleep 5\nresult 1"})
+    until(long := f"{server.url}{response.headers['location']}", "running")
+    server.process.send_signal(signal.SIGTERM)
+    assert end_of(short)["error_type"] == "interrupted"
+    assert httpx.get(long).json()["status"] == "running"
+    assert end_of(long)["result"] == 1
+    assert server.ended() == 0
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_second_signal_ends_the_grace_and_leaves_nothing_behind(serve: Serve, number: signal.Signals) -> None:
     server = serve(configured(grace=600))

@@ -234,11 +234,13 @@ class Gateway:
     async def cancel(self, execution_id: str) -> Execution:
         """End an execution, whatever it does; returns it once that is done, or as it was if it was over.
 
-        Raises ExecutionNotFound.
+        Raises ExecutionNotFound, and StoreUnavailable when its end cannot be stored for now, which is tried on.
         """
         if (live := self._live.get(execution_id)) is not None:
             live.end(ExecutionStatus.error, "cancelled", "a client cancelled the execution")
-            await _at_most(CANCEL_PATIENCE, live.record.until(lambda execution: execution.status.is_terminal))
+            record = live.record
+            await _at_most(CANCEL_PATIENCE, record.until(lambda e: e.status.is_terminal or record.trouble is not None))
+            record.check_stored()
         execution = await self.get(execution_id)
         if execution.status is ExecutionStatus.pending and self._live.is_draining:
             raise ShuttingDown("it is kept for the next start of the server; cancel it then")

@@ -63,7 +63,7 @@ class LiveExecutions:
         return self._draining_since is not None
 
     async def drain(self) -> None:
-        """Give the running ones the `limits.shutdown_grace` of their project, then end the rest.
+        """Give each running one the `limits.shutdown_grace` of its project, then end the rest.
 
         Paused and pending ones do not hold it. The grace counts from the first call; `hurry` ends it.
         """
@@ -73,7 +73,7 @@ class LiveExecutions:
             for live in self._live.values():
                 if live.execution.status is ExecutionStatus.pending:
                     live.leave()
-        while self._has_running(time.monotonic() - self._draining_since):
+        while self._give_grace(time.monotonic() - self._draining_since):
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._hurried.wait(), DRAIN_STEP)
         await self.interrupt()
@@ -85,16 +85,26 @@ class LiveExecutions:
 
     async def interrupt(self) -> None:
         """End what is left, while those who wait for it can still be told."""
-        for live in self._live.values():
-            if self._stays_pending:
-                live.leave()
-            else:
-                live.end(ExecutionStatus.error, "interrupted", "the server was shut down")
-        if self._tasks:
+        left = [live for live in self._live.values() if not live.is_final]
+        for live in left:
+            self._end(live)
+        if left:
             await asyncio.wait(self._tasks, timeout=ENDING_PATIENCE)
+        for live in self._live.values():
+            if not live.is_final:
+                log.error("execution %s: its end could not be stored before that of the server", live.execution.id)
+                live.record.leave()  # who waits for it is let go
 
-    def _has_running(self, elapsed: float) -> bool:
-        return not self._hurried.is_set() and any(
-            live.execution.status is ExecutionStatus.running and elapsed < live.limits.shutdown_grace
-            for live in self._live.values()
-        )
+    def _give_grace(self, elapsed: float) -> bool:
+        """End those whose grace is over after these seconds; returns whether it is not for others."""
+        running = [live for live in self._live.values() if live.execution.status is ExecutionStatus.running]
+        late = [live for live in running if elapsed >= live.limits.shutdown_grace]
+        for live in late:
+            self._end(live)
+        return len(late) < len(running) and not self._hurried.is_set()
+
+    def _end(self, live: LiveExecution) -> None:
+        if self._stays_pending:
+            live.leave()
+        else:
+            live.end(ExecutionStatus.error, "interrupted", "the server was shut down")

@@ -139,7 +139,9 @@ class Questions:
 
     async def answer(self, answers: Sequence[Answer]) -> None:
         """Hand over the agent's answers: all of them, or none. Raises what `news` raises, and StoreUnavailable."""
-        async with self._record.changing:
+        if not news(self._record.execution, answers):  # nor need what is refused wait for a change before it
+            return
+        async with self._record.changing_soon():
             execution = self._record.execution
             new = news(execution, answers)
             if not new:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from typing import TYPE_CHECKING, Any, Final
 
@@ -10,7 +11,7 @@ from .errors import Conflict, StoreUnavailable
 from .models import ExecutionStatus
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import AsyncIterator, Callable
 
     from .executions import Execution
     from .store import Store
@@ -20,6 +21,7 @@ log = logging.getLogger(__name__)
 
 FIRST_RETRY: Final = 0.1  # seconds until the store is asked again; then twice as long each time
 LAST_RETRY: Final = 5.0
+PATIENCE: Final = 2.0  # seconds that a client waits for a change before its own
 
 
 class LiveRecord:
@@ -28,6 +30,7 @@ class LiveRecord:
     def __init__(self, execution: Execution, store: Store[Any]) -> None:
         self.execution = execution
         self.changing = asyncio.Lock()  # held from the look that decides a change until the change is made
+        self.trouble: str | None = None  # why the store cannot take the change that it is asked for again and again
         self._store = store
         self._changed = asyncio.Event()
         self._listening: set[asyncio.Event] = set()
@@ -51,6 +54,7 @@ class LiveRecord:
             self.execution = await storing
             raise
         finally:
+            self.trouble = None
             self._tell()
 
     async def _stored(self, changes: dict[str, Any], *, insist: bool) -> Execution:
@@ -67,8 +71,30 @@ class LiveRecord:
                     is_mistake = not isinstance(error, StoreUnavailable)
                     told = (self.execution.id, error)
                     log.warning("execution %s: %s; asking again until it can be", *told, exc_info=is_mistake)
+                    self.trouble = "the store failed, and the server's log says why" if is_mistake else str(error)
+                    self._tell()
             await asyncio.sleep(pause)
             pause = min(2 * pause, LAST_RETRY)
+
+    def check_stored(self) -> None:
+        """Raise StoreUnavailable while a change cannot be stored: whatever else is asked for has to wait for it."""
+        if self.trouble is not None:
+            raise StoreUnavailable(f"{self.trouble}; what happened to this execution before waits to be stored")
+
+    @contextlib.asynccontextmanager
+    async def changing_soon(self) -> AsyncIterator[None]:
+        """Hold `changing`, for a client that can ask again. Raises StoreUnavailable when a change before it is late."""
+        self.check_stored()
+        try:
+            async with asyncio.timeout(PATIENCE):
+                await self.changing.acquire()
+        except TimeoutError:
+            self.check_stored()
+            raise StoreUnavailable(f"the store has not taken a change before within {PATIENCE:g} s") from None
+        try:
+            yield
+        finally:
+            self.changing.release()
 
     def leave(self) -> None:
         """Let those go who wait: nothing will change as long as this server runs."""

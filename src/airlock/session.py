@@ -215,7 +215,8 @@ class LiveExecution:
         if running.done():
             self._turn.end()
         else:  # what still runs keeps its slot, so that a project cannot pile up what it fails to kill
-            log.error("execution %s: the backend has not ended it within %g s", self.execution.id, KILL_GRACE)
+            if self.record.trouble is None:  # else it waits for the store, which was told
+                log.error("execution %s: the backend has not ended it within %g s", self.execution.id, KILL_GRACE)
             running.add_done_callback(lambda _: self._turn.end())
         if self._ending.done():
             running.add_done_callback(self._log_failure)
