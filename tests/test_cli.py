@@ -136,6 +136,44 @@ def test_check_says_that_serve_would_refuse_to_listen() -> None:
     assert result.stderr.startswith("warning: airlock.yaml:1:10: server.host: refusing to listen on 0.0.0.0")
 
 
+def test_check_names_a_missing_variable_beside_every_other_problem() -> None:
+    Path("airlock.yaml").write_text(
+        "server:\n  host: ${NOPE}\n  keys:\n    - {name: a, sha256: short, projects: [q]}\n"
+        "    - {name: a, sha256: short, rate: often}\n"
+        "projects:\n  p:\n    backend: ${NOPE}\n    secrets: {TOKEN: {file: '${NOPE}/t'}}\n    replicas: many\n"
+    )
+    result = airlock("check")
+    assert result.exit_code == 1
+    told = [line for line in result.stderr.splitlines() if "airlock.yaml:" in line]
+    assert [line.split(":")[1] for line in told] == ["2", "4", "4", "5", "5", "5", "5", "8", "9", "10"], result.stderr
+    for text in ("NOPE is not set", "no such project", "another key has this name", "another entry", "not a rate"):
+        assert text in result.stderr
+
+
+def test_check_refuses_a_store_that_serve_would_and_leaves_nothing_beside_it(tmp_path: Path) -> None:
+    Path("mine.txt").write_text("mine")
+    Path("airlock.yaml").write_text("store: {type: sqlite, path: mine.txt}\ndefault_backend: mock\n")
+    result = airlock("check")
+    assert result.exit_code == 1
+    assert "airlock.yaml:1:1: store: " in result.stderr
+    assert "mine.txt: not a store of Airlock" in result.stderr
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["airlock.yaml", "mine.txt"]
+
+
+def test_check_warns_of_a_store_that_this_user_cannot_write() -> None:
+    Path("file").write_text("")
+    Path("airlock.yaml").write_text("store: {type: sqlite, path: file/s.db}\ndefault_backend: mock\n")
+    result = airlock("check")
+    assert result.exit_code == 0
+    assert "file: cannot be written by this user" in result.stderr
+
+
+def test_check_of_a_store_makes_nothing(tmp_path: Path) -> None:
+    Path("airlock.yaml").write_text("store: sqlite\ndefault_backend: mock\n")
+    assert airlock("check").exit_code == 0
+    assert [path.name for path in tmp_path.iterdir()] == ["airlock.yaml"]
+
+
 def test_check_of_a_file_that_is_not_there_is_1() -> None:
     result = airlock("check", "--config", "nope.yaml")
     assert (result.exit_code, result.stderr) == (1, "nope.yaml: no such file (--config names it)\n")

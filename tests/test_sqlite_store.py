@@ -82,6 +82,7 @@ async def test_damaged_file_is_refused_and_left_alone(tmp_path: Path, damage: by
     message = await refused(tmp_path)
     assert "restore it from a backup, or move it away" in message
     assert (tmp_path / "s.db").read_bytes() == damage
+    assert [path.name for path in tmp_path.iterdir()] == ["s.db"], "no lock beside what is not ours"
 
 
 async def test_file_with_a_torn_page_is_refused_and_left_alone(tmp_path: Path) -> None:

@@ -44,6 +44,7 @@ LAYERS = [
         "sqlite_store",
         "sqlite_thread",
         "sqlite_file",
+        "sqlite_header",
         "recovery",
         "record",
         "questions",

@@ -18,7 +18,6 @@ from .memory_store import MemorySettings, MemoryStore
 from .project_config import Resolver
 from .redaction import Redactor
 from .schema import DEFAULT_STORE, File, ServerConfig
-from .yaml_source import YamlSource
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -26,7 +25,7 @@ if TYPE_CHECKING:
     from .plugins import Plugins
     from .project_config import ProjectConfig
     from .store import Store, StoreSettings
-    from .yaml_source import Location
+    from .yaml_source import Location, YamlSource
 
 FILE: Final = Path("airlock.yaml")
 MISNAMED: Final = Path("airlock.yml")
@@ -107,11 +106,12 @@ def load(path: Path | None, plugins: Plugins, environ: Mapping[str, str] = os.en
         return _built_in(plugins, environ)
     source = yaml_source.read(path, environ)
     if not source.data:  # cut off by a full disk or a broken deployment, say: that must not mean the defaults
-        raise ConfigError([f"{path}:1:1: the file is empty; 'airlock init --force {path}' writes one to start from"])
-    resolver = Resolver(source, plugins, path.parent, environ)
+        empty = f"{path}:1:1: the file is empty; 'airlock init --force {path}' writes one to start from"
+        raise ConfigError(source.told([]) or [empty])
+    resolver = Resolver(plugins, path.parent, environ)
     config = _resolve(resolver, source, path)
-    if resolver.problems:
-        raise ConfigError([source.problem(location, message) for location, message in resolver.ordered()])
+    if problems := source.told(resolver.problems):
+        raise ConfigError(problems)
     config.warnings.extend(config.at(location, message) for location, message in advise(config, environ))
     return config
 
@@ -120,7 +120,7 @@ def _built_in(plugins: Plugins, environ: Mapping[str, str]) -> Config:
     """Make the configuration that needs no file. A project that a plugin got wrong is left out, with a warning."""
     projects, warnings = {}, []
     for name, registered in plugins.projects().items():
-        resolver = Resolver(YamlSource("built-in", {}, None), plugins, Path(), environ)
+        resolver = Resolver(plugins, Path(), environ)
         project = resolver.project(name, dict(registered))
         if project is None or resolver.problems:
             told = "; ".join(f"{yaml_source.dotted(location)}: {message}" for location, message in resolver.problems)
@@ -129,7 +129,7 @@ def _built_in(plugins: Plugins, environ: Mapping[str, str]) -> Config:
             projects[name] = project
     unlisted = None
     if BUILT_IN_BACKEND in plugins.backends:
-        unlisted = Resolver(YamlSource("built-in", {}, None), plugins, Path(), environ).default(BUILT_IN_BACKEND)
+        unlisted = Resolver(plugins, Path(), environ).default(BUILT_IN_BACKEND)
     served = (
         f"every project name is served by {BUILT_IN_BACKEND}, which runs no code and only echoes it"
         if unlisted
@@ -153,7 +153,9 @@ def _resolve(resolver: Resolver, source: YamlSource, path: Path) -> Config:
         name: resolver.project(name, project)
         for name, project in (projects if isinstance(projects, dict) else {}).items()
     }
-    _check_keys(resolver, server, projects if isinstance(projects, dict) else {})
+    section = data.get("server")
+    keys = section.get("keys") if isinstance(section, dict) else None
+    _check_keys(resolver, keys, projects if isinstance(projects, dict) else {})
     store = resolver.choose("store", data.get("store") or DEFAULT_STORE, ("store",))
     unlisted = resolver.default(data.get("default_backend"))
     warnings = []
@@ -174,16 +176,23 @@ def _resolve(resolver: Resolver, source: YamlSource, path: Path) -> Config:
     )
 
 
-def _check_keys(resolver: Resolver, server: ServerConfig, projects: Mapping[str, Any]) -> None:
-    for number, key in enumerate(server.keys):
+def _check_keys(resolver: Resolver, keys: Any, projects: Mapping[str, Any]) -> None:
+    """Compare the keys with each other and with the projects, as they are written: one may be wrong otherwise."""
+    seen: dict[str, set[Any]] = {"name": set(), "sha256": set()}
+    for number, key in enumerate(keys if isinstance(keys, list) else []):
+        if not isinstance(key, dict):
+            continue
         location: Location = ("server", "keys", number)
-        before = server.keys[:number]
-        if any(key.name == other.name for other in before):
-            resolver.report((*location, "name"), "another key has this name")
-        if any(key.sha256 == other.sha256 for other in before):
-            resolver.report((*location, "sha256"), "another entry has the same key")
-        for place, name in enumerate(key.projects or ()):
-            if name not in projects:
+        for field_name, twice in (("name", "another key has this name"), ("sha256", "another entry has the same key")):
+            value = key.get(field_name)
+            if isinstance(value, str):
+                value = value.lower() if field_name == "sha256" else value
+                if value in seen[field_name]:
+                    resolver.report((*location, field_name), twice)
+                seen[field_name].add(value)
+        allowed = key.get("projects")
+        for place, name in enumerate(allowed if isinstance(allowed, list) else []):
+            if isinstance(name, str) and name not in projects:
                 near = get_close_matches(name, projects, 1)
                 meant = f"; did you mean {near[0]!r}?" if near else f"; listed: {', '.join(projects) or 'none'}"
                 resolver.report((*location, "projects", place), f"no such project{meant}")

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from .contracts import Kind
     from .mediation import Mediator, MediatorSettings
     from .plugins import Plugins
-    from .yaml_source import Location, YamlSource
+    from .yaml_source import Location
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
 
@@ -54,16 +54,11 @@ class Choice:
 class Resolver:
     """Checks what airlock.yaml says piece by piece, and goes on after a problem."""
 
-    def __init__(self, source: YamlSource, plugins: Plugins, directory: Path, environ: Mapping[str, str]) -> None:
+    def __init__(self, plugins: Plugins, directory: Path, environ: Mapping[str, str]) -> None:
         self.problems: list[tuple[Location, str]] = []
-        self._source = source
         self._plugins = plugins
         self._directory = directory
         self._environ = environ
-
-    def ordered(self) -> list[tuple[Location, str]]:
-        """Return the problems as they stand in the file."""
-        return sorted(self.problems, key=lambda problem: self._source.position(problem[0]))
 
     def project(self, name: str, data: Any) -> ProjectConfig | None:
         """Resolve one project; None when there is a problem with it."""

@@ -14,6 +14,7 @@ from . import strict_json
 from .errors import StoreRefused
 from .executions import Execution, OpenRequest, Summary
 from .models import ExecutionStatus, LLMRequest
+from .sqlite_header import APPLICATION_ID, VERSION, judge
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -21,8 +22,6 @@ if TYPE_CHECKING:
 
     from .executions import Position
 
-APPLICATION_ID: Final = 0x41_69_72_6C  # "Airl", so that nobody else's file is taken for ours
-VERSION: Final = 1
 CHUNK: Final = 200  # executions that are forgotten at once
 
 # What a client sent stands apart from what happened since, so that a change does not write it again.
@@ -135,13 +134,7 @@ def _remedy(error: sqlite3.DatabaseError) -> str:
 def _check(path: Path, connection: sqlite3.Connection) -> None:
     (application,) = connection.execute("PRAGMA application_id").fetchone()
     (version,) = connection.execute("PRAGMA user_version").fetchone()
-    if application != APPLICATION_ID:
-        raise StoreRefused(f"{path}: not a store of Airlock; set another store.path, or move it away")
-    if version != VERSION:
-        raise StoreRefused(
-            f"{path}: its version is {version}, this Airlock knows {VERSION}; use the Airlock that wrote it, "
-            "or move it away to begin with an empty one"
-        )
+    judge(path, application, version)
     (verdict,) = connection.execute("PRAGMA quick_check(1)").fetchone()
     if verdict != "ok":
         raise sqlite3.DatabaseError(" ".join(verdict.split()))

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
-from . import sqlite_file
+from . import sqlite_file, sqlite_header
 from .errors import Conflict, ExecutionNotFound
 from .limits import Seconds, Size
 from .sqlite_thread import SqliteThread
@@ -57,6 +57,7 @@ class SqliteStore(Store[SqliteSettings]):
 
     async def open(self) -> None:
         """Take the file. Raises StoreRefused."""
+        sqlite_header.check(self.path)  # before a lock lies beside it
         self._lock = sqlite_file.Lock(self.path)
         await self._thread.start(lambda: sqlite_file.connect(self.path, self.settings.durability))
         self._live = {execution.id: execution for execution in await self._thread.call(sqlite_file.unfinished)}

@@ -18,10 +18,11 @@ import yaml
 from .errors import ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     Location = tuple[str | int, ...]
+    Problem = tuple[tuple[int, int], Location, str]
 
     class _Mark(Protocol):
         """A mark of either PyYAML loader."""
@@ -58,11 +59,18 @@ for _kind, (_pattern, _first) in _SCALARS.items():
 
 
 class YamlSource:
-    """What a YAML file says: `data` in plain dicts, lists and scalars, and where each part of it stands."""
+    """What a YAML file says: `data` in plain dicts, lists and scalars, and where each part of it stands.
 
-    def __init__(self, name: str, data: dict[str, Any], root: yaml.Node | None) -> None:
+    `problems` are with single keys and values: their position, their location and what is wrong. `data` leaves out such
+    a key, and such a value is None there.
+    """
+
+    def __init__(
+        self, name: str, data: dict[str, Any], root: yaml.Node | None, problems: Sequence[Problem] = ()
+    ) -> None:
         self.name = name
         self.data = data
+        self.problems = problems
         self._root = root
 
     def position(self, location: Location) -> tuple[int, int]:
@@ -90,6 +98,23 @@ class YamlSource:
             found = found[part]
         return bool(location)
 
+    def told(self, others: Iterable[tuple[Location, str]]) -> list[str]:
+        """Write its own problems and others, in the order of the file, but none that only follows from its own."""
+        missing = [location for _, location, _ in self.problems if self._is_none(location)]
+        found = [
+            (self.position(location), location, message)
+            for location, message in others
+            if not any(location[: len(gap)] == gap or location == gap[:-1] for gap in missing)
+        ]
+        ordered = sorted([*self.problems, *found], key=lambda problem: problem[0])
+        return [_line(self.name, *problem) for problem in ordered]
+
+    def _is_none(self, location: Location) -> bool:
+        found: Any = self.data
+        for part in location:
+            found = found[part]
+        return found is None
+
     def problem(self, location: Location, message: str) -> str:
         """Write a problem the way it is shown: `airlock.yaml:7:5: projects.python: message`."""
         return _line(self.name, self.position(location), location, message)
@@ -104,10 +129,7 @@ def dotted(location: Location) -> str:
 
 
 def read(path: Path, environ: Mapping[str, str] = os.environ) -> YamlSource:
-    """Read a file. An empty one is an empty mapping.
-
-    Raises ConfigError, with all problems that can be told at once, when it cannot be used.
-    """
+    """Read a file. An empty one is an empty mapping. Raises ConfigError when it is no YAML that can be looked at."""
     name = str(path)
     try:
         if not stat.S_ISREG(path.stat().st_mode):  # a device may never end, a FIFO never begin
@@ -127,10 +149,7 @@ def read(path: Path, environ: Mapping[str, str] = os.environ) -> YamlSource:
 
 
 def parse(text: str, name: str, environ: Mapping[str, str] = os.environ) -> YamlSource:
-    """Parse text; `name` stands for the file in errors.
-
-    Raises ConfigError, with all problems that can be told at once, when it cannot be used.
-    """
+    """Parse text; `name` stands for the file in errors. Raises ConfigError when it is no YAML that can be looked at."""
     if unprintable := _UNPRINTABLE.search(text):
         raise ConfigError([f"{_place(name, text[: unprintable.start()])}: a control character, {unprintable[0]!a}"])
     try:
@@ -146,10 +165,7 @@ def parse(text: str, name: str, environ: Mapping[str, str] = os.environ) -> Yaml
         _refuse(name, root.start_mark, "must be a mapping (key: value) at the top")
     converter = _Converter(environ)
     data = converter.convert(root, ())
-    source = YamlSource(name, data, root)
-    if converter.problems:
-        raise ConfigError([_line(name, *problem) for problem in converter.problems])
-    return source
+    return YamlSource(name, data, root, converter.problems)
 
 
 def _check_size(text: str, name: str) -> None:
@@ -187,7 +203,7 @@ class _Converter:
     """Makes plain data of nodes, and collects what is wrong with them."""
 
     def __init__(self, environ: Mapping[str, str]) -> None:
-        self.problems: list[tuple[tuple[int, int], Location, str]] = []
+        self.problems: list[Problem] = []
         self._environ = environ
 
     def convert(self, node: yaml.Node, location: Location) -> Any:

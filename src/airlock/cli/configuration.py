@@ -8,15 +8,17 @@ from typing import Annotated
 
 import typer
 
+from airlock import sqlite_header
 from airlock.access import AccessPolicy
 from airlock.config import Config
-from airlock.errors import ConfigError
+from airlock.errors import ConfigError, StoreRefused
 from airlock.plugins import Plugins
 from airlock.project_config import ProjectConfig
 from airlock.schema import json_schema
+from airlock.sqlite_store import SqliteSettings
 
 from . import setup
-from .terminal import columns, fail, out, say, warn
+from .terminal import columns, fail, out, refuse, say, warn
 
 
 def init(
@@ -39,11 +41,12 @@ def check(config: setup.ConfigOption = None) -> None:
     """Validate the configuration and name every problem."""
     plugins = Plugins.discover()
     loaded = setup.load(config, plugins, code=1)
+    warnings = [*loaded.warnings, *_refusals(loaded), *_look_at_store(loaded)]
     out.print(f"{setup.source(loaded)}: ok")
     rows = [_row(project) for project in loaded.projects.values()]
     for line in columns(rows):
         out.print(f"  {line}")
-    for warning in [*loaded.warnings, *_refusals(loaded)]:
+    for warning in warnings:
         warn(warning)
 
 
@@ -54,6 +57,22 @@ def _refusals(config: Config) -> list[str]:
         policy.check_bind(config.server.host or policy.default_host)
     except ConfigError as error:
         return [config.at(("server", "host"), problem) for problem in error.problems]
+    return []
+
+
+def _look_at_store(config: Config) -> list[str]:
+    """End the command when the store's file is not ours; say what this user may not write: that of a service may."""
+    if not isinstance(settings := config.store_settings, SqliteSettings):
+        return []
+    path = (config.path.parent if config.path else Path()) / settings.path
+    try:
+        sqlite_header.check_folder(path)
+    except (StoreRefused, OSError) as error:
+        return [config.at(("store",), str(error))]
+    try:
+        sqlite_header.check(path)
+    except StoreRefused as error:
+        refuse(ConfigError([config.at(("store",), str(error))]), code=1)
     return []
 
 
