@@ -5,7 +5,8 @@ from collections.abc import Callable
 
 import pytest
 
-from airlock import BackendUnavailable, Project
+from airlock import BackendUnavailable, Limits, Project
+from airlock_local import cgroups
 from airlock_local.backend import LocalBackend, LocalSettings
 from airlock_local.box import EVERY_LAYER
 
@@ -60,4 +61,16 @@ async def test_no_new_privileges_is_also_asked_for_by_itself(leave_out: Callable
     backend = LocalBackend(Project(name="test"), LocalSettings(isolation="reduced"))
     await backend.scale(1)
     assert "no new privileges, " in backend.isolation
+    await backend.close()
+
+
+@pytest.mark.parametrize(("cpus", "is_warned"), [(1.0, True), (None, False)])
+async def test_a_limit_that_needs_a_control_group_is_named_in_a_warning_where_there_is_none(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, cpus: float | None, is_warned: bool
+) -> None:
+    monkeypatch.setattr(cgroups, "find", lambda *_: None)  # as for an ordinary user
+    backend = LocalBackend(Project(name="test", limits=Limits(cpus=cpus)), LocalSettings(isolation="reduced"))
+    await backend.scale(1)
+    warned = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert any("project test: limits.cpus is not held (" in message for message in warned) is is_warned
     await backend.close()

@@ -190,6 +190,9 @@ class LocalBackend(PooledBackend[LocalSettings]):
                 f"The sandbox does not hold what it should: {', '.join(missing)}.",
                 "Correct that, or accept less protection with `backend: {type: local, isolation: reduced}`.",
             )
+        if self._cpus_not_held:
+            cause = hierarchies.why_none() if self._groups is None else "no controller cpu in its control group"
+            log.warning("project %s: limits.cpus is not held (%s); scripts may use all cores", self.project.name, cause)
         for what in missing:
             log.warning("project %s runs with `isolation: reduced`, without: %s", self.project.name, what)
 
@@ -202,10 +205,15 @@ class LocalBackend(PooledBackend[LocalSettings]):
         held = frozenset() if self._groups is None else self._groups.controllers
         weak = [] if self._groups is not None else [f"no cgroup ({hierarchies.why_none()})"]
         weak += [] if {"memory", "pids"} <= held else ["memory and process limits are per process only"]
-        if self.project.limits.cpus is not None and "cpu" not in held:
+        if self._cpus_not_held:
             weak.append("limits.cpus is not held")
         reduced = [f"REDUCED, without: {', '.join(missing)}"] if missing else []
         return "; ".join([", ".join(layers), user, *weak, *reduced])
+
+    @property
+    def _cpus_not_held(self) -> bool:
+        held = frozenset() if self._groups is None else self._groups.controllers
+        return self.project.limits.cpus is not None and "cpu" not in held
 
     async def _start_in(self, box: Box) -> LocalWorker:
         return await LocalWorker.start(box, self._groups, self.project.limits, self.lost)
