@@ -91,6 +91,8 @@ def test_a_wrong_or_missing_key_is_401_and_says_how_to_send_it(keyed: TestClient
     assert response.headers["content-type"] == "application/problem+json"
     assert "Authorization: Bearer" in response.json()["detail"]
     assert "horse" not in response.text
+    is_key = (authorization or "").removeprefix("Bearer").strip() and (authorization or "").startswith("Bearer")
+    assert ("this key is not known" in response.json()["detail"]) is bool(is_key)
 
 
 @pytest.mark.parametrize(

@@ -47,7 +47,8 @@ class Quotas:
         if rate is not None and not self._limiter.hit(rate, client or ""):
             free_at = self._limiter.get_window_stats(rate, client or "").reset_time
             raise RateExceeded(
-                f"key {client} may submit {rate} (rate in server.keys)", max(1, math.ceil(free_at - time.time()))
+                f"key {client} may submit {rate.amount} per {rate.GRANULARITY.name} (rate in server.keys)",
+                max(1, math.ceil(free_at - time.time())),
             )
         self.hold(client)
 

@@ -79,7 +79,9 @@ class ScopedGateway:
         self._gateway.check_open()
         if reasons := self._gateway.projects.unready():
             shown = {name: reason for name, reason in reasons.items() if self._client.may_use(name)}
-            raise NotReady(f"projects that are not up, and shall be: {len(reasons)}", shown)
+            count, hidden = len(reasons), len(reasons) - len(shown)
+            told = f"; {hidden} of them are named only to keys that may use them" if hidden else ""
+            raise NotReady(f"projects that are not up, and shall be: {count}{told}", shown)
 
     async def up(self, name: str, replicas: int) -> PoolStatus:
         """Scale a project."""
