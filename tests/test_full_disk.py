@@ -110,9 +110,11 @@ def test_cancel_and_respond_are_answered_while_nothing_can_be_stored(serve: Serv
 def test_server_ends_while_nothing_can_be_stored(serve: Serve, disk: SmallDisk) -> None:
     server = serve(disk.config)
     with httpx.Client(base_url=server.url, timeout=PATIENCE) as client:
-        poll(client, running := submit(client, "sleep 3"), "running")
+        poll(client, running := submit(client, "sleep 4"), "running")
+        pending = submit(client, "say it once")
         disk.fill()
         exhaust(client)
+        server.line_with(f"execution {pending.rpartition('/')[2]}: the store cannot be used")  # it is about to start
         with ThreadPoolExecutor() as pool:
             waiting = pool.submit(client.get, running, params={"wait": 30})
             server.process.send_signal(signal.SIGTERM)
@@ -122,9 +124,11 @@ def test_server_ends_while_nothing_can_be_stored(serve: Serve, disk: SmallDisk) 
     assert "its end could not be stored before that of the server" in told
     assert "Traceback" not in told
     assert "Exception" not in told
+    assert "could not be closed" not in told
     disk.free()
     with httpx.Client(base_url=serve(disk.config).url) as client:
         assert client.get(running).json()["error_type"] == "interrupted"
+        assert poll(client, pending, "completed")["stdout"] == "it once\n"
 
 
 def test_start_that_cannot_store_what_a_crash_interrupted_is_refused_in_a_sentence(

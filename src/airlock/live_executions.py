@@ -8,6 +8,7 @@ import logging
 import time
 from typing import TYPE_CHECKING, Final
 
+from .errors import StoreUnavailable
 from .models import ExecutionStatus
 
 if TYPE_CHECKING:
@@ -52,7 +53,13 @@ class LiveExecutions:
         self._live.pop(live.execution.id, None)
         project.forget(live)
         self._quotas.release(live.execution.client)
-        if not task.cancelled() and (error := task.exception()) is not None:
+        if task.cancelled() or (error := task.exception()) is None:
+            return
+        if isinstance(error, StoreUnavailable):  # not before this server ends: `interrupt` has given up
+            log.error(
+                "execution %s: its end could not be stored before that of the server: %s", live.execution.id, error
+            )
+        else:
             log.error("execution %s could not be finished", live.execution.id, exc_info=error)
 
     # --- shutdown ------------------------------------------------------------------------------------------------
@@ -90,10 +97,11 @@ class LiveExecutions:
             self._end(live)
         if left:
             await asyncio.wait(self._tasks, timeout=ENDING_PATIENCE)
-        for live in self._live.values():
-            if not live.is_final:
-                log.error("execution %s: its end could not be stored before that of the server", live.execution.id)
-                live.record.leave()  # who waits for it is let go
+        late = [live for live in self._live.values() if not live.is_final]
+        for live in late:
+            live.record.leave()  # who waits for it is let go, and the store is asked once more
+        if late:
+            await asyncio.wait(self._tasks, timeout=ENDING_PATIENCE)
 
     def _give_grace(self, elapsed: float) -> bool:
         """End those whose grace is over after these seconds; returns whether it is not for others."""

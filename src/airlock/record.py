@@ -34,15 +34,15 @@ class LiveRecord:
         self._store = store
         self._changed = asyncio.Event()
         self._listening: set[asyncio.Event] = set()
-        self._is_left = False
+        self._left = asyncio.Event()
 
     async def change(self, *, insist: bool = True, **changes: Any) -> None:
         """Store a change and show it, with `changing` held. Without a status, it follows from the open LLM requests.
 
-        While the store cannot write, it waits, unless it shall not `insist`. Who is cancelled meanwhile is so only
-        after the change: else the record would be behind what is stored.
+        While the store cannot write, it waits, unless it shall not `insist` or is left. Who is cancelled meanwhile is
+        so only after the change: else the record would be behind what is stored.
 
-        Raises Conflict when the status cannot follow, StoreUnavailable when it does not insist.
+        Raises Conflict when the status cannot follow, StoreUnavailable when it does not wait.
         """
         if "status" not in changes:
             is_awaiting = bool(changes["llm_requests"])
@@ -51,7 +51,8 @@ class LiveRecord:
         try:
             self.execution = await asyncio.shield(storing)
         except asyncio.CancelledError:
-            self.execution = await storing
+            with contextlib.suppress(StoreUnavailable):  # nothing is changed, so nobody need know
+                self.execution = await storing
             raise
         finally:
             self.trouble = None
@@ -65,7 +66,7 @@ class LiveRecord:
             except Conflict:
                 raise
             except Exception as error:  # the boundary to a plugin: whatever it raises, the execution gets its end
-                if not insist:
+                if not insist or self._left.is_set():
                     raise
                 if pause == FIRST_RETRY:
                     is_mistake = not isinstance(error, StoreUnavailable)
@@ -73,7 +74,8 @@ class LiveRecord:
                     log.warning("execution %s: %s; asking again until it can be", *told, exc_info=is_mistake)
                     self.trouble = "the store failed, and the server's log says why" if is_mistake else str(error)
                     self._tell()
-            await asyncio.sleep(pause)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._left.wait(), pause)
             pause = min(2 * pause, LAST_RETRY)
 
     def check_stored(self) -> None:
@@ -98,13 +100,13 @@ class LiveRecord:
 
     def leave(self) -> None:
         """Let those go who wait: nothing will change as long as this server runs."""
-        self._is_left = True
+        self._left.set()
         self._tell()
 
     @property
     def is_final(self) -> bool:
         """Whether nothing can change any more, as long as this server runs."""
-        return self._is_left or self.execution.status.is_terminal
+        return self._left.is_set() or self.execution.status.is_terminal
 
     def _tell(self) -> None:
         changed, self._changed = self._changed, asyncio.Event()
@@ -127,5 +129,5 @@ class LiveRecord:
 
     async def until(self, holds: Callable[[Execution], bool]) -> None:
         """Wait until this holds, or nothing can change any more."""
-        while not (self._is_left or holds(self.execution)):
+        while not (self._left.is_set() or holds(self.execution)):
             await self._changed.wait()

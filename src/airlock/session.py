@@ -141,7 +141,8 @@ class LiveExecution:
 
     def leave(self) -> None:
         """End it because the server ends. If it never started it stays pending in the store, for the next server."""
-        self._stays_pending = True
+        if not self._ending.done():  # else a client has cancelled it, say, and only the store is late
+            self._stays_pending = True
         self.end(ExecutionStatus.error, "interrupted", "the server was shut down")
 
     async def answer(self, *answers: Answer) -> None:
