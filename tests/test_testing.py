@@ -462,6 +462,29 @@ Fake = PlainBackend
     assert failures(pytester, with_fake(PLAIN, fake), "-k", f"{names} or test_type_is") == {names}
 
 
+def test_worker_whose_stop_ends_nothing_is_caught_and_pytest_lives(pytester: pytest.Pytester) -> None:
+    fake = """
+from plain_process import PlainWorker
+
+kept = []
+
+class Idle(PlainWorker):
+    async def stop(self):
+        kept.append(self)
+
+class Fake(PlainBackend):
+    async def start_worker(self):
+        worker = Idle(self.project.limits)
+        await worker.start(())
+        return worker
+"""
+    pytester.makepyfile(with_fake(PLAIN, fake))
+    result = pytester.runpytest_subprocess("-k", "scale or left", "-p", "no:cacheprovider")
+    result.assert_outcomes(passed=9, failed=1)
+    result.stdout.fnmatch_lines(["*AssertionError: processes of workers still run after scale(0) and close(): *"])
+    result.stdout.no_fnmatch_line("*INTERNALERROR*")
+
+
 def test_call_that_blocks_the_loop_for_good_is_interrupted_and_told_with_its_place(pytester: pytest.Pytester) -> None:
     fake = """
 import subprocess

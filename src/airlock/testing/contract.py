@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import gc
+import inspect
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from types import MappingProxyType
 from typing import Any, ClassVar
 
 import pytest
 
 from airlock.contracts import CONTRACTS, Kind, PluginError, check
+
+from .garbage import collected
 
 
 class Contract:
@@ -37,6 +41,25 @@ class Contract:
     def anyio_backend(self) -> str:
         """Run async tests on asyncio: Airlock is written for it."""
         return "asyncio"
+
+    @pytest.fixture(autouse=True)
+    def leave_no_garbage(self) -> Iterator[None]:
+        """Collect what a test leaves behind."""
+        with collected():
+            yield
+
+    @pytest.fixture
+    async def leave_no_garbage_to_a_closed_loop(self, leave_no_garbage: None) -> AsyncIterator[None]:
+        """Collect what can be collected while the event loop is open."""
+        del leave_no_garbage
+        yield
+        gc.collect()
+
+    @pytest.fixture(autouse=True)
+    def keep_the_loop_open(self, request: pytest.FixtureRequest) -> None:
+        """Do that for the tests that have a loop."""
+        if inspect.iscoroutinefunction(request.function):
+            request.getfixturevalue("leave_no_garbage_to_a_closed_loop")
 
     @pytest.fixture(autouse=True)
     def say_where_it_is_documented(self, request: pytest.FixtureRequest) -> None:
