@@ -207,6 +207,8 @@ def test_everything_is_told_at_once() -> None:
         (Echo, {"type": None}, "has no `type`"),
         (Parrot, {"type": "two words"}, "and must be a word"),
         (Kept, {"type": 5}, "and must be a word"),
+        (Echo, {"type": "Mist"}, "must be a word of lower-case letters and digits, with '-' in between"),
+        (Echo, {"type": "mist-"}, "and must be a word"),
         (Echo, {"Settings": MediatorSettings}, "which is no subclass of airlock.BackendSettings"),
         (Parrot, {"Settings": BackendSettings()}, "which is no subclass of airlock.MediatorSettings"),
         (Kept, {"Settings": None}, "which is no subclass of airlock.StoreSettings"),

@@ -83,12 +83,12 @@ def failures(pytester: pytest.Pytester, suite: str, *arguments: str) -> set[str]
     pytester.makepyfile(suite)
     reports = pytester.inline_run("-W", "error", "--strict-markers", "-p", "no:cacheprovider", *arguments)
     passed, _, failed = reports.listoutcomes()
-    assert passed, "nothing ran"
+    assert passed or failed, "nothing ran"
     return {report.nodeid.partition("::")[2].partition("::")[2].partition("[")[0] for report in failed}
 
 
 def with_fake(base: str, fake: str) -> str:
-    return f"{base}\n{fake}\n\nclass TestFake(Suite):\n    pass\n"
+    return f"{base}\n{fake}\nFake.type = vars(Fake).get('type', 'fake')\n\nclass TestFake(Suite):\n    pass\n"
 
 
 # --- what is good passes -----------------------------------------------------------------------------------------
@@ -309,16 +309,9 @@ class LooseSettings(airlock.BackendSettings):
 
 class Fake(Echo):
     Settings = LooseSettings
-    type = "Two words"
-    enforces = frozenset({"timeout"})
 """,
-            {
-                "test_settings_refuse_an_unknown_key",
-                "test_type_is_a_word",
-                "test_enforces_names_limits_that_a_backend_can_hold",
-                "test_core_takes_the_class",
-            },
-            id="declares nonsense",
+            {"test_settings_refuse_an_unknown_key"},
+            id="takes unknown settings",
         ),
         pytest.param(
             """
@@ -459,7 +452,7 @@ plain_process.kill = lambda process: asyncio.get_running_loop().call_later(6, ki
 Fake = PlainBackend
 """
     names = "test_cancelled_script_does_not_run_on"
-    assert failures(pytester, with_fake(PLAIN, fake), "-k", f"{names} or test_type_is") == {names}
+    assert failures(pytester, with_fake(PLAIN, fake), "-k", f"{names} or test_settings_refuse") == {names}
 
 
 def test_worker_whose_stop_ends_nothing_is_caught_and_pytest_lives(pytester: pytest.Pytester) -> None:
@@ -516,11 +509,16 @@ Suite.patience = 1
         ("request.prompt = ''; return ''", {"test_request_is_left_as_it_is"}),
         ("raise RuntimeError", {"test_answer_is_text", "test_requests_at_once", "test_agent_that_refuses"}),
         ("import time; time.sleep(0.4); return ''", {"test_event_loop_is_not_blocked"}),
+        ("raise SystemExit(2)", {"test_answer_is_text", "test_requests_at_once", "test_agent_that_refuses"}),
+        (
+            "try: return await ask_agent(request)\n                finally: await asyncio.sleep(30)",
+            {"test_cancelled_request_ends_as_promised"},
+        ),
     ],
 )
 def test_bad_mediator_is_caught(pytester: pytest.Pytester, mediator: str, caught_by: set[str]) -> None:
     suite = f"""
-        import airlock
+        import airlock, asyncio
         from airlock.testing import MediatorContract
 
         class Fake(airlock.Mediator[airlock.MediatorSettings]):
@@ -530,6 +528,8 @@ def test_bad_mediator_is_caught(pytester: pytest.Pytester, mediator: str, caught
                 {mediator}
 
         class TestFake(MediatorContract):
+            patience = 1
+
             def make_mediator(self, project):
                 return Fake(project, airlock.MediatorSettings())
     """
@@ -537,7 +537,71 @@ def test_bad_mediator_is_caught(pytester: pytest.Pytester, mediator: str, caught
     assert all(any(name.startswith(start) for name in failed) for start in caught_by)
 
 
+STORE = """
+        from airlock.memory_store import MemoryStore
+        from airlock.testing import StoreContract
+
+        class Fake(MemoryStore):
+            type = "fake"
+
+            {method}
+
+        class TestFake(StoreContract):
+            def make_store(self, directory):
+                return Fake()
+"""
+
+
+@pytest.mark.parametrize(
+    ("method", "told"),
+    [
+        ("async def create(self, execution): await super().create(execution)", "what create() returns has to be*None*"),
+        ("async def page(self, **asked): return [1]", "what page() returns has to be an airlock.Summary here, not int"),
+        ("def sweep(self): pass", "Airlock refuses the plugin: Fake.sweep is not async*"),
+        (
+            "def __init__(self, settings=None, directory=None): pass",
+            "Airlock refuses the plugin: *does not call super().__init__",
+        ),
+    ],
+)
+def test_bad_store_is_told_in_words(pytester: pytest.Pytester, method: str, told: str) -> None:
+    pytester.makepyfile(STORE.format(method=method))
+    result = pytester.runpytest()
+    result.stdout.fnmatch_lines_random([f"*{told}", "*see docs/plugins.md, Stores; help(airlock.Store)"])
+    assert result.ret == pytest.ExitCode.TESTS_FAILED
+
+
+def test_backend_that_exits_fails_its_tests_only(pytester: pytest.Pytester) -> None:
+    fake = "class Fake(Echo):\n    async def execute(self, job, session):\n        raise SystemExit(3)\n"
+    pytester.makepyfile(with_fake(ECHO, fake))
+    result = pytester.runpytest("-k", "one_after_the_other or settings_refuse")
+    result.assert_outcomes(passed=1, failed=1, skipped=1)
+    result.stdout.fnmatch_lines(["*execute() raised SystemExit(3): no plugin may end the server"])
+
+
 # --- what is left out is said ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("fake", "told"),
+    [
+        (
+            "def __init__(self, project, settings): pass",
+            "Airlock refuses the plugin: Fake.__init__ does not call super*",
+        ),
+        ("type = 'Mist'", "Airlock refuses the plugin: Fake.type is 'Mist', and must be a word of lower-case letters*"),
+        ("def __init__(self, project, settings): raise OSError('no disk')", "*OSError: no disk"),
+    ],
+)
+def test_backend_that_core_refuses_fails_one_test_and_skips_the_others(
+    pytester: pytest.Pytester, fake: str, told: str
+) -> None:
+    pytester.makepyfile(with_fake(ECHO, f"class Fake(Echo):\n    {fake}\n"))
+    result = pytester.runpytest("-ra", "-v")
+    assert result.parseoutcomes().keys() - {"warnings"} == {"failed", "skipped"}
+    assert result.parseoutcomes()["failed"] == 1
+    result.stdout.fnmatch_lines(["*::test_core_takes_the_class FAILED *", "*::* SKIPPED *", told])
+    result.stdout.fnmatch_lines(["SKIPPED * test_core_takes_the_class fails: see there"])
 
 
 def test_skipped_tests_name_what_is_not_promised(pytester: pytest.Pytester) -> None:
@@ -554,28 +618,28 @@ def test_skipped_tests_name_what_is_not_promised(pytester: pytest.Pytester) -> N
 @pytest.mark.parametrize(
     "override",
     [
-        "def test_type_is_a_word(self): pass",
-        "test_type_is_a_word = None",
-        "@pytest.mark.xfail\n    def test_type_is_a_word(self): pass",
-        "@pytest.mark.skip(reason='no')\n    def test_type_is_a_word(self): pass",
+        "def test_close_without_scale(self): pass",
+        "test_close_without_scale = None",
+        "@pytest.mark.xfail\n    def test_close_without_scale(self): pass",
+        "@pytest.mark.skip(reason='no')\n    def test_close_without_scale(self): pass",
     ],
 )
 def test_overridden_test_is_refused(pytester: pytest.Pytester, override: str) -> None:
     pytester.makepyfile(f"{ECHO}\nFake = Echo\n\nclass TestFake(Suite):\n    {override}\n")
     result = pytester.runpytest()
     result.assert_outcomes(errors=1)
-    result.stdout.fnmatch_lines(["*TestFake.test_type_is_a_word replaces a test of the contract*xfail(reason=*"])
+    result.stdout.fnmatch_lines(["*TestFake.test_close_without_scale replaces a test of the contract*xfail(reason=*"])
 
 
 def test_override_as_xfail_with_a_reason_is_taken(pytester: pytest.Pytester) -> None:
-    fake = "class Fake(Echo):\n    type = 'Two words'\n"
+    fake = "class Fake(Echo):\n    async def close(self):\n        raise RuntimeError\n"
     override = """
-    @pytest.mark.xfail(reason="the name was there first")
-    def test_type_is_a_word(self):
-        super().test_type_is_a_word()
+    @pytest.mark.xfail(reason="it cannot be closed")
+    async def test_close_without_scale(self):
+        await super().test_close_without_scale()
 """
     pytester.makepyfile(f"{ECHO}\n{fake}\nclass TestFake(Suite):\n{override}")
-    result = pytester.runpytest("-k", "Fake and (word or enforces)")
+    result = pytester.runpytest("-k", "close_without_scale or settings_refuse")
     result.assert_outcomes(passed=1, xfailed=1)
 
 

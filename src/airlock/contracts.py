@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-_WORD: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
+_WORD: Final = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 
 
 class PluginError(Exception):
@@ -78,7 +78,7 @@ def _type_faults(cls: Any) -> Iterator[str]:
     if word is None:
         yield f"{named(cls)} has no `type`, the word for it in airlock.yaml"
     elif not isinstance(word, str) or not _WORD.fullmatch(word):
-        yield f"{named(cls)}.type is {word!r}, and must be a word of letters, digits, '.', '_' and '-'"
+        yield f"{named(cls)}.type is {word!r}, and must be a word of lower-case letters and digits, with '-' in between"
     else:
         owner = next(base for base in cls.__mro__ if "type" in vars(base))
         if _distribution(owner) != _distribution(cls):

@@ -53,6 +53,12 @@ async def open_store(kind: type[Store[Any]], settings: StoreSettings, directory:
     return store
 
 
+def check_made(made: object) -> None:
+    """Raise TypeError when a class of a plugin has kept from its base what core gave."""
+    if not hasattr(made, "settings"):
+        raise TypeError(f"{type(made).__name__}.__init__ does not call super().__init__")
+
+
 class BrokenBackend(Backend[Any]):
     """Stands in for a backend where something of the project could not be made. Never comes up."""
 
@@ -80,8 +86,7 @@ class BrokenBackend(Backend[Any]):
 def _make(kind: str, cls: type[T], *arguments: Any) -> T:
     try:
         made = cls(*arguments)
-        if not hasattr(made, "settings"):
-            raise TypeError(f"{cls.__name__}.__init__ does not call super().__init__")  # noqa: TRY301 - as told below
+        check_made(made)
     except (Exception, SystemExit) as error:  # the boundary to a plugin
         log.exception("the %s %r could not be made", kind, cls.type)
         raise MakingFailed(_told(kind, cls, "made", error)) from error

@@ -45,7 +45,8 @@ class Mediator(ABC, Generic[M]):
     async def complete(self, request: LLMRequest, ask_agent: AskAgent) -> str:
         """Answer one request, by itself or by `await ask_agent(request)`; requests come concurrently.
 
-        Only `ask_agent` makes the execution show `awaiting_llm`. Core cancels this call when the execution ends.
+        Only `ask_agent` makes the execution show `awaiting_llm`. Core cancels this call when the execution ends:
+        re-raise within two seconds.
 
         Raises LLMError when the script shall see an error.
         """

@@ -6,6 +6,7 @@ import asyncio
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
@@ -17,7 +18,7 @@ from airlock.limits import Limits
 from airlock.models import LLMRequest
 
 from .capabilities import BACKEND_CAPABILITIES
-from .contract import Contract
+from .contract import Contract, no_exit
 from .loop_watch import LoopWatch
 from .recording import RecordingSession
 
@@ -49,6 +50,11 @@ class BackendBench(Contract):
         """Return a new backend for this project, as core makes it."""
         raise NotImplementedError(f"write {type(self).__name__}.make_backend(self, project)")
 
+    def make(self, directory: Path) -> Backend[Any]:
+        """See `Contract.make`."""
+        del directory
+        return self.make_backend(Project(name="contract"))
+
     @pytest.fixture
     async def backend(self) -> AsyncIterator[Backend[Any]]:
         """Return a backend with one worker."""
@@ -77,7 +83,7 @@ class BackendBench(Contract):
     ) -> asyncio.Task[Outcome]:
         """Begin a job."""
         job = Job(id=str(uuid.uuid4()), code=code, timeout=600, settings=settings or {}, memory=memory or {})
-        return asyncio.create_task(backend.execute(job, session))
+        return asyncio.create_task(no_exit(backend.execute(job, session), "execute"))
 
     async def end(self, running: asyncio.Task[Outcome], session: RecordingSession) -> Outcome:
         """Wait for a job, and check what holds for every one of them."""

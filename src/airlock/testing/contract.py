@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import inspect
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from pathlib import Path
 from types import MappingProxyType
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final, TypeVar
 
 import pytest
 
 from airlock.contracts import CONTRACTS, Kind, PluginError, check
+from airlock.making import check_made
 
 from .garbage import collected
+
+T = TypeVar("T")
+
+FIRST: Final = "test_core_takes_the_class"
 
 
 class Contract:
@@ -68,25 +75,50 @@ class Contract:
         place = f"docs/plugins.md, {contract.section}; help(airlock.{contract.base.__name__})"
         request.node.add_report_section("setup", "contract", f"This test is part of Airlock's contract: see {place}")
 
-    def check_class(self, cls: type) -> None:
-        """Fail when core would not take this class."""
-        try:
-            check(cls, CONTRACTS[self.kind])
-        except PluginError as error:
-            pytest.fail(f"Airlock refuses the plugin: {error}", pytrace=False)
+    def make(self, directory: Path) -> object:
+        """Return what is tested, new, just to look at it."""
+        raise NotImplementedError
+
+    def test_core_takes_the_class(self, tmp_path: Path) -> None:
+        if refusal := self._refusal(tmp_path):
+            pytest.fail(f"Airlock refuses the plugin: {refusal}", pytrace=False)
 
     @pytest.fixture(autouse=True)
-    def skip_what_is_not_promised(self, request: pytest.FixtureRequest) -> None:
-        """Skip a test that needs what the plugin does not claim."""
+    def skip_what_is_not_promised(self, request: pytest.FixtureRequest, tmp_path: Path) -> None:
+        """Skip a test that needs what the plugin does not claim, and every one of a plugin that core does not take."""
+        if request.function.__name__ != FIRST and not self._is_taken(tmp_path):
+            pytest.skip(f"{FIRST} fails: see there")
         for requirement in getattr(request.function, "needs", ()):
             if reason := self.why_not(requirement):
                 pytest.skip(reason)
+
+    def _is_taken(self, directory: Path) -> bool:
+        with contextlib.suppress(Exception):  # FIRST shows it
+            return self._refusal(directory) is None
+        return False
+
+    def _refusal(self, directory: Path) -> str | None:
+        made = self.make(directory)
+        try:
+            check(type(made), CONTRACTS[self.kind])
+            check_made(made)
+        except (PluginError, TypeError) as error:
+            return str(error)
+        return None
 
     def why_not(self, requirement: str) -> str | None:
         """Say why a requirement is not met, or None when it is."""
         if requirement in self.capabilities:
             return None
         return f"capability {requirement!r} is not claimed: {self.known_capabilities[requirement]}"
+
+
+async def no_exit(call: Awaitable[T], name: str) -> T:
+    """Await what a plugin does. SystemExit, which would end pytest, fails the test."""
+    try:
+        return await call
+    except SystemExit as error:
+        raise AssertionError(f"{name}() raised SystemExit({error.code}): no plugin may end the server") from error
 
 
 def _is_of_contract(cls: type, name: str) -> bool:

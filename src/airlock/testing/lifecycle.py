@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import re
 from typing import Any
 
 import pytest
 from pydantic import ValidationError
 
 from airlock.backend import Backend, Pool, Project
-from airlock.limits import ENFORCED_BY_BACKEND
 
 from .audit import io_seen
 from .bench import PROMISED_KILL, SLOW_MACHINE, BackendBench
@@ -18,20 +16,9 @@ from .canary import children, gone
 from .loop_watch import check_never_blocks
 from .recording import RecordingSession, never_answers
 
-WORD = r"[a-z0-9]+(-[a-z0-9]+)*"
-
 
 class Declaration(BackendBench):
     """What core reads from the class."""
-
-    def test_core_takes_the_class(self) -> None:
-        self.check_class(type(self.make_backend(Project(name="contract"))))
-
-    def test_type_is_a_word(self) -> None:
-        assert re.fullmatch(WORD, self.make_backend(Project(name="contract")).type)
-
-    def test_enforces_names_limits_that_a_backend_can_hold(self) -> None:
-        assert self.make_backend(Project(name="contract")).enforces <= ENFORCED_BY_BACKEND
 
     def test_settings_refuse_an_unknown_key(self) -> None:
         with pytest.raises(ValidationError) as caught:

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import time
-from abc import abstractmethod
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import anyio
 import pytest
 
+from airlock.contracts import Kind
 from airlock.errors import Conflict, ExecutionNotFound, StoreRefused
-from airlock.executions import Execution, OpenRequest
+from airlock.executions import Execution, OpenRequest, Summary
 from airlock.models import ExecutionStatus, LLMRequest
 from airlock.store import Store
+
+from .contract import Contract
 
 Status = ExecutionStatus
 RICH: dict[str, Any] = {
@@ -34,16 +36,23 @@ def an_execution(number: int = 0, **more: Any) -> Execution:
     return Execution(**(fields | more))
 
 
-class StoreContract:
+def _check(found: object, cls: type, method: str) -> None:
+    name = type(found).__name__
+    assert isinstance(found, cls), f"what {method}() returns has to be an airlock.{cls.__name__} here, not {name}"
+
+
+class StoreContract(Contract):
     """Subclass it, and say how your store is made; with the same `directory` it is made on the same data."""
 
-    @pytest.fixture
-    def anyio_backend(self) -> str:
-        return "asyncio"
+    kind: ClassVar[Kind] = "store"
 
-    @abstractmethod
     def make_store(self, directory: Path) -> Store[Any]:
         """Return a store that is not open."""
+        raise NotImplementedError(f"write {type(self).__name__}.make_store(self, directory)")
+
+    def make(self, directory: Path) -> Store[Any]:
+        """See `Contract.make`."""
+        return self.make_store(directory)
 
     @asynccontextmanager
     async def opened(self, directory: Path) -> AsyncIterator[Store[Any]]:
@@ -59,6 +68,18 @@ class StoreContract:
         return await store.transition(
             str(number), 0, {"status": Status.error, "finished_at": time.time(), "error_type": "internal", **more}
         )
+
+    @pytest.mark.anyio
+    async def test_methods_return_records(self, tmp_path: Path) -> None:
+        async with self.opened(tmp_path) as store:
+            _check(await store.create(an_execution(idempotency_key="k")), Execution, "create")
+            _check(await store.get("0"), Execution, "get")
+            _check(await store.find(None, "k"), Execution, "find")
+            _check(await store.transition("0", 0, {"status": Status.running}), Execution, "transition")
+            for summary in await store.page(limit=1):
+                _check(summary, Summary, "page")
+            for execution in await store.unfinished():
+                _check(execution, Execution, "unfinished")
 
     @pytest.mark.anyio
     async def test_what_was_created_is_found_whole(self, tmp_path: Path) -> None:
