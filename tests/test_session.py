@@ -437,6 +437,30 @@ async def test_backend_that_fails_in_its_kill_changes_nothing_and_is_logged(
     assert one.slots.free == 1
 
 
+async def test_mediator_that_hangs_when_it_is_cancelled_is_named(
+    bench: Benches, caplog: pytest.LogCaptureFixture
+) -> None:
+    may_end = asyncio.Event()
+
+    async def mediate(request: LLMRequest, ask_agent: Callable[[LLMRequest], Awaitable[str]]) -> str:
+        try:
+            return await ask_agent(request)
+        finally:
+            await may_end.wait()
+
+    async def script(session: Session) -> Outcome:
+        await session.started()
+        return Outcome(result=await session.complete(LLMRequest(prompt="?")))
+
+    one = bench(mediate=mediate)
+    live = await one.launch(script)
+    await live.settled()
+    live.end(ExecutionStatus.error, "cancelled", "cancelled")
+    await one.end_of(live)
+    assert "of project p: the mediator 'function' has not ended it within 2 s" in caplog.text
+    may_end.set()
+
+
 async def test_backend_that_hangs_in_its_kill_keeps_only_its_slot(
     bench: Benches, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -459,7 +483,7 @@ async def test_backend_that_hangs_in_its_kill_keeps_only_its_slot(
     assert 2.9 < asyncio.get_running_loop().time() - began < 5
     assert (done.status.value, done.error_type, done.stdout) == ("timeout", "timeout", "in time")
     assert done.execution_time_ms is not None
-    assert "has not ended it within 2 s" in caplog.text
+    assert "of project p: the backend 'function' has not ended it within 2 s" in caplog.text
     await asyncio.sleep(0.05)
     assert (waiting.execution.status.value, one.slots.free) == ("pending", 0)
     may_end.set()

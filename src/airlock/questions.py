@@ -62,7 +62,7 @@ def news(execution: Execution, answers: Sequence[Answer]) -> dict[int, Answer]:
                 shown = ", ".join(map(str, is_open)) or "none"
                 cause = f" ({execution.error_type}: {execution.error})" if execution.error_type else ""
                 raise NotAwaitingLLM(
-                    f"{asked}its status is {execution.status.value}{cause}; open LLM requests: {shown}"
+                    f"{asked}the execution's status is {execution.status.value}{cause}; open LLM requests: {shown}"
                 )
             found[number] = answer
     return found
@@ -88,6 +88,7 @@ class Questions:
         self._asked = 0
         self._sizes: dict[int, int] = {}  # bytes of the prompts that are open
         self._answers: dict[int, asyncio.Future[str]] = {}
+        self._asking: set[asyncio.Task[Any] | None] = set()  # those that the mediator keeps
         self._is_closed = False
 
     def count(self, request: LLMRequest) -> int:
@@ -110,11 +111,23 @@ class Questions:
         self._end(ExecutionStatus.error, "llm_limit", error)
         raise LLMError(error)
 
+    @property
+    def mediator(self) -> str:
+        """The `type` of the mediator."""
+        return self._mediator.type
+
+    @property
+    def hold_up(self) -> bool:
+        """Whether the mediator was cancelled, and goes on."""
+        return any(task is not None and task.cancelling() for task in self._asking)
+
     async def put(self, number: int, request: LLMRequest) -> str | LLMError:
         """Return the mediator's answer."""
         patience = self._limits.llm_timeout
         alarm = asyncio.get_running_loop().call_later(patience, self._on_timeout)
         now = time.time()
+        asking = asyncio.current_task()
+        self._asking.add(asking)
 
         def ask_agent(asked: LLMRequest) -> Awaitable[str]:
             return self._ask_agent(OpenRequest(id=number, request=asked, created_at=now, expires_at=now + patience))
@@ -134,6 +147,7 @@ class Questions:
             )
         finally:
             alarm.cancel()
+            self._asking.discard(asking)
             del self._sizes[number]
         return LLMError("the mediator failed")
 

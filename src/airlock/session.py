@@ -217,12 +217,18 @@ class LiveExecution:
             self._turn.end()
         else:  # what still runs keeps its slot, so that a project cannot pile up what it fails to kill
             if self.record.trouble is None:  # else it waits for the store, which was told
-                log.error("execution %s: the backend has not ended it within %g s", self.execution.id, KILL_GRACE)
+                self._log_late()
             running.add_done_callback(lambda _: self._turn.end())
         if self._ending.done():
             running.add_done_callback(self._log_failure)
             return self._ending.result()
         return judge(running.result(), self.limits, self._redactor)
+
+    def _log_late(self) -> None:
+        mediator, backend = ("mediator", self._questions.mediator), ("backend", self._backend.type)
+        late = mediator if self._questions.hold_up else backend
+        told = "execution %s of project %s: the %s %r has not ended it within %g s"
+        log.error(told, self.execution.id, self.execution.project, *late, KILL_GRACE)
 
     async def _execute(self) -> Outcome:
         """Have the backend run it, whatever that is: `execute` may not be async, or want to end the server."""
