@@ -21,8 +21,11 @@ from airlock.worker import codec, warm
 
 # What runs inside. All that it needs there is the folder of airlock.worker, under whatever name.
 BOOT = """
-import json, os, resource, socket, sys
+import ctypes, json, os, resource, signal, socket, sys
 config = json.loads(sys.argv[1])
+ctypes.CDLL(None).prctl(1, signal.SIGKILL, 0, 0, 0)  # PR_SET_PDEATHSIG: die with the server, however that dies
+if os.getppid() != config["server"]:  # it is dead already
+    os._exit(1)
 sys.path.insert(0, config["folder"])
 from worker import codec, script, warm
 del sys.path[0]
@@ -61,6 +64,7 @@ class PlainWorker(airlock.Worker):
             self._reader, self._writer = await asyncio.open_connection(sock=ours)
             config = {
                 "folder": str(Path(airlock.worker.__file__).parents[1]),
+                "server": os.getpid(),
                 "frames": theirs.fileno(),
                 "preload": preload,
                 "bounds": {
