@@ -27,7 +27,7 @@ ctypes.CDLL(None).prctl(1, signal.SIGKILL, 0, 0, 0)  # PR_SET_PDEATHSIG: die wit
 if os.getppid() != config["server"]:  # it is dead already
     os._exit(1)
 sys.path.insert(0, config["folder"])
-from worker import codec, script, warm
+from worker import codec, reached, script, warm
 del sys.path[0]
 channel = codec.Channel(socket.socket(fileno=config["frames"]))
 warm.open_standard_streams()
@@ -41,7 +41,9 @@ channel.send(codec.READY, {})
 _, job = channel.receive()
 for name, bound in config["bounds"].items():
     resource.setrlimit(getattr(resource, name), (bound, bound))
-channel.send(codec.END, {"error": script.run(job, channel)})
+told = reached.Reached(config["reached"], 0)  # a line on stderr where a script runs into a limit
+signal.signal(signal.SIGXFSZ, told.file_size)
+channel.send(codec.END, {"error": script.run(job, channel, told)})
 os._exit(0)
 """
 
@@ -72,6 +74,7 @@ class PlainWorker(airlock.Worker):
                     "RLIMIT_NOFILE": limits.files,
                     "RLIMIT_FSIZE": limits.file_size,
                 },
+                "reached": {key: limits.reached(key) for key in ("files", "file_size")},
             }
             self._process = await asyncio.create_subprocess_exec(
                 *(sys.executable, "-I", "-S", "-c", BOOT, json.dumps(config)),  # your sandbox goes here
