@@ -620,7 +620,16 @@ class UpdatesNumbers(ObedientBackend):
         return Outcome(memory_updates=updates)
 
 
-@pytest.mark.parametrize("backend", [IsNotAsync, TakesTooLittle, EndsTheServer, ReturnsText, UpdatesNumbers])
+class MakesACauseUp(ObedientBackend):
+    async def execute(self, job: Job, session: Session) -> Outcome:
+        await session.started()
+        return Outcome(error="no", error_type="oops")
+
+
+WRONG = [IsNotAsync, TakesTooLittle, EndsTheServer, ReturnsText, UpdatesNumbers, MakesACauseUp]
+
+
+@pytest.mark.parametrize("backend", WRONG)
 async def test_a_wrong_execute_is_an_internal_error_and_keeps_no_slot(
     gateways: Gateways, backend: type[Backend[Any]], caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -256,6 +256,16 @@ class Fake(Echo):
 class Fake(Echo):
     async def execute(self, job, session):
         await super().execute(job, session)
+        return airlock.Outcome(error="no", error_type="oops")
+""",
+            ALL_JOBS,
+            id="error_type that nobody knows",
+        ),
+        pytest.param(
+            """
+class Fake(Echo):
+    async def execute(self, job, session):
+        await super().execute(job, session)
         raise ValueError("a failure of the script")
 """,
             ALL_JOBS,

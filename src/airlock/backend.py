@@ -70,11 +70,19 @@ class Job:
     memory: Mapping[str, Any] = field(default_factory=dict)
 
 
+CAUSES: Final = (
+    *("script_error", "memory_limit", "cpu_limit", "result_limit", "llm_limit"),
+    *("protocol", "worker_lost", "internal"),
+)
+"""Why a script may have failed, as a backend says it in `Outcome.error_type`. All other causes are core's to find."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
     """How a script ended. `error` set means that it failed, `error_type` says why.
 
-    `error_type` is one of `script_error, memory_limit, cpu_limit, result_limit, llm_limit, protocol, worker_lost`.
+    `error_type` is one of `script_error, memory_limit, cpu_limit, result_limit, llm_limit, protocol, worker_lost`, or
+    `internal` for a fault of the backend. With another one the execution ends as `internal`, and the log says so.
     `result` and the values of `memory_updates` are JSON values.
     """
 

@@ -6,6 +6,7 @@ import logging
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from . import strict_json
+from .backend import CAUSES
 from .events import tell
 from .frames import MAX_ERROR, one_line
 from .limits import format_size
@@ -36,8 +37,10 @@ class Ending(NamedTuple):
 def judge(outcome: Outcome, limits: Limits, redactor: Redactor) -> Ending:
     """Check what a backend says: a plugin's word is not proof that it is JSON. Secrets are taken out of it.
 
-    Raises TypeError when it is not.
+    Raises TypeError when it is not, ValueError for a cause that clients do not know.
     """
+    if outcome.error_type is not None and outcome.error_type not in CAUSES:
+        raise ValueError(unknown_cause(outcome))
     if outcome.error is not None or outcome.error_type is not None:
         ending = Ending(
             ExecutionStatus.error,
@@ -78,6 +81,11 @@ def announce(execution: Execution, plugins: Plugins, request_id: str | None) -> 
         run_ms=execution.run_ms,
     )
     plugins.execution_finished(execution.project, execution.to_result())
+
+
+def unknown_cause(outcome: Outcome) -> str:
+    """Say that no backend may use this `error_type`, and which it may."""
+    return f"execute returned an Outcome with error_type {outcome.error_type!r:.100}; it is one of: {', '.join(CAUSES)}"
 
 
 def _error_line(error: str, redactor: Redactor) -> str:

@@ -12,7 +12,8 @@ from typing import Any, ClassVar
 import pytest
 
 from airlock import strict_json
-from airlock.backend import Backend, Job, Outcome, Project
+from airlock.backend import CAUSES, Backend, Job, Outcome, Project
+from airlock.ending import unknown_cause
 from airlock.errors import LLMError
 from airlock.limits import Limits
 from airlock.models import LLMRequest
@@ -101,6 +102,8 @@ class BackendBench(Contract):
             pytest.fail(f"result and memory_updates have to be JSON values: {error}")
         if (outcome.error is None) != (outcome.error_type is None):
             pytest.fail(f"an Outcome has both error and error_type, or none of them: {outcome}")
+        if outcome.error_type not in (None, *CAUSES):
+            pytest.fail(unknown_cause(outcome))
         return outcome
 
     async def run(
