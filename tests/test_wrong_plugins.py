@@ -55,12 +55,15 @@ import airlock
 
 class Shut(MemoryStore):
     type = "shut"
+    is_mute = False
 
     def __init__(self, settings, directory):
         super().__init__(settings, directory)
         MISTAKE
 
     async def open(self):
+        if self.is_mute:
+            raise airlock.StoreRefused()
         raise ConnectionRefusedError("nobody at port 5432")
 
 @airlock.hookimpl
@@ -104,17 +107,30 @@ def test_wrong_class_is_told_at_start_and_where_airlock_yaml_names_it(
     assert told in serve("projects: {one: {backend: scripted}}", PYTHONPATH=path).line_with("is broken")
     (tmp_path / "airlock.yaml").write_text("projects:\n  one: {backend: scripted, llm: untrue}\n")
     for command, place in (("plugins", ""), ("check", "airlock.yaml:2:")):
-        ran = subprocess.run(
-            [sys.executable, "-c", "from airlock.cli import main; main()", command],
-            cwd=tmp_path,
-            env={"PYTHONPATH": path},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        ran = airlock(tmp_path, path, command)
         assert (ran.returncode, place in ran.stderr) == (1, True)
         assert "airlock-untrue 0.1 is broken: Untrue.complete is not async" in ran.stderr
         assert "complete(request, ask_agent): too many positional arguments" in ran.stderr
+
+
+def test_check_says_what_cannot_be_made_with_its_place(install: Callable[[str, str], str], tmp_path: Path) -> None:
+    path = f"{install('hasty', HASTY)}:{install('shut', SHUT.replace('MISTAKE', 'self.no_such_thing'))}"
+    (tmp_path / "airlock.yaml").write_text("store: shut\nprojects:\n  one: {backend: scripted, llm: hasty}\n")
+    ran = airlock(tmp_path, path, "check")
+    assert (ran.returncode, ran.stdout) == (1, "")
+    assert "airlock.yaml:1:1: store: The store 'shut' could not be made (AttributeError: 'Shut' object" in ran.stderr
+    assert "airlock.yaml:3:28: projects.one.llm: The mediator 'hasty' could not be made (SystemExit" in ran.stderr
+
+
+def airlock(folder: Path, path: str, command: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", "from airlock.cli import main; main()", command],
+        cwd=folder,
+        env={"PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
 
 
 @pytest.mark.parametrize(
@@ -122,6 +138,7 @@ def test_wrong_class_is_told_at_start_and_where_airlock_yaml_names_it(
     [
         ("self.no_such_thing", "The store 'shut' could not be made (AttributeError: 'Shut' object has no"),
         ("pass", "The store 'shut' could not be opened (ConnectionRefusedError: nobody at port 5432)."),
+        ("self.is_mute = True", "The store 'shut' could not be opened (StoreRefused). This is a mistake of its plugin"),
     ],
 )
 def test_store_that_fails_ends_the_start_with_a_sentence(

@@ -64,7 +64,12 @@ class Config:
 
     async def open_store(self) -> Store[Any]:
         """Return the store. Its relative paths start where airlock.yaml is. Raises StoreRefused."""
-        return await open_store(self.store, self.store_settings, self.path.parent if self.path else Path())
+        return await open_store(self.store, self.store_settings, self.directory)
+
+    @property
+    def directory(self) -> Path:
+        """Where relative paths start."""
+        return self.path.parent if self.path else Path()
 
     def make_redactor(self) -> Redactor:
         """Return what takes the secrets of all projects out of a text, a log line say."""

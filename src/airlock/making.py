@@ -27,8 +27,8 @@ def make_parts(config: ProjectConfig) -> tuple[Backend[Any], Mediator[Any]]:
     project = config.project
     try:
         return (
-            _make("backend", config.backend, project, config.backend_settings),
-            _make("mediator", config.mediator, project, config.mediator_settings),
+            make("backend", config.backend, project, config.backend_settings),
+            make("mediator", config.mediator, project, config.mediator_settings),
         )
     except MakingFailed as failure:
         return BrokenBackend(config, failure), AgentMediator(project, MediatorSettings())
@@ -37,14 +37,16 @@ def make_parts(config: ProjectConfig) -> tuple[Backend[Any], Mediator[Any]]:
 async def open_store(kind: type[Store[Any]], settings: StoreSettings, directory: Path) -> Store[Any]:
     """Make a store and open it. Raises StoreRefused: without its store a server does not start."""
     try:
-        store = _make("store", kind, settings, directory)
+        store = make("store", kind, settings, directory)
         try:
             await store.open()
         except BaseException:
             await store.close()
             raise
-    except StoreRefused:
-        raise
+    except StoreRefused as refused:
+        if str(refused).strip():
+            raise
+        raise StoreRefused(_told("store", kind, "opened", refused)) from refused
     except MakingFailed as failure:
         raise StoreRefused(str(failure)) from failure
     except (Exception, SystemExit) as error:  # the boundary to a plugin
@@ -83,7 +85,8 @@ class BrokenBackend(Backend[Any]):
         return Pool(replicas=0, idle=0)
 
 
-def _make(kind: str, cls: type[T], *arguments: Any) -> T:
+def make(kind: str, cls: type[T], *arguments: Any) -> T:
+    """Make a backend, mediator or store. Raises MakingFailed, after the log has the traceback."""
     try:
         made = cls(*arguments)
         check_made(made)
@@ -94,7 +97,7 @@ def _make(kind: str, cls: type[T], *arguments: Any) -> T:
 
 
 def _told(kind: str, cls: type[T], what: str, error: BaseException) -> str:
+    cause = f"{type(error).__name__}: {error}".rstrip(": ")
     return (
-        f"The {kind} {cls.type!r} could not be {what} ({type(error).__name__}: {error}). "
-        "This is a mistake of its plugin; the log says where."
+        f"The {kind} {cls.type!r} could not be {what} ({cause}). This is a mistake of its plugin; the log says where."
     )

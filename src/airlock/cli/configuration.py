@@ -2,16 +2,18 @@
 
 import json
 import os
+from functools import partial
 from importlib import resources
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from airlock import sqlite_header
 from airlock.access import AccessPolicy
 from airlock.config import Config
-from airlock.errors import ConfigError, StoreRefused
+from airlock.errors import ConfigError, MakingFailed, StoreRefused
+from airlock.making import make
 from airlock.plugins import Plugins
 from airlock.project_config import ProjectConfig
 from airlock.schema import json_schema
@@ -41,6 +43,8 @@ def check(config: setup.ConfigOption = None) -> None:
     """Validate the configuration and name every problem."""
     plugins = Plugins.discover()
     loaded = setup.load(config, plugins, code=1)
+    if failures := _failures(loaded):
+        refuse(ConfigError(failures), code=1)
     warnings = [*loaded.warnings, *_refusals(loaded), *_look_at_store(loaded)]
     out.print(f"{setup.source(loaded)}: ok")
     rows = [_row(project) for project in loaded.projects.values()]
@@ -48,6 +52,23 @@ def check(config: setup.ConfigOption = None) -> None:
         out.print(f"  {line}")
     for warning in warnings:
         warn(warning)
+
+
+def _failures(config: Config) -> list[str]:
+    """Say what cannot be made of what plugins define. Making it does no I/O: that is in their contract."""
+    parts: list[tuple[tuple[str, ...], partial[Any]]]
+    parts = [(("store",), partial(make, "store", config.store, config.store_settings, config.directory))]
+    for name, project in config.projects.items():
+        backend = partial(make, "backend", project.backend, project.project, project.backend_settings)
+        mediator = partial(make, "mediator", project.mediator, project.project, project.mediator_settings)
+        parts += [(("projects", name, "backend"), backend), (("projects", name, "llm"), mediator)]
+    failures = []
+    for location, make_one in parts:
+        try:
+            make_one()
+        except MakingFailed as failure:
+            failures.append(config.at(location, str(failure)))
+    return failures
 
 
 def _refusals(config: Config) -> list[str]:
@@ -64,7 +85,7 @@ def _look_at_store(config: Config) -> list[str]:
     """End the command when the store's file is not ours; say what this user may not write: that of a service may."""
     if not isinstance(settings := config.store_settings, SqliteSettings):
         return []
-    path = (config.path.parent if config.path else Path()) / settings.path
+    path = config.directory / settings.path
     try:
         sqlite_header.check_folder(path)
     except (StoreRefused, OSError) as error:
