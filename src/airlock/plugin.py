@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import traceback
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
@@ -117,6 +117,18 @@ def _check_functions(plugin: object) -> None:
             raise PluginError(f"{name} is a wrapper: plugins are called one by one, there is nothing to wrap")
         if "_register_" not in hook and inspect.isgeneratorfunction(function):
             raise PluginError(f"{name} is a generator, so its body would never run: make it a plain function")
+        if hook in HOOKS:
+            _check_arguments(name, function, hook)
+
+
+def _check_arguments(name: str, function: Callable[..., Any], hook: str) -> None:
+    known = list(inspect.signature(getattr(hookspecs, hook)).parameters)
+    for parameter in inspect.signature(function).parameters.values():
+        is_asked_for = parameter.default is parameter.empty and parameter.kind is parameter.POSITIONAL_OR_KEYWORD
+        if is_asked_for and parameter.name not in known:
+            near = get_close_matches(parameter.name, known, 1)
+            meant = f"; did you mean {near[0]}?" if near else f"; it has: {', '.join(known) or 'none'}"
+            raise PluginError(f"{name} takes {parameter.name}, an argument that {hook} does not have{meant}")
 
 
 def _results(manager: pluggy.PluginManager, hook: str) -> list[Any]:
