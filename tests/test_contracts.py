@@ -95,6 +95,14 @@ def test_sound_class_is_taken_by_its_word(sound: Any) -> None:
     assert check(sound, contract) == sound.type
 
 
+def test_isolation_that_nobody_wrote_says_when_no_code_runs() -> None:
+    class Quiet(Echo):
+        runs_code = False
+
+    shown = [each(Project(name="p"), BackendSettings()).isolation for each in (Echo, Quiet)]
+    assert shown == ["none", "runs no code"]
+
+
 def test_parameters_may_have_other_names_and_more_of_them_defaults() -> None:
     async def execute(self: object, what: Job, to: Session, retries: int = 3, *, trace: bool = False) -> Outcome:
         return Outcome()

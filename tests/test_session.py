@@ -19,6 +19,7 @@ from airlock.plugins import Plugins
 from airlock.questions import Answer
 from airlock.session import LiveExecution
 from airlock.slots import Slots
+from airlock.testing import RecordingSession
 
 pytestmark = pytest.mark.anyio
 
@@ -435,6 +436,23 @@ async def test_backend_that_fails_in_its_kill_changes_nothing_and_is_logged(
     assert (done.status.value, done.error_type) == ("timeout", "timeout")
     await until(lambda: "RuntimeError: the kill failed" in caplog.text)
     assert one.slots.free == 1
+
+
+@pytest.mark.parametrize(("stream", "data"), [("out", b"x"), ("stdout", "x")])
+async def test_write_of_something_else_is_told_as_recording_session_tells_it(
+    bench: Benches, caplog: pytest.LogCaptureFixture, stream: Any, data: Any
+) -> None:
+    async def script(session: Session) -> Outcome:
+        await session.started()
+        session.write(stream, data)
+        return Outcome()
+
+    assert (await bench().run(script)).error_type == "internal"
+    recording = RecordingSession()
+    await recording.started()
+    with pytest.raises(AssertionError) as caught:
+        recording.write(stream, data)
+    assert f"TypeError: {caught.value}" in caplog.text
 
 
 async def test_mediator_that_hangs_when_it_is_cancelled_is_named(

@@ -101,6 +101,12 @@ class Pool:
     detail: str | None = None
 
 
+def check_write(stream: object, data: object) -> None:
+    """Raise TypeError when this cannot be given to `Session.write`."""
+    if stream not in ("stdout", "stderr") or not isinstance(data, bytes):
+        raise TypeError(f"write({stream!r}, {type(data).__name__}) takes 'stdout' or 'stderr', and bytes")
+
+
 class Session(Protocol):
     """The only way from a running job back into core. Given to `execute`, valid until `execute` returns."""
 
@@ -162,6 +168,8 @@ class Backend(ABC, Generic[S]):
         """
         self.project = project
         self.settings = settings
+        if not self.runs_code and self.isolation == Backend.isolation:
+            self.isolation = "runs no code"
 
     @abstractmethod
     async def scale(self, replicas: int) -> None:

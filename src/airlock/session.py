@@ -10,7 +10,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar, cast
 from weakref import WeakMethod
 
-from .backend import Job, Outcome
+from .backend import Job, Outcome, check_write
 from .clock import RunClock
 from .ending import Ending, announce, judge
 from .errors import LLMError
@@ -173,6 +173,7 @@ class LiveExecution:
 
     def write(self, stream: Stream, data: bytes) -> None:
         """See `Session.write`."""
+        check_write(stream, data)
         if self._takes_output:
             self._output[stream].write(data)
             self.record.tell_output()

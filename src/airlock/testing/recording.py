@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from airlock.backend import check_write
 from airlock.errors import LLMError
 
 if TYPE_CHECKING:
@@ -62,8 +63,10 @@ class RecordingSession:
     def write(self, stream: Stream, data: bytes) -> None:
         """See `Session.write`."""
         self._check_started("write()")
-        if stream not in self.output or not isinstance(data, bytes):
-            self._fault(f"write({stream!r}, {type(data).__name__}) takes 'stdout' or 'stderr', and bytes")
+        try:
+            check_write(stream, data)
+        except TypeError as error:
+            self._fault(str(error))
         self.output[stream] += data
         self._changed.set()
 
