@@ -46,6 +46,7 @@ async def open_store(kind: type[Store[Any]], settings: StoreSettings, directory:
     except StoreRefused as refused:
         if str(refused).strip():
             raise
+        log.exception("the store %r gave no reason", kind.type)
         raise StoreRefused(_told("store", kind, "opened", refused)) from refused
     except MakingFailed as failure:
         raise StoreRefused(str(failure)) from failure
