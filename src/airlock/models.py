@@ -111,7 +111,7 @@ class LLMResponse(RequestModel):
 
     `{response}` answers the request that the execution shows as `llm_request`. With `request_id` it is certainly that
     one, so that it may be sent again when a connection was lost. `error` is raised as `LLMError` in the script.
-    `responses` answers several requests: all of them, or none when one cannot be answered.
+    `responses` answers several requests, at most 1,000: all of them, or none when one cannot be answered.
     """
 
     model_config = ConfigDict(json_schema_extra=_only_the_forms)
@@ -119,7 +119,7 @@ class LLMResponse(RequestModel):
     response: str = ""
     request_id: Integer = Field(0, ge=1)
     error: str = ""
-    responses: Annotated[list[LLMAnswer], FewItems] = Field([], min_length=1, max_length=MAX_ITEMS)
+    responses: Annotated[list[LLMAnswer], FewItems] = Field([], min_length=1)
 
     @model_validator(mode="after")
     def _is_one_of_the_forms(self) -> LLMResponse:
