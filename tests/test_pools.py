@@ -331,6 +331,27 @@ async def test_starts_that_fail_together_count_once_for_the_pause(
     assert [text in caplog.text for text in ("(in 0.01 s)", "(in 0.02 s)")] == [True, False]
 
 
+async def test_a_worker_that_is_lost_while_it_is_handed_over_is_replaced(backend: FakeBackend) -> None:
+    await backend.scale(1)
+    make, first = backend.start_worker, True
+
+    async def dies_at_once() -> FakeWorker:
+        nonlocal first
+        worker = await make()
+        if first:
+            backend.lost(worker)
+        first = False
+        return worker
+
+    backend.start_worker = dies_at_once  # type: ignore[method-assign]
+    backend.lost(backend.made[0])
+    async with asyncio.timeout(5):
+        while backend.pool().idle < 1:
+            await asyncio.sleep(0.005)
+    assert backend.starts == 3
+    assert [worker.stops for worker in backend.made] == [1, 1, 0]
+
+
 async def test_starts_that_fail_one_after_the_other_in_one_outage_count_once_too(
     backend: FakeBackend, caplog: pytest.LogCaptureFixture
 ) -> None:

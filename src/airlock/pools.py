@@ -7,6 +7,7 @@ import logging
 from abc import ABC, abstractmethod
 from collections import deque
 from typing import TYPE_CHECKING, Any, Final
+from weakref import WeakSet
 
 from . import methods
 from .backend import Backend, Job, Outcome, Pool, Project, S, Session
@@ -60,6 +61,7 @@ class PooledBackend(Backend[S]):
         """Remember what was configured."""
         super().__init__(project, settings)
         self._idle: deque[Worker] = deque()
+        self._dead: WeakSet[Worker] = WeakSet()  # that were lost and did not stand by
         self._waiting: deque[asyncio.Future[Worker]] = deque()
         self._starting: set[asyncio.Task[None]] = set()
         self._stopping: set[asyncio.Task[None]] = set()
@@ -121,6 +123,8 @@ class PooledBackend(Backend[S]):
             self._idle.remove(worker)
             self._discard(worker)
             self._refill()
+        else:
+            self._dead.add(worker)
 
     async def close(self) -> None:
         """Stop all workers."""
@@ -169,6 +173,9 @@ class PooledBackend(Backend[S]):
         if not isinstance(worker, Worker):
             kind = type(worker).__name__
             raise TypeError(f"{type(self).__name__}.start_worker returned {kind}, which is no airlock.Worker")
+        if worker in self._dead:  # while it was handed over
+            self._discard(worker)
+            raise WorkerLost("the worker died as soon as it was up")
         self._retry.succeeded()
         if self._detail is not None:
             log.info("project %s: workers can be started again", self.project.name)

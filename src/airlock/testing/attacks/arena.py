@@ -6,6 +6,7 @@ import asyncio
 import os
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any, ClassVar, Final
 
@@ -91,6 +92,11 @@ class Arena(Contract):
     def make_backend(self, project: Project) -> PooledBackend[Any]:
         """Return a new backend for this project, as core makes it."""
         raise NotImplementedError(f"write {type(self).__name__}.make_backend(self, project)")
+
+    def make(self, directory: Path) -> PooledBackend[Any]:
+        """Return a backend, just to look at it."""
+        del directory
+        return self.make_backend(Project(name="attacks"))
 
     @pytest.fixture(scope="class")
     @classmethod
