@@ -9,9 +9,13 @@ import pytest
 
 from airlock import Project
 from airlock.testing import BACKEND_CAPABILITIES, BackendContract, RunningPool, missing
+from airlock.testing.attacks import IS_SOAK
 from airlock_docker.backend import DockerBackend, DockerSettings
 
 IMAGE = os.environ.get("AIRLOCK_TEST_IMAGE", "airlock-test-base")
+
+
+WITHOUT_SOAK = ("answer", "cancelled", "memory", "network", "tmp")  # of gVisor, in words of the tests' names
 
 
 class OneBackend(BackendContract):
@@ -50,7 +54,9 @@ class TestGVisor(OneBackend):
     runtime = "runsc"
 
     @pytest.fixture(autouse=True)
-    def gvisor(self, client: docker.DockerClient) -> None:
+    def gvisor(self, client: docker.DockerClient, request: pytest.FixtureRequest) -> None:
+        if not IS_SOAK and not any(word in request.node.name for word in WITHOUT_SOAK):
+            pytest.skip("takes minutes: only with AIRLOCK_TEST_SOAK=1")
         if "runsc" not in client.info()["Runtimes"]:
             missing("gvisor", "the Docker daemon has no runtime `runsc`")
 
