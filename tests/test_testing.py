@@ -1,7 +1,10 @@
 """`airlock.testing`: the contracts let good plugins pass, and tell what is wrong with bad ones."""
 
 import asyncio
+import os
 import re
+import signal
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -89,6 +92,20 @@ def failures(pytester: pytest.Pytester, suite: str, *arguments: str) -> set[str]
 
 def with_fake(base: str, fake: str) -> str:
     return f"{base}\n{fake}\nFake.type = vars(Fake).get('type', 'fake')\n\nclass TestFake(Suite):\n    pass\n"
+
+
+def children() -> set[int]:
+    return set(map(int, Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()))
+
+
+@pytest.fixture
+def no_children_left() -> Iterator[None]:
+    """Bury what a bad backend leaves: what `failures` runs has this process as its parent."""
+    before = children()
+    yield
+    for pid in children() - before:
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
 
 
 # --- what is good passes -----------------------------------------------------------------------------------------
@@ -359,6 +376,7 @@ class Fake(Echo):
         ),
     ],
 )
+@pytest.mark.usefixtures("no_children_left")
 def test_bad_backend_is_caught(pytester: pytest.Pytester, fake: str, caught_by: set[str]) -> None:
     assert failures(pytester, with_fake(ECHO, fake)) == caught_by
 

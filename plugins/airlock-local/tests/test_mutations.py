@@ -66,7 +66,7 @@ async def ends_the_pool_by_a_descriptor_of_the_zygote(local: Any) -> bool:
     await local.run("""
 import socket
 import sys
-for number in range(4, 64):
+for number in range(4, 1024):
     try:
         socket.socket(fileno=number).shutdown(socket.SHUT_RDWR)
     except OSError:
