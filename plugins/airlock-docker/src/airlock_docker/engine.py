@@ -43,6 +43,7 @@ class Engine:
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="airlock-docker")
         self._clients: dict[float, docker.APIClient] = {}
         self._making_client = threading.Lock()
+        self._is_closed = False
 
     async def call(self, function: Callable[[docker.APIClient], T], *, time_limit: float | None = None) -> T:
         """Ask the daemon, in a thread.
@@ -119,9 +120,9 @@ class Engine:
 
     def close(self) -> None:
         """Let go of threads and connections. Calls that still run end by their time limits."""
+        self._is_closed = True
         self._threads.shutdown(wait=False, cancel_futures=True)
-        for client in self._clients.values():
-            client.close()
+        self._disconnect()
 
     def _call(self, function: Callable[[docker.APIClient], T], limit: float) -> T:
         # Asked first, for the exact reason: docker-py hides it, and leaves the socket to the garbage collector.
@@ -133,6 +134,14 @@ class Engine:
             raise
         except (DockerException, RequestException, OSError) as error:
             raise diagnosis.explain(error, self.host) from error
+        finally:
+            if self._is_closed:  # meanwhile: docker-py connects again for whoever asks on
+                self._disconnect()
+
+    def _disconnect(self) -> None:
+        with self._making_client:
+            for client in self._clients.values():
+                client.close()
 
     def _client(self, limit: float) -> docker.APIClient:
         with self._making_client:

@@ -8,13 +8,16 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import docker
 import pytest
 
 from airlock import BackendUnavailable
+from airlock_docker.engine import Engine
 
 if TYPE_CHECKING:
     from containers.conftest import Daemon, Up
@@ -119,3 +122,22 @@ async def test_a_daemon_that_does_not_answer_is_given_up(make_docker: Callable[.
         async with server:
             with pytest.raises(BackendUnavailable, match="did not answer in time"):
                 await make_docker(settings={"docker_host": f"unix://{folder}/d.sock", "start_time_limit": 0.2})
+
+
+async def test_a_call_that_outlives_its_engine_leaves_no_connection_open() -> None:
+    engine = Engine(None, start_time_limit=30, stop_time_limit=30)
+    begun, closed = threading.Event(), threading.Event()
+
+    def ask_again(client: docker.APIClient) -> docker.APIClient:
+        client.version()
+        begun.set()
+        assert closed.wait(30)
+        client.version()
+        return client
+
+    asking = asyncio.create_task(engine.call(ask_again))
+    assert await asyncio.to_thread(begun.wait, 30)
+    engine.close()
+    closed.set()
+    client = await asking
+    assert not any(adapter.pools.keys() for adapter in client.adapters.values() if hasattr(adapter, "pools"))
