@@ -93,6 +93,7 @@ class Nobody:
 @pytest.fixture
 async def backend(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[FakeBackend]:
     monkeypatch.setattr(pools_module, "FIRST_BACKOFF", 0.01)
+    monkeypatch.setattr(pools_module, "ANSWER_TIME", 0)
     made = FakeBackend()
     yield made
     await made.close()
@@ -173,6 +174,27 @@ async def test_a_worker_serves_one_job_and_is_replaced(backend: FakeBackend) -> 
     assert [worker.runs for worker in backend.made] == [1, 1, 1, 0]
     assert [worker.stops for worker in backend.made] == [1, 1, 1, 0]
     assert backend.pool().idle == 1
+
+
+async def test_the_answer_goes_before_what_is_done_after_it_while_others_are_idle(
+    backend: FakeBackend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pools_module, "ANSWER_TIME", 0.05)
+    await backend.scale(2)
+    first, _ = begin(backend)
+    await settle()
+    backend.made[0].finish.set_result(Outcome())
+    await first
+    await settle()
+    assert (backend.starts, backend.made[0].stops) == (2, 0)
+    second, _ = begin(backend)  # takes the last one: a replacement cannot wait
+    await settle()
+    assert backend.starts == 4
+    backend.made[1].finish.set_result(Outcome())
+    await second
+    while not (backend.made[0].stops and backend.made[1].stops):
+        await asyncio.sleep(0.01)
+    assert (backend.starts, backend.pool().idle) == (4, 2)
 
 
 async def test_a_worker_lost_before_the_start_is_replaced_silently(backend: FakeBackend) -> None:

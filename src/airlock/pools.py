@@ -22,6 +22,7 @@ log = logging.getLogger(__name__)
 TRIES: Final = 3  # workers that may be lost before one gets to its job
 FIRST_BACKOFF: Final = 0.5  # seconds, doubled with each failure in a row
 MAX_BACKOFF: Final = 30.0
+ANSWER_TIME: Final = 0.001  # seconds; a fork before the answer is out would take the CPU from it
 
 
 class Worker(ABC):
@@ -112,9 +113,7 @@ class PooledBackend(Backend[S]):
                     return Outcome(error=str(lost) or "the worker was lost", error_type="worker_lost")
                 log.warning("project %s: a worker was lost before its job began: %s", self.project.name, lost)
             finally:
-                self._discard(worker)
-                # After the result is delivered: a refill at once would take the CPU from the caller.
-                asyncio.get_running_loop().call_soon(self._refill)
+                self._spawn(self._stopping, self._retire(worker))
         return Outcome(error=f"{tries} workers in a row were lost before the script began", error_type="worker_lost")
 
     def lost(self, worker: Worker) -> None:
@@ -194,6 +193,13 @@ class PooledBackend(Backend[S]):
             # Of those that fail together one counts, or a big pool would wait longer than a small one.
             self._detail = f"no worker could be started, trying again: {error}"
             log.warning("project %s: %s (in %g s)", self.project.name, self._detail, self._retry.failed(begun))
+
+    async def _retire(self, worker: Worker) -> None:
+        """Replace it and give back what it holds, after the result is delivered unless the pool is empty."""
+        if self._idle:
+            await asyncio.sleep(ANSWER_TIME)
+        self._refill()
+        await worker.stop()
 
     def _discard(self, worker: Worker) -> None:
         self._spawn(self._stopping, worker.stop())

@@ -272,6 +272,7 @@ class LiveExecution:
                 log.error("execution %s: the backend returned without Session.started()", self.execution.id)
                 ending = Ending(ExecutionStatus.error, "internal", "the backend never started it")
             await self.record.change(**ending._asdict(), llm_requests=(), finished_at=time.time(), **self._progress())
+        await asyncio.sleep(0)  # who waits for it comes first
         announce(self.execution, self._plugins, self._request_id)
 
     def _tell(self, event: str, **fields: Any) -> None:
