@@ -32,9 +32,9 @@ class LiveRecord:
         self.changing = asyncio.Lock()  # held from the look that decides a change until the change is made
         self.trouble: str | None = None  # why the store cannot take the change that it is asked for again and again
         self._store = store
-        self._changed = asyncio.Event()
+        self._changed: asyncio.Event | None = None  # of most that are pending nobody waits for a change
         self._listening: set[asyncio.Event] = set()
-        self._left = asyncio.Event()
+        self._is_left = False
 
     async def change(self, *, insist: bool = True, **changes: Any) -> None:
         """Store a change and show it, with `changing` held. Without a status, it follows from the open LLM requests.
@@ -66,7 +66,7 @@ class LiveRecord:
             except Conflict:
                 raise
             except Exception as error:  # the boundary to a plugin: whatever it raises, the execution gets its end
-                if not insist or self._left.is_set():
+                if not insist or self._is_left:
                     raise
                 if pause == FIRST_RETRY:
                     is_mistake = not isinstance(error, StoreUnavailable)
@@ -75,7 +75,7 @@ class LiveRecord:
                     self.trouble = "the store failed, and the server's log says why" if is_mistake else str(error)
                     self._tell()
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._left.wait(), pause)
+                await asyncio.wait_for(self._change(), pause)  # which can only be that it is left
             pause = min(2 * pause, LAST_RETRY)
 
     def check_stored(self) -> None:
@@ -100,17 +100,18 @@ class LiveRecord:
 
     def leave(self) -> None:
         """Let those go who wait: nothing will change as long as this server runs."""
-        self._left.set()
+        self._is_left = True
         self._tell()
 
     @property
     def is_final(self) -> bool:
         """Whether nothing can change any more, as long as this server runs."""
-        return self._left.is_set() or self.execution.status.is_terminal
+        return self._is_left or self.execution.status.is_terminal
 
     def _tell(self) -> None:
-        changed, self._changed = self._changed, asyncio.Event()
-        changed.set()
+        if self._changed is not None:
+            self._changed.set()
+            self._changed = None
         self.tell_output()
 
     def tell_output(self) -> None:
@@ -129,5 +130,10 @@ class LiveRecord:
 
     async def until(self, holds: Callable[[Execution], bool]) -> None:
         """Wait until this holds, or nothing can change any more."""
-        while not (self._left.is_set() or holds(self.execution)):
-            await self._changed.wait()
+        while not (self._is_left or holds(self.execution)):
+            await self._change()
+
+    async def _change(self) -> None:
+        if self._changed is None:
+            self._changed = asyncio.Event()
+        await self._changed.wait()
