@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from airlock.testing import missing
 from airlock.testing.attacks.files import WATCH
 
 pytestmark = pytest.mark.anyio
@@ -114,7 +115,7 @@ channel.detach()
 async def test_refused_forks_of_an_execution_are_not_reported_by_the_next_one_in_its_cgroup(local: Any) -> None:
     """What is refused between END and the death of the rest is counted after the count was read."""
     if local.backend._groups is None:
-        pytest.skip("no cgroup")
+        missing("cgroup", local.backend.isolation)
     bomb = """
 import os, time
 if os.fork() == 0:
