@@ -110,6 +110,9 @@ def fork_first_process() -> None:
     pid = os.fork()
     syscalls.prctl(syscalls.PR_SET_PDEATHSIG, signal.SIGKILL)  # not earlier: a change of uid clears it
     if pid:
+        # It may reach every process of a service (systemd's KillMode=control-group), and is meant for the server, which
+        # drains. All others of ours are safe from it: the kernel keeps it from pid 1, and makers and inits block it.
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
         syscalls.close_from(3)
         _, status = os.waitpid(pid, 0)
         os._exit(os.waitstatus_to_exitcode(status) & 0xFF)

@@ -1,0 +1,45 @@
+"""SIGTERM for every process of a service at once, as systemd sends it unless the unit says `KillMode=mixed`."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytestmark = pytest.mark.anyio
+
+SOON = 10.0
+HANDLES = "import signal\nsignal.signal(signal.SIGTERM, lambda *_: set_result('told'))\nprint(1)\nsignal.pause()"
+HANDLES_NOTHING = "import time\nprint(1)\ntime.sleep(60)"
+
+
+async def test_it_ends_scripts_that_do_not_handle_it_and_nothing_else(
+    make_local: Callable[..., Awaitable[Any]],
+) -> None:
+    """It is not kept from scripts: they may rely on it among their own processes."""
+    local = await make_local(replicas=2)
+    box = local.backend._box
+    (handling, first), (other, second) = local.start(HANDLES), local.start(HANDLES_NOTHING)
+    async with asyncio.timeout(SOON):
+        for session in (first, second):
+            await session.until(lambda session: session.stdout)
+    for pid in tree(box._process.pid):
+        os.kill(pid, signal.SIGTERM)
+    assert (await handling).result == "told"
+    ended = await other
+    assert ended.error_type == "script_error"
+    assert "SIGTERM" in ended.error
+    assert await local.result("set_result('next')") == "next"
+    assert local.backend._box is box
+    assert box.is_alive
+
+
+def tree(pid: int) -> list[int]:
+    """A process and all below it, parents first."""
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return [pid, *(below for child in children for below in tree(int(child)))]
