@@ -14,7 +14,14 @@ import pytest
 pytestmark = pytest.mark.anyio
 
 SOON = 10.0
-HANDLES = "import signal\nsignal.signal(signal.SIGTERM, lambda *_: set_result('told'))\nprint(1)\nsignal.pause()"
+HANDLES = """
+import signal, time
+told = []
+signal.signal(signal.SIGTERM, lambda *_: told.append("told"))
+print(1)
+while not told: time.sleep(0.01)
+set_result("told")
+"""
 HANDLES_NOTHING = "import time\nprint(1)\ntime.sleep(60)"
 
 
