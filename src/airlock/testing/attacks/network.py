@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import socket
+from pathlib import Path
 
 import pytest
 
 from airlock.testing.capabilities import needs
+from airlock.testing.requirements import missing
 
 from .arena import Arena, Pool
 
@@ -19,6 +21,7 @@ LEAVING = {
     "AF_ALG": 38,
     "AF_VSOCK": 40,
 }
+HAS_IPV6 = Path("/proc/net/if_inet6").exists()
 NO_WAY = ("ENETUNREACH", "EACCES", "EPERM", "EADDRNOTAVAIL", "ECONNREFUSED", "EAFNOSUPPORT")
 BIND = """
 import socket, time
@@ -37,6 +40,8 @@ class Network(Arena):
     @pytest.mark.parametrize("family", [socket.AF_INET, socket.AF_INET6], ids=["IPv4", "IPv6"])
     async def test_a_listener_on_the_hosts_loopback_is_not_reached(self, pool: Pool, family: int) -> None:
         host = "127.0.0.1" if family == socket.AF_INET else "::1"
+        if family == socket.AF_INET6 and not HAS_IPV6:
+            missing("ipv6", "this kernel has no IPv6")
         with socket.socket(family) as listener:
             listener.bind((host, 0))
             listener.listen()
