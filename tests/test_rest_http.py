@@ -236,6 +236,30 @@ def test_a_client_that_leaves_while_it_sends_is_no_fault_of_the_server(server: A
     assert " ERROR " not in "".join(server.printed)
 
 
+@pytest.mark.parametrize(
+    ("method", "path", "location", "says"),
+    [
+        ("POST", "/execute?waits=1", "query.waits", "there is wait"),
+        ("GET", "/executions?projects=p", "query.projects", "there is cursor, limit, project, status"),
+        ("POST", "/executions/x/cancel?wait=1", "query.wait", "there is none here"),
+        ("GET", "/executions?limit=1&limit=2", "query.limit", "given 2 times"),
+    ],
+)
+def test_a_parameter_that_would_be_ignored_is_422(
+    api: httpx.Client, method: str, path: str, location: str, says: str
+) -> None:
+    refused = api.request(method, path, json=json.loads(BODY) if path.startswith("/execute?") else None)
+    assert (refused.status_code, refused.json()["code"]) == (422, "invalid_request")
+    assert [error["location"] for error in refused.json()["errors"]] == [location]
+    assert says in refused.json()["errors"][0]["message"]
+
+
+def test_two_idempotency_keys_are_422(api: httpx.Client) -> None:
+    keys = [("Idempotency-Key", "one"), ("Idempotency-Key", "other")]
+    refused = api.post("/execute", json=json.loads(BODY), headers=keys)
+    assert (refused.status_code, refused.json()["errors"][0]["location"]) == (422, "header.idempotency-key")
+
+
 def test_a_compressed_body_is_415(api: httpx.Client) -> None:
     headers = {"Content-Type": "application/json", "Content-Encoding": "gzip"}
     assert api.post("/execute", content=b"\x1f\x8b", headers=headers).status_code == 415

@@ -180,10 +180,13 @@ def test_with_a_key_any_host_is_served_to_those_who_send_it(serve: Serve) -> Non
         {"Origin": "https://evil.example"},
         {"Origin": "null"},
         {"X-Forwarded-For": "203.0.113.9"},
+        {"X-Real-IP": "203.0.113.9"},
+        {"Forwarded": "for=203.0.113.9"},
+        {"Via": "1.1 proxy"},
     ],
     ids=str,
 )
-def test_what_a_browser_is_made_to_send_is_403(serve: Serve, headers: dict[str, str]) -> None:
+def test_what_a_browser_or_a_proxy_sends_for_others_is_403(serve: Serve, headers: dict[str, str]) -> None:
     url = serve(RUNS_CODE).url
     body = {"project": "code", "code": "say hello"}
     refused = httpx.post(f"{url}/execute", json=body, headers=headers)

@@ -125,6 +125,9 @@ def _check_local(scope: Scope, headers: Headers) -> None:
     # Of a header that comes several times each one counts: programs differ in which of them they believe.
     if not all(is_local(_host(value)) for value in headers.getlist("host") or [""]):
         raise NotLocal(f"Host is not local, and no key is set; {_REMEDY}")
+    # X-Forwarded-For is known already: `client` is who stands there, where a proxy on this machine says so.
+    if "forwarded" in headers or "via" in headers or not all(is_local(ip) for ip in headers.getlist("x-real-ip")):
+        raise NotLocal(f"a proxy sends it for somebody else, and no key is set; {_REMEDY}")
     if not all(is_local(_origin_host(value)) for value in headers.getlist("origin")):
         raise NotLocal(f"Origin is not local, and no key is set; {_REMEDY}")
     if headers.get("sec-fetch-site") == "cross-site" and not _is_followed_link(scope, headers):

@@ -1,17 +1,20 @@
-"""Requests whose body must be strict JSON, and not too large: whatever else a client sends is refused."""
+"""Requests whose body must be strict JSON, and not too large, and whose parameters must be known and given once:
+whatever else a client sends is refused.
+"""
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, Any, Final
 
 from fastapi.routing import APIRoute
 from starlette.requests import Request
 
 from . import strict_json
-from .errors import BodyTooLarge, MalformedBody, UnsupportedMedia
+from .errors import BodyTooLarge, InvalidRequest, MalformedBody, UnsupportedMedia
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Collection
 
     from starlette.responses import Response
 
@@ -62,19 +65,41 @@ class StrictRequest(Request):
 
 
 class StrictRoute(APIRoute):
-    """A route that takes only strict JSON, and says so."""
+    """A route that takes only strict JSON and, where it can say so, only parameters that it has."""
 
     def get_route_handler(self) -> Callable[[Request], Awaitable[Response]]:  # type: ignore[override]  # a coroutine is awaitable
         """Wrap the route's handler."""
         handler = super().get_route_handler()
+        queries = {field.alias for field in self.dependant.query_params}
+        headers = {field.alias for field in self.dependant.header_params}
 
         async def strict(request: Request) -> Response:
             request = StrictRequest(request.scope, request.receive)
+            if InvalidRequest.status in self.responses:
+                _check_parameters(request, queries, headers)
             if self.body_field is not None:
                 await request.parse()  # here, as the framework takes what its own parsing raises for a 400
             return await handler(request)
 
         return strict
+
+
+def _check_parameters(request: Request, queries: Collection[str], headers: Collection[str]) -> None:
+    """Refuse what would be ignored: a name that is misspelt, and all but one of several values."""
+    for name in request.query_params:
+        if name not in queries:
+            raise InvalidRequest(("query", name), f"there is no such parameter; there is {_listed(queries)}")
+    for place, names in (
+        ("query", [name for name, _ in request.query_params.multi_items()]),
+        ("header", [name for name in request.headers if name in headers]),
+    ):
+        for name, count in Counter(names).items():
+            if count > 1:
+                raise InvalidRequest((place, name), f"it is given {count} times; give it once")
+
+
+def _listed(names: Collection[str]) -> str:
+    return ", ".join(sorted(names)) or "none here"
 
 
 def _too_large() -> BodyTooLarge:
