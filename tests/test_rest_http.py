@@ -228,6 +228,23 @@ def test_a_body_that_does_not_say_it_is_too_large_is_refused_when_it_is(api: htt
     assert (refused.status_code, refused.json()["code"]) == (413, "content_too_large")
 
 
+@pytest.mark.parametrize("when", ["at first", "again, after clients have left"])
+def test_large_bodies_that_come_in_at_once_are_bounded_together(server: Any, api: httpx.Client, when: str) -> None:
+    url, size = httpx.URL(server.url), 15 << 20
+    head = b"POST /execute HTTP/1.1\r\n" + JSON + f"Content-Length: {size}\r\n\r\n".encode()
+    large: dict[str, Any] = {"content": b" " * size, "headers": {"Content-Type": "application/json"}}
+    with contextlib.ExitStack() as stack:
+        for _ in range(8):  # 120 of 128 MiB
+            slow = stack.enter_context(socket.create_connection((url.host, url.port or 0), timeout=30))
+            slow.sendall(head + b" " * (size - 1))  # all but the last byte
+        refused = api.post("/execute", **large)
+        assert (refused.status_code, refused.json()["code"]) == (503, "too_many_bodies"), when
+        assert refused.headers["Retry-After"] == "5"
+        assert api.post("/execute", json={"project": "p", "code": "result 1"}).status_code == 202
+        assert answer_to(slow, b" ")[0] == 400
+        assert api.post("/execute", **large).status_code == 400
+
+
 def test_a_client_that_leaves_while_it_sends_is_no_fault_of_the_server(server: Any, connection: socket.socket) -> None:
     connection.sendall(b"POST /execute HTTP/1.1\r\n" + JSON + b"Content-Length: 100\r\n\r\n{")
     time.sleep(0.1)

@@ -15,6 +15,7 @@ from .head import HeadMiddleware
 from .lifespan import Server
 from .request_ids import RequestIdMiddleware
 from .routes import events, executions, health, projects
+from .strict_requests import BodyRoom
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -49,6 +50,7 @@ def create_app(config: Config | None = None, plugins: Plugins | None = None) -> 
         generate_unique_id_function=lambda route: route.name,
     )
     app.state.server = server
+    app.state.bodies = BodyRoom()
     documents = cache(partial(openapi.document, app))
     app.openapi = lambda: documents(needs_key=server.needs_key)  # type: ignore[method-assign]  # as FastAPI's docs do
     problems.install(app)

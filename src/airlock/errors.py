@@ -208,6 +208,12 @@ class QueueFull(RequestError):
     status, code, title, retry_after = 503, "queue_full", "The project's queue is full", 5
 
 
+class TooManyBodies(RequestError):
+    """Raised when the bodies that come in at once take too much memory together."""
+
+    status, code, title, retry_after = 503, "too_many_bodies", "Too many large bodies at once", 5
+
+
 class ShuttingDown(RequestError):
     """Raised for new executions while the server drains."""
 

@@ -14,6 +14,7 @@ from .errors import (
     InvalidRequest,
     MalformedBody,
     NotLocal,
+    TooManyBodies,
     Unauthorized,
     UnsupportedMedia,
 )
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from .errors import RequestError
 
 PROBLEM: Final = "application/problem+json"
-WITH_BODY: Final = (MalformedBody, BodyTooLarge, UnsupportedMedia, InvalidRequest)
+WITH_BODY: Final = (MalformedBody, BodyTooLarge, UnsupportedMedia, InvalidRequest, TooManyBodies)
 """What every request with a body may be refused for."""
 
 PUBLIC: Final[dict[str, Any]] = {"security": []}

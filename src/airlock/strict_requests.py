@@ -11,7 +11,7 @@ from fastapi.routing import APIRoute
 from starlette.requests import Request
 
 from . import strict_json
-from .errors import BodyTooLarge, InvalidRequest, MalformedBody, UnsupportedMedia
+from .errors import BodyTooLarge, InvalidRequest, MalformedBody, TooManyBodies, UnsupportedMedia
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection
@@ -19,7 +19,22 @@ if TYPE_CHECKING:
     from starlette.responses import Response
 
 MAX_BODY: Final = 16 << 20  # bytes of one request
+MAX_BODIES: Final = 128 << 20  # bytes of all bodies that come in at once, of each without its first FREE
+FREE: Final = 64 << 10  # bytes; a connection holds as much anyway, so small bodies come through beside large ones
 MAX_VALUES: Final = 200_000  # in one body; the event loop parses them, and serves nobody meanwhile
+
+
+class BodyRoom:
+    """What the bodies that come in may take of the memory together, until they are parsed."""
+
+    def __init__(self) -> None:
+        self._taken = 0
+
+    def take(self, size: int) -> None:
+        """Take so many bytes, or give them back if it is a negative number. Raises TooManyBodies."""
+        if size > 0 and self._taken + size > MAX_BODIES:
+            raise TooManyBodies(f"large bodies that come in at once have at most {MAX_BODIES} bytes together")
+        self._taken += size
 
 
 class StrictRequest(Request):
@@ -30,9 +45,13 @@ class StrictRequest(Request):
 
     _content: bytes | None = None
     _parsed: Any = None
+    _room = 0  # bytes that its body has taken
 
     async def body(self) -> bytes:
-        """Read the body. Raises BodyTooLarge before it is read, or when the header lies, as soon as it is."""
+        """Read the body. Raises BodyTooLarge before it is read, or when the header lies, as soon as it is.
+
+        Raises TooManyBodies when there is no room for it beside others.
+        """
         if self._content is None:
             announced = self.headers.get("content-length", "")
             if announced.isascii() and announced.isdecimal() and int(announced[:20]) > MAX_BODY:
@@ -42,12 +61,19 @@ class StrictRequest(Request):
                 content += piece
                 if len(content) > MAX_BODY:
                     raise _too_large()
+                self._take(max(0, len(content) - FREE) - self._room)
             self._content = bytes(content)
         return self._content
 
     async def parse(self) -> None:
-        """Read the body, if there is one. Raises BodyTooLarge, UnsupportedMedia or MalformedBody."""
-        if not (content := await self.body()):
+        """Read the body, if there is one. Raises BodyTooLarge, TooManyBodies, UnsupportedMedia or MalformedBody."""
+        try:
+            self._parse(await self.body())
+        finally:
+            self._take(-self._room)
+
+    def _parse(self, content: bytes) -> None:
+        if not content:
             return
         if self.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
             raise UnsupportedMedia("send application/json (Content-Type)")
@@ -58,6 +84,12 @@ class StrictRequest(Request):
             self._parsed = strict_json.loads(content)
         except ValueError as error:
             raise MalformedBody(f"the body is not strict JSON: {error}") from None
+        self._content = content[:1]  # the framework asks whether there is one; the rest would stay as long as `?wait=`
+
+    def _take(self, size: int) -> None:
+        room: BodyRoom = self.app.state.bodies
+        room.take(size)
+        self._room += size
 
     async def json(self) -> Any:
         """Return what `parse` found."""
