@@ -3,6 +3,7 @@
 import base64
 import html
 import json
+import quopri
 import re
 import time
 import urllib.parse
@@ -49,6 +50,19 @@ FORMS: dict[str, Callable[[str], str]] = {
     "base64 of even more": lambda s: base64.b64encode(f"users:{s}:".encode()).decode(),
     "base64 amid": lambda s: base64.b64encode(f"admins:{s}::".encode()).decode(),
     "base64 of json": lambda s: base64.b64encode(json.dumps({"k": s}).encode()).decode(),
+    "json for html": lambda s: json.dumps(s).replace("&", r"\u0026").replace("'", r"\u0027"),
+    "json for html, upper": lambda s: (
+        json.dumps(s).replace("+", r"\u002B").replace("&", r"\u0026").replace("'", r"\u0027").replace(r"\"", r"\u0022")
+    ),
+    "html, decimal": lambda s: "".join(f"&#{ord(c)};" for c in s),
+    "html, hex": lambda s: "".join(f"&#x{ord(c):x};" for c in s),
+    "html, quotes as numbers": lambda s: html.escape(s).replace("&quot;", "&#34;").replace("&#x27;", "&#39;"),
+    "html in ascii": lambda s: html.escape(s).encode("ascii", "xmlcharrefreplace").decode(),
+    "quoted-printable": lambda s: quopri.encodestring(s.encode()).decode(),
+    "utf-16 hex": lambda s: s.encode("utf-16-le").hex(),
+    "utf-16 big endian hex": lambda s: s.encode("utf-16-be").hex().upper(),
+    "utf-16 base64": lambda s: base64.b64encode(f"u:{s};".encode("utf-16-le")).decode(),
+    "utf-16 big endian base64": lambda s: base64.b64encode(f"u{s};".encode("utf-16-be")).decode(),
     "urlsafe": lambda s: base64.urlsafe_b64encode(f"u:{s}".encode()).decode(),
 }
 

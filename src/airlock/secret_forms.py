@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 MIN_BYTES: Final = 8  # anything shorter stands somewhere in most output by chance
 _WRAPPED: Final = (76, 64)  # characters of a line of base64: MIME and `base64`, PEM and `openssl`
+_SPECIAL: Final = ("[<>&]", "[<>&']", "[\"&'+<>`]")  # what Go, Python's web frameworks and .NET escape in JSON for HTML
 _UNTOUCHED: Final = ("", "/", "!'()*", "!#$&'()*+,/:;=?@")  # what quote, encodeURIComponent and encodeURI let stand
 
 
@@ -28,6 +29,7 @@ def forms_of(secret: str) -> set[bytes]:
             for text in _quoted(part):
                 found.update(_encoded(text))
             found.update(_wrapped(part.encode()))
+            found.update(_spelled(part))
     found |= {json.dumps(form, ensure_ascii=False)[1:-1] for form in found}  # in a text of JSON that is shown
     return {form for text in found if len(form := text.encode()) >= MIN_BYTES}
 
@@ -40,11 +42,40 @@ def _quoted(text: str) -> set[str]:
         text,
         *in_json,
         *(written.replace("/", "\\/") for written in in_json),
+        *(form for written in in_json for form in _json_for_html(written)),
         *in_python,
         *(re.sub(r"(?<!\\)'", r"\\'", written) for written in in_python),
         html.escape(text),
         html.escape(text, quote=False),
+        html.escape(text).replace("&quot;", "&#34;").replace("&#x27;", "&#39;"),
+        *(html.escape(text, quote=quoted).encode("ascii", "xmlcharrefreplace").decode() for quoted in (True, False)),
     }
+
+
+def _json_for_html(written: str) -> Iterator[str]:
+    """Yield JSON as it stands in a script element, where what HTML could read is written as a number."""
+    for special in _SPECIAL:
+        for number in ("04x", "04X"):
+            escaped = re.sub(r"\\\"", lambda _: '"', written) if '"' in special else written
+            yield re.sub(special, lambda found, number=number: f"\\u{ord(found[0]):{number}}", escaped)
+
+
+def _spelled(text: str) -> Iterator[str]:
+    """Yield the text with each character as a number in HTML, in quoted-printable, and in UTF-16."""
+    for reference in ("&#{};", "&#x{:x};", "&#x{:X};"):
+        yield "".join(reference.format(ord(character)) for character in text)
+    data = text.encode()
+    yield "".join(
+        chr(byte) if (32 <= byte < 127 and byte != ord("=")) or byte == ord("\t") else f"={byte:02X}" for byte in data
+    )
+    for codec in ("utf-16-le", "utf-16-be"):
+        wide = text.encode(codec)
+        yield wide.hex()
+        yield wide.hex().upper()
+        for before in range(3):
+            yield from _base64(wide, before)
+        if text.isascii():
+            yield wide.decode("ascii")
 
 
 def _encoded(text: str) -> Iterator[str]:
