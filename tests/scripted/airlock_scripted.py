@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import subprocess
 from collections.abc import Iterable
 from typing import Any
 
@@ -73,14 +74,16 @@ class ScriptedBackend(airlock.Backend[ScriptedSettings]):
 
 
 async def sleep(seconds: str) -> None:
-    """Sleep in a process of its own, which is to be gone afterwards, also when the server was killed."""
-    process = await asyncio.create_subprocess_exec("setpriv", "--pdeathsig", "KILL", "sleep", seconds)
-    try:
-        await process.wait()
-    finally:
-        if process.returncode is None:
+    """Sleep in a process of its own, which is to be gone afterwards, also when the server was killed.
+
+    Not one of asyncio's: it would log a warning when a thread of its looks for a process that was buried already.
+    """
+    with subprocess.Popen(["setpriv", "--pdeathsig", "KILL", "sleep", seconds]) as process:
+        try:
+            while process.poll() is None:
+                await asyncio.sleep(0.01)
+        finally:
             process.kill()
-            await process.wait()
 
 
 @airlock.hookimpl
