@@ -176,7 +176,7 @@ async def test_a_worker_serves_one_job_and_is_replaced(backend: FakeBackend) -> 
     assert backend.pool().idle == 1
 
 
-async def test_the_answer_goes_before_what_is_done_after_it_while_others_are_idle(
+async def test_the_answer_goes_before_a_refill_while_half_of_the_pool_is_idle(
     backend: FakeBackend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(pools_module, "ANSWER_TIME", 0.05)

@@ -195,8 +195,8 @@ class PooledBackend(Backend[S]):
             log.warning("project %s: %s (in %g s)", self.project.name, self._detail, self._retry.failed(begun))
 
     async def _retire(self, worker: Worker) -> None:
-        """Replace it and give back what it holds, after the result is delivered unless the pool is empty."""
-        if self._idle:
+        """Replace it and give back what it holds: after the result is delivered, if enough others stand ready."""
+        if 2 * len(self._idle) >= self._replicas:
             await asyncio.sleep(ANSWER_TIME)
         self._refill()
         await worker.stop()
