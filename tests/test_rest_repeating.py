@@ -99,7 +99,10 @@ def test_a_request_that_was_refused_leaves_the_key_free(api: httpx.Client, send:
     assert send("result 1", project="down").status_code == 409
     assert send("result 1", project="nope").status_code == 404
     assert send("result 1", timeout=80_000).status_code == 422
-    busy = [api.post("/execute", json={"project": "single", "code": "sleep 60"}) for _ in range(2)]
+    busy = [api.post("/execute", json={"project": "single", "code": "say busy\nsleep 60"})]
+    while not api.get(busy[0].headers["location"]).json()["stdout"]:  # till then it is the one that waits
+        time.sleep(0.01)
+    busy.append(api.post("/execute", json={"project": "single", "code": "sleep 60"}))
     assert send("result 1", project="single").status_code == 503
     assert send("result 1").status_code == 202
     for each in busy:
