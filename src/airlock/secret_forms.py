@@ -55,8 +55,8 @@ def _quoted(text: str) -> set[str]:
 def _json_for_html(written: str) -> Iterator[str]:
     """Yield JSON as it stands in a script element, where what HTML could read is written as a number."""
     for special in _SPECIAL:
+        escaped = written.replace('\\"', '"') if '"' in special else written
         for number in ("04x", "04X"):
-            escaped = re.sub(r"\\\"", lambda _: '"', written) if '"' in special else written
             yield re.sub(special, lambda found, number=number: f"\\u{ord(found[0]):{number}}", escaped)
 
 
@@ -64,16 +64,14 @@ def _spelled(text: str) -> Iterator[str]:
     """Yield the text with each character as a number in HTML, in quoted-printable, and in UTF-16."""
     for reference in ("&#{};", "&#x{:x};", "&#x{:X};"):
         yield "".join(reference.format(ord(character)) for character in text)
-    data = text.encode()
+    # binascii.b2a_qp breaks lines, and escapes what stands at their ends.
     yield "".join(
-        chr(byte) if (32 <= byte < 127 and byte != ord("=")) or byte == ord("\t") else f"={byte:02X}" for byte in data
+        chr(byte) if (32 <= byte < 127 and byte != ord("=")) or byte == ord("\t") else f"={byte:02X}"
+        for byte in text.encode()
     )
     for codec in ("utf-16-le", "utf-16-be"):
         wide = text.encode(codec)
-        yield wide.hex()
-        yield wide.hex().upper()
-        for before in range(3):
-            yield from _base64(wide, before)
+        yield from _of_bytes(wide)
         if text.isascii():
             yield wide.decode("ascii")
 
@@ -82,11 +80,16 @@ def _encoded(text: str) -> Iterator[str]:
     data = text.encode()
     yield text
     yield text[::-1]
-    yield data.hex()
-    yield data.hex().upper()
+    yield from _of_bytes(data)
     for written in ("".join(f"%{byte:02X}" for byte in data), quote_plus(text), *(quote(text, t) for t in _UNTOUCHED)):
         yield written
         yield re.sub("%..", lambda code: code[0].lower(), written)
+
+
+def _of_bytes(data: bytes) -> Iterator[str]:
+    """Yield bytes in hex and in base64, wherever they begin in it."""
+    yield data.hex()
+    yield data.hex().upper()
     for before in range(3):
         for written in _base64(data, before):
             yield written
