@@ -4,7 +4,6 @@ whatever else a client sends is refused.
 
 from __future__ import annotations
 
-from collections import Counter
 from typing import TYPE_CHECKING, Any, Final
 
 from fastapi.routing import APIRoute
@@ -19,8 +18,8 @@ if TYPE_CHECKING:
     from starlette.responses import Response
 
 MAX_BODY: Final = 16 << 20  # bytes of one request
-MAX_BODIES: Final = 128 << 20  # bytes of all bodies that come in at once, of each without its first FREE
-FREE: Final = 64 << 10  # bytes; a connection holds as much anyway, so small bodies come through beside large ones
+MAX_BODIES: Final = 128 << 20  # bytes of all bodies that come in at once, of each without its first UNCOUNTED
+UNCOUNTED: Final = 64 << 10  # bytes; a connection holds as much anyway, so small bodies come through beside large ones
 MAX_VALUES: Final = 200_000  # in one body; the event loop parses them, and serves nobody meanwhile
 
 
@@ -61,7 +60,7 @@ class StrictRequest(Request):
                 content += piece
                 if len(content) > MAX_BODY:
                     raise _too_large()
-                self._take(max(0, len(content) - FREE) - self._room)
+                self._take(max(0, len(content) - UNCOUNTED) - self._room)
             self._content = bytes(content)
         return self._content
 
@@ -120,18 +119,16 @@ def _check_parameters(request: Request, queries: Collection[str], headers: Colle
     """Refuse what would be ignored: a name that is misspelt, and all but one of several values."""
     for name in request.query_params:
         if name not in queries:
-            raise InvalidRequest(("query", name), f"there is no such parameter; there is {_listed(queries)}")
-    for place, names in (
-        ("query", [name for name, _ in request.query_params.multi_items()]),
-        ("header", [name for name in request.headers if name in headers]),
-    ):
-        for name, count in Counter(names).items():
-            if count > 1:
-                raise InvalidRequest((place, name), f"it is given {count} times; give it once")
+            known = ", ".join(sorted(queries)) or "none here"
+            raise InvalidRequest(("query", name), f"there is no such parameter; there is {known}")
+        _check_once("query", name, request.query_params.getlist(name))
+    for name in headers:
+        _check_once("header", name, request.headers.getlist(name))
 
 
-def _listed(names: Collection[str]) -> str:
-    return ", ".join(sorted(names)) or "none here"
+def _check_once(place: str, name: str, values: Collection[str]) -> None:
+    if len(values) > 1:
+        raise InvalidRequest((place, name), f"it is given {len(values)} times; give it once")
 
 
 def _too_large() -> BodyTooLarge:
