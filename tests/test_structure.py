@@ -12,7 +12,7 @@ CORE = ROOT / "src" / "airlock"
 LAYERS = [
     {"models", "summaries", "examples", "errors", "strict_json", "retry", "events"},
     {"client"},
-    {"limits", "worker", "seccomp", "log_handler", "logs", "methods"},
+    {"limits", "worker", "seccomp", "log_handler", "logs", "methods", "weak_calls"},
     {"backend", "hookspecs", "wheels", "wheel_failures"},
     {
         "pools",

@@ -75,7 +75,7 @@ class LiveRecord:
                     self.trouble = "the store failed, and the server's log says why" if is_mistake else str(error)
                     self._tell()
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._change(), pause)  # which can only be that it is left
+                await asyncio.wait_for(self._next_change(), pause)  # which can only be that it is left
             pause = min(2 * pause, LAST_RETRY)
 
     def check_stored(self) -> None:
@@ -131,9 +131,9 @@ class LiveRecord:
     async def until(self, holds: Callable[[Execution], bool]) -> None:
         """Wait until this holds, or nothing can change any more."""
         while not (self._is_left or holds(self.execution)):
-            await self._change()
+            await self._next_change()
 
-    async def _change(self) -> None:
+    async def _next_change(self) -> None:
         if self._changed is None:
             self._changed = asyncio.Event()
         await self._changed.wait()

@@ -7,8 +7,7 @@ import logging
 import time
 from dataclasses import replace
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar, cast
-from weakref import ref
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from .backend import Job, Outcome, check_write
 from .clock import RunClock
@@ -21,10 +20,10 @@ from .questions import Questions
 from .record import LiveRecord
 from .redaction import Redactor
 from .turn import Turn
+from .weak_calls import weak
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-    from types import MethodType
 
     from pydantic import SecretStr
 
@@ -38,9 +37,6 @@ if TYPE_CHECKING:
     from .store import Store
 
 log = logging.getLogger(__name__)
-
-P = ParamSpec("P")
-T = TypeVar("T")
 
 NOT_REDACTING: Final = Redactor()
 KILL_GRACE: Final = 2.0  # seconds that a backend gets to kill what it runs
@@ -86,11 +82,11 @@ class LiveExecution:
         }
         self._takes_output = True
         loop = asyncio.get_running_loop()
-        self._clock = RunClock(execution.timeout, _weak(self._on_deadline))
+        self._clock = RunClock(execution.timeout, weak(self._on_deadline))
         self._turn = Turn(slots, self._clock, may_pause)
         self._queue_alarm = loop.call_later(self.limits.queue_timeout, self._on_queue_timeout)
         self._ending: asyncio.Future[Ending] = loop.create_future()
-        self._questions = Questions(self.record, self.limits, mediator, _weak(self.end), _weak(self._progress))
+        self._questions = Questions(self.record, self.limits, mediator, weak(self.end), weak(self._progress))
 
     # --- for the gateway -----------------------------------------------------------------------------------------
 
@@ -305,19 +301,3 @@ class LiveExecution:
     def _log_failure(self, running: asyncio.Future[Outcome]) -> None:
         if not running.cancelled() and (error := running.exception()) is not None:
             log.error("execution %s: the backend failed while ending it", self.execution.id, exc_info=error)
-
-
-def _weak(method: Callable[P, T]) -> Callable[P, T]:
-    """Call a method without keeping its object: in a cycle of references an execution's megabytes would stay until the
-    garbage collector looks at the oldest generation, which may be never.
-    """
-    bound = cast("MethodType", method)
-    reference, function = ref(bound.__self__), bound.__func__  # a WeakMethod takes three times the memory
-
-    def call(*args: P.args, **kwargs: P.kwargs) -> T:
-        owner = reference()
-        if owner is None:
-            raise ReferenceError("the execution is over and forgotten")
-        return cast("T", function(owner, *args, **kwargs))
-
-    return call
