@@ -13,7 +13,8 @@ class names (`BACKEND_CAPABILITIES`, `MEDIATOR_CAPABILITIES`); `pytest -ra` prin
 For tests of your own: `RunningPool` runs scripts on a `PooledBackend`; `RecordingSession` stands in for core,
 `never_answers` for an agent that does not answer; `missing` skips what the machine cannot do, or fails it where
 $AIRLOCK_TEST_REQUIRE says that it must.
-`Crashes` kills servers on your backend at random moments: nothing that they accepted may be lost.
+`served` runs a server process. `Crashes` kills servers on your backend at random moments: nothing that they accepted
+may be lost.
 For tests of REST clients: `code_that_asks` pauses an execution in a project on the mock backend.
 """
 
@@ -26,6 +27,7 @@ from .mock_code import code_that_asks
 from .recording import RecordingSession, never_answers
 from .requirements import missing
 from .running import Ran, RunningPool
+from .served import served
 from .store_contract import StoreContract
 
 __all__ = [
@@ -41,4 +43,5 @@ __all__ = [
     "code_that_asks",
     "missing",
     "never_answers",
+    "served",
 ]

@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-import os
 import random
-import re
-import subprocess
-import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
 import httpx
 
-HANG: Final = 120.0  # seconds; only a guard
+from .served import HANG, served
+
 RECENT: Final = 50  # ids that are asked for after each start
 TERMINAL: Final = ("completed", "error", "timeout")
-LISTENING: Final = re.compile(rb"Listening on (\S+)")
 CONFIG: Final = """
 store: {{type: sqlite, path: crashes.db}}
 projects:
@@ -54,8 +49,7 @@ class Crashes:
         (folder / "airlock.yaml").write_text(CONFIG.format(backend=backend))
         self._folder = folder
         self._codes = codes
-        inherited = {name: value for name, value in os.environ.items() if not name.startswith("AIRLOCK_")}
-        self._environ = {**inherited, **(environ or {})}
+        self._environ = environ
         self._chance = random.Random(5)  # noqa: S311 - to be repeatable
         self._processes: set[Process] = set()
         self.accepted: list[str] = []
@@ -68,7 +62,7 @@ class Crashes:
         Raises AssertionError when an id is not known any more.
         """
         for _ in range(rounds):
-            with self._server() as (server, client):
+            with served(self._folder, self._environ) as (server, client):
                 give_up = time.monotonic() + self._chance.uniform(0.02, within)
                 for execution_id in self.accepted[-RECENT:]:
                     assert client.get(f"/executions/{execution_id}").status_code == 200, execution_id
@@ -87,7 +81,7 @@ class Crashes:
         Raises AssertionError when one is lost, or stuck, or when a process of a server lives on.
         """
         found: Counter[str | None] = Counter()
-        with self._server() as (server, client):
+        with served(self._folder, self._environ) as (server, client):
             for execution_id in self.accepted:
                 found[self._ended(client, execution_id)] += 1
             self._processes |= _below(server.pid)
@@ -111,23 +105,6 @@ class Crashes:
             if answer.json()["status"] == "awaiting_llm":
                 client.post(f"{path}/respond", json={"response": "x"})
         raise AssertionError(f"{path} is stuck: {answer.text}")
-
-    @contextmanager
-    def _server(self) -> Iterator[tuple[subprocess.Popen[bytes], httpx.Client]]:
-        log = self._folder / "log"
-        with log.open("wb") as file:
-            command = [sys.executable, "-m", "airlock", "--port", "0", "--log-format", "plain"]
-            server = subprocess.Popen(command, cwd=self._folder, env=self._environ, stderr=file)
-        try:
-            give_up = time.monotonic() + HANG
-            while not (found := LISTENING.search(log.read_bytes())):
-                assert server.poll() is None and time.monotonic() < give_up, log.read_text()  # noqa: PT018
-                time.sleep(0.01)
-            with httpx.Client(base_url=found[1].decode(), timeout=HANG) as client:
-                yield server, client
-        finally:
-            server.kill()
-            server.wait()
 
 
 def _below(pid: int) -> set[Process]:

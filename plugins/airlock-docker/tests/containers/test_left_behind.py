@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import signal
 import subprocess
 import sys
@@ -12,8 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import docker
-import httpx
 import pytest
+
+from airlock.testing import served
 
 if TYPE_CHECKING:
     from containers.conftest import Up
@@ -86,32 +86,22 @@ async def test_what_a_killed_server_left_is_swept_and_what_a_living_one_has_is_n
 def test_a_server_that_is_told_to_end_lets_scripts_finish_and_removes_its_containers(
     client: docker.DockerClient, base_image: str, own_state: Path, tmp_path: Path
 ) -> None:
-    log = tmp_path / "log"
     config = f"projects: {{drained: {{replicas: 2, backend: {{type: docker, image: {base_image}}}}}}}\n"
     (tmp_path / "airlock.yaml").write_text(config)
-    with log.open("wb") as file:
-        server = subprocess.Popen([sys.executable, "-m", "airlock", "--port", "0"], cwd=tmp_path, stderr=file)
-    try:
+    with served(tmp_path) as (server, http):
+        body = {"project": "drained", "code": "import time\nprint(1)\ntime.sleep(2)\nset_result('done')"}
+        path = f"/executions/{http.post('/execute', json=body).json()['execution_id']}"
         give_up = time.monotonic() + HANG
-        while not (found := re.search(r"Listening on ([^\s\"]+)", log.read_text())):
-            assert server.poll() is None and time.monotonic() < give_up, log.read_text()  # noqa: PT018
+        while not http.get(path).json()["stdout"]:
+            assert time.monotonic() < give_up, http.get(path).json()
             time.sleep(0.05)
-        with httpx.Client(base_url=found[1], timeout=HANG) as http:
-            body = {"project": "drained", "code": "import time\nprint(1)\ntime.sleep(2)\nset_result('done')"}
-            path = f"/executions/{http.post('/execute', json=body).json()['execution_id']}"
-            while not http.get(path).json()["stdout"]:
-                assert time.monotonic() < give_up, log.read_text()
-                time.sleep(0.05)
-            (name,) = [path.name for path in own_state.iterdir()]
-            assert containers(client, name)
-            server.terminate()
-            assert http.get(path, params={"wait": 30}).json()["result"] == "done"
+        (name,) = [path.name for path in own_state.iterdir()]
+        assert containers(client, name)
+        server.terminate()
+        assert http.get(path, params={"wait": 30}).json()["result"] == "done"
         assert server.wait(HANG) == 0
-        assert containers(client, name) == []
-        assert list(own_state.iterdir()) == []
-    finally:
-        server.kill()
-        server.wait()
+    assert containers(client, name) == []
+    assert list(own_state.iterdir()) == []
 
 
 async def test_what_another_daemon_has_is_left_alone(

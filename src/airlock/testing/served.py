@@ -1,0 +1,52 @@
+"""A server process of a test's own."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Final
+
+import httpx
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+HANG: Final = 120.0  # seconds; only a guard
+LISTENING: Final = re.compile(rb"Listening on (\S+)")
+
+
+@contextmanager
+def served(
+    folder: Path, environ: Mapping[str, str] | None = None
+) -> Iterator[tuple[subprocess.Popen[bytes], httpx.Client]]:
+    """Serve `folder/airlock.yaml` in a process of its own, on a free port, until the end of the block, which kills it.
+
+    Yields the process, and a client whose requests begin at its address; its log is `folder/log`. `environ` is added to
+    the environment, from which nothing of $AIRLOCK_... is taken.
+
+    Raises AssertionError, with the log, when it does not start.
+    """
+    log = folder / "log"
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("AIRLOCK_")}
+    with log.open("wb") as file:
+        server = subprocess.Popen(
+            [sys.executable, "-m", "airlock", "--port", "0", "--log-format", "plain"],
+            cwd=folder,
+            env={**inherited, **(environ or {})},
+            stderr=file,
+        )
+    try:
+        give_up = time.monotonic() + HANG
+        while not (found := LISTENING.search(log.read_bytes())):
+            assert server.poll() is None and time.monotonic() < give_up, log.read_text()  # noqa: PT018
+            time.sleep(0.01)
+        with httpx.Client(base_url=found[1].decode(), timeout=HANG) as client:
+            yield server, client
+    finally:
+        server.kill()
+        server.wait()
