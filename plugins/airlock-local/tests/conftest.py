@@ -113,6 +113,17 @@ def leave_out(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
 
 
 @pytest.fixture
+def descendants() -> Callable[[int], list[int]]:
+    """List all processes below one, children before theirs; of its first thread."""
+
+    def below(pid: int) -> list[int]:
+        children = [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+        return [*children, *(found for child in children for found in below(child))]
+
+    return below
+
+
+@pytest.fixture
 def sandboxed() -> Callable[[], int]:
     """Count the processes that live in another pid namespace than ours, below this test's own process."""
 

@@ -116,19 +116,21 @@ as_root = pytest.mark.skipif(os.geteuid() != 0, reason="as ordinary user, script
 
 
 @as_root
-async def test_root_is_nobody_outside_the_sandbox(local: Any) -> None:
+async def test_root_is_nobody_outside_the_sandbox(local: Any, descendants: Any) -> None:
     task, session = local.start("import os, time\nprint(1)\ntime.sleep(30)")
     async with asyncio.timeout(5):
         await session.until(lambda session: session.stdout)
     await local.settle()  # a standby that is being made has not taken its uid yet
-    ids = [_ids(pid) for pid in _descendants(os.getpid())]
+    ids = [_ids(pid) for pid in descendants(os.getpid())]
     assert len(ids) == 7  # the box, its zygote, the maker of inits; init and script, twice
     assert all(64_111 <= number < 64_111 + 1024 for uids in ids for number in uids)
     task.cancel()
 
 
 @as_root
-async def test_executions_at_once_have_different_uids_outside_and_none_is_the_zygotes(make_local: Any) -> None:
+async def test_executions_at_once_have_different_uids_outside_and_none_is_the_zygotes(
+    make_local: Any, descendants: Any
+) -> None:
     local = await make_local(replicas=3)
     tasks = []
     for _ in range(3):
@@ -137,7 +139,7 @@ async def test_executions_at_once_have_different_uids_outside_and_none_is_the_zy
             await session.until(lambda session: session.stdout)
         tasks.append(task)
     await local.settle()
-    scripts = [pid for pid in _descendants(os.getpid()) if _inner_pids(pid)[1:] == [2]]
+    scripts = [pid for pid in descendants(os.getpid()) if _inner_pids(pid)[1:] == [2]]
     uids = [_ids(pid) for pid in scripts]
     assert len(uids) == 6  # three that run, three that stand by
     assert all(len(own) == 1 for own in uids)  # real, effective, saved and filesystem id of user and group
@@ -148,14 +150,16 @@ async def test_executions_at_once_have_different_uids_outside_and_none_is_the_zy
 
 
 @as_root
-async def test_the_kernel_lets_no_script_signal_or_trace_another_by_their_uids(make_local: Any) -> None:
+async def test_the_kernel_lets_no_script_signal_or_trace_another_by_their_uids(
+    make_local: Any, descendants: Any
+) -> None:
     """From outside, with the uid of one script and no rights, as a script would be that broke out of all else."""
     local = await make_local(replicas=2)
     for _ in range(2):
         _, session = local.start("import time\nprint(1)\ntime.sleep(30)")
         async with asyncio.timeout(5):
             await session.until(lambda session: session.stdout)
-    one, other = [pid for pid in _descendants(os.getpid()) if _inner_pids(pid)[1:] == [2]][:2]
+    one, other = [pid for pid in descendants(os.getpid()) if _inner_pids(pid)[1:] == [2]][:2]
     own = _ids(one)[0]
     code = f"""
 import ctypes, errno, os
@@ -174,10 +178,10 @@ print(attempt(lambda: os.kill({one}, 0)), attempt(lambda: os.kill({other}, 0)), 
 
 
 @as_root
-async def test_the_uids_are_those_that_the_operator_chose() -> None:
+async def test_the_uids_are_those_that_the_operator_chose(descendants: Any) -> None:
     backend = LocalBackend(Project(name="test"), LocalSettings(first_uid=50_000))
     await backend.scale(2)
-    ids = [_ids(pid) for pid in _descendants(os.getpid())]
+    ids = [_ids(pid) for pid in descendants(os.getpid())]
     assert len({number for own in ids for number in own}) == 3  # the zygote, and two scripts
     assert all(50_000 <= number < 51_024 for own in ids for number in own)
     assert "50000 to 51023" in backend.isolation
@@ -194,8 +198,3 @@ def _inner_pids(pid: int) -> list[int]:
     """The pid of a process in each of the pid namespaces below the box's."""
     line = next(line for line in Path(f"/proc/{pid}/status").read_text().splitlines() if line.startswith("NSpid:"))
     return [int(number) for number in line.split()[2:]]
-
-
-def _descendants(pid: int) -> list[int]:
-    children = [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
-    return [*children, *(found for child in children for found in _descendants(child))]

@@ -212,9 +212,9 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     sweep_until_gone(directory, [])
 
 
-def test_a_killed_server_takes_all_sandboxes_with_it(server: Any) -> None:
+def test_a_killed_server_takes_all_sandboxes_with_it(server: Any, descendants: Any) -> None:
     process, _ = server
-    tree = _below(process.pid)
+    tree = descendants(process.pid)
     assert len(tree) > 5
     process.kill()
     process.wait()
@@ -280,11 +280,6 @@ def _traces(name: str) -> list[str]:
     found += [f"{folder}/{name}" for folder, inside, _ in os.walk("/sys/fs/cgroup") if name in inside]
     found += [line for line in Path("/proc/self/mounts").read_text().splitlines() if name in line]
     return found
-
-
-def _below(pid: int) -> list[int]:
-    children = [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
-    return [*children, *(found for child in children for found in _below(child))]
 
 
 def _is_zombie(pid: int) -> bool:

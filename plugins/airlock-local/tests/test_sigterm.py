@@ -6,7 +6,6 @@ import asyncio
 import os
 import signal
 from collections.abc import Awaitable, Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -26,7 +25,7 @@ HANDLES_NOTHING = "import time\nprint(1)\ntime.sleep(60)"
 
 
 async def test_it_ends_scripts_that_do_not_handle_it_and_nothing_else(
-    make_local: Callable[..., Awaitable[Any]],
+    make_local: Callable[..., Awaitable[Any]], descendants: Callable[[int], list[int]]
 ) -> None:
     """It is not kept from scripts: they may rely on it among their own processes."""
     local = await make_local(replicas=2)
@@ -35,7 +34,7 @@ async def test_it_ends_scripts_that_do_not_handle_it_and_nothing_else(
     async with asyncio.timeout(SOON):
         for session in (first, second):
             await session.until(lambda session: session.stdout)
-    for pid in tree(box._process.pid):
+    for pid in [box._process.pid, *descendants(box._process.pid)]:
         os.kill(pid, signal.SIGTERM)
     assert (await handling).result == "told"
     ended = await other
@@ -44,9 +43,3 @@ async def test_it_ends_scripts_that_do_not_handle_it_and_nothing_else(
     assert await local.result("set_result('next')") == "next"
     assert local.backend._box is box
     assert box.is_alive
-
-
-def tree(pid: int) -> list[int]:
-    """A process and all below it, parents first."""
-    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    return [pid, *(below for child in children for below in tree(int(child)))]
