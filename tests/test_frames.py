@@ -216,7 +216,17 @@ async def test_a_key_of_any_text_is_told_from_others(key: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "body", [b'["a.b", 1, 2]', b'["a.b"]', b'["a.b" 1]', b'["a.b", NaN]', b'["ab", 1]', b'{"a.b": 1}']
+    "body",
+    [
+        b'["a.b", 1, 2]',
+        b'["a.b"]',
+        b'["a.b" 1]',
+        b'["a.b", NaN]',
+        b'["ab", 1]',
+        b'["a.", 1]',
+        b'[".b", 1]',
+        b'{"a.b": 1}',
+    ],
 )
 async def test_a_memory_frame_of_another_form_is_a_violation(body: bytes) -> None:
     outcome = await outcome_of(raw(codec.MEMORY, body), codec.encode(codec.END, {"error": None}))

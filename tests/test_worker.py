@@ -64,6 +64,17 @@ def test_memory_category_with_a_dot_is_a_value_error(ends: Ends) -> None:
 
 
 @pytest.mark.parametrize(
+    ("code", "error"),
+    [
+        ("memory.set('a', '', 1)", "ValueError: memory: a key is not empty"),
+        ("llm.complete('x', model='m' * 201)", "ValueError: llm.complete: a model has at most 200 characters"),
+    ],
+)
+def test_what_airlock_would_not_take_is_an_error_of_the_line(ends: Ends, code: str, error: str) -> None:
+    assert run(code, ends[0]) == error
+
+
+@pytest.mark.parametrize(
     ("value", "error"),
     [
         ("{1, 2}", "TypeError: set_result: Object of type set is not JSON serializable; only str, numbers, bool, None"),

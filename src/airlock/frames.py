@@ -14,6 +14,7 @@ from .errors import LLMError, ProtocolViolation
 from .limits import format_size
 from .models import LLMRequest
 from .worker import codec
+from .worker.sdk import MAX_MODEL
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -197,7 +198,7 @@ class Conversation:
         match _parse(body, "llm"):
             case {"id": int(number), "prompt": str(prompt), "model": str(model), **rest} if not rest:
                 # bool is an int, and True == 1
-                if type(number) is not int or number != self._asked + 1 or len(model) > 200:
+                if type(number) is not int or number != self._asked + 1 or len(model) > MAX_MODEL:
                     raise ProtocolViolation("malformed llm frame")
             case _:
                 raise ProtocolViolation("malformed llm frame")
@@ -267,7 +268,7 @@ def _memory_key(body: bytes) -> str:
     """Read only the key of a memory frame: a script may send many for the same key."""
     found = _KEY.match(body)
     key = None if found is None else _parse(found[1], "memory")
-    if not isinstance(key, str) or "." not in key:
+    if not isinstance(key, str) or not all(key.partition(".")):
         raise ProtocolViolation("malformed memory frame")
     return key
 

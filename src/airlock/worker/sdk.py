@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 
 MAX_DEPTH = 100  # levels of lists and dicts; Airlock reads no more
+MAX_MODEL = 200  # characters of the name of a model
 
 
 class LLMError(Exception):
@@ -86,6 +87,8 @@ class Model:
         """Ask, and wait for the answer. Raises LLMError when the answer is an error."""
         if not all(isinstance(value, str) for value in (prompt, model)):
             raise TypeError("llm.complete: prompt and model are strings")
+        if len(model) > MAX_MODEL:
+            raise ValueError(f"llm.complete: a model has at most {MAX_MODEL} characters")
         question = Question()
         flush_output()  # who answers sees what was written before
         with self._lock:
@@ -190,4 +193,6 @@ def _memory_key(category: str, key: str) -> str:
         raise TypeError("memory: category and key are strings")
     if not category or "." in category:
         raise ValueError(f"memory: a category is not empty and contains no dot, unlike {category[:80]!r}")
+    if not key:
+        raise ValueError("memory: a key is not empty")
     return f"{category}.{key}"
