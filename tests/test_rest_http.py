@@ -277,6 +277,12 @@ def test_two_idempotency_keys_are_422(api: httpx.Client) -> None:
     assert (refused.status_code, refused.json()["errors"][0]["location"]) == (422, "header.idempotency-key")
 
 
+def test_blanks_behind_a_header_are_no_part_of_it(connection: socket.socket) -> None:
+    head = b"POST /execute HTTP/1.1\r\n" + JSON + b"Content-Length: %d\r\n" % len(BODY)
+    requests = [head + b"Idempotency-Key: " + key + b"\r\n\r\n" + BODY for key in (b"k", b"k ", b"k \t")]
+    assert len({answer_to(connection, request)[2]["execution_id"] for request in requests}) == 1
+
+
 def test_a_compressed_body_is_415(api: httpx.Client) -> None:
     headers = {"Content-Type": "application/json", "Content-Encoding": "gzip"}
     assert api.post("/execute", content=b"\x1f\x8b", headers=headers).status_code == 415
@@ -328,6 +334,7 @@ def test_head_answers_like_get_without_a_body(api: httpx.Client, path: str) -> N
         ("OPTIONS", "/execute", "POST"),
         ("DELETE", "/executions/x", "GET, HEAD"),
         ("TRACE", "/health", "GET, HEAD"),
+        ("PUT", "/openapi.json", "GET, HEAD"),
     ],
 )
 def test_another_method_is_405_and_says_which_are_allowed(

@@ -27,8 +27,8 @@ class HeadMiddleware:
             is_start = message["type"] == "http.response.start"
             if is_start and message["status"] == 405:
                 headers = MutableHeaders(scope=message)
-                allowed = headers.get("allow", "").split(", ")
-                headers["allow"] = ", ".join([*allowed, "HEAD"] if "GET" in allowed else allowed)
+                allowed = set(headers.get("allow", "").split(", "))
+                headers["allow"] = ", ".join(sorted(allowed | {"HEAD"} if "GET" in allowed else allowed))
             if is_start or not is_head:
                 await send(message)
             if is_start and is_head:

@@ -95,6 +95,10 @@ class BoundedHttp(HttpToolsProtocol):
         elif self._received > MAX_REQUEST:
             self._refuse(BodyTooLarge(f"a request has at most {MAX_REQUEST} bytes"))
 
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Take a header. Blanks behind a value are no part of it (RFC 9110, section 5.5); the parser leaves them."""
+        super().on_header(name, value.rstrip(b" \t"))
+
     def on_headers_complete(self) -> None:
         """Hand the request over, unless its head is too large."""
         if len(self.url) > MAX_PATH:
