@@ -14,7 +14,7 @@ from .errors import LLMError, ProtocolViolation
 from .limits import format_size
 from .models import LLMRequest
 from .worker import codec
-from .worker.sdk import MAX_MODEL
+from .worker.sdk import MAX_MODEL, is_memory_key
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -268,7 +268,7 @@ def _memory_key(body: bytes) -> str:
     """Read only the key of a memory frame: a script may send many for the same key."""
     found = _KEY.match(body)
     key = None if found is None else _parse(found[1], "memory")
-    if not isinstance(key, str) or not all(key.partition(".")):
+    if not isinstance(key, str) or not is_memory_key(key):
         raise ProtocolViolation("malformed memory frame")
     return key
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from . import strict_json
 from .errors import IdempotencyKeyReused, InvalidRequest
+from .worker.sdk import is_memory_key
 
 if TYPE_CHECKING:
     from .executions import Execution
@@ -28,8 +29,7 @@ def timeout_of(request: ExecutionRequest, most: int) -> int:
 def check_memory_keys(request: ExecutionRequest) -> None:
     """Raise InvalidRequest when a script could not find what is in `memory`."""
     for key in request.memory:
-        category, _, rest = key.partition(".")
-        if not category or not rest:
+        if not is_memory_key(key):
             raise InvalidRequest(("body", "memory", key), "a memory key is 'category.key'")
 
 

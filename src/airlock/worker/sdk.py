@@ -188,6 +188,11 @@ def _check_strict(value: Any) -> None:
     raise ValueError(f"nested deeper than {MAX_DEPTH} levels")
 
 
+def is_memory_key(name: str) -> bool:
+    """Tell whether this is `category.key`, and neither of them empty."""
+    return all(name.partition("."))
+
+
 def _memory_key(category: str, key: str) -> str:
     if not all(isinstance(value, str) for value in (category, key)):
         raise TypeError("memory: category and key are strings")
