@@ -103,8 +103,9 @@ def test_what_is_no_http_is_a_problem_and_the_end(connection: socket.socket, sen
         (b"GET /?" + b"a" * 10_000 + b" HTTP/1.1\r\n" + HOST + b"\r\n", 414, "uri_too_long"),
         (b"GET / HTTP/1.1\r\n" + HOST + b"X: " + b"a" * 70_000 + b"\r\n\r\n", 431, "request_header_fields_too_large"),
         (b"GET / HTTP/1.1\r\n" + HOST + b"X: a\r\n" * 15_000 + b"\r\n", 431, "request_header_fields_too_large"),
+        (b"GET / HTTP/1.1\r\n" + HOST + b"X: a" + b" " * 70_000 + b"\r\n\r\n", 431, "request_header_fields_too_large"),
     ],
-    ids=["path", "query", "one header", "many headers"],
+    ids=["path", "query", "one header", "many headers", "blanks"],
 )
 def test_a_head_over_its_bounds_is_refused(connection: socket.socket, sent: bytes, status: int, code: str) -> None:
     got, headers, problem = answer_to(connection, sent)

@@ -95,10 +95,6 @@ class BoundedHttp(HttpToolsProtocol):
         elif self._received > MAX_REQUEST:
             self._refuse(BodyTooLarge(f"a request has at most {MAX_REQUEST} bytes"))
 
-    def on_header(self, name: bytes, value: bytes) -> None:
-        """Take a header. Blanks behind a value are no part of it (RFC 9110, section 5.5); the parser leaves them."""
-        super().on_header(name, value.rstrip(b" \t"))
-
     def on_headers_complete(self) -> None:
         """Hand the request over, unless its head is too large."""
         if len(self.url) > MAX_PATH:
@@ -107,6 +103,8 @@ class BoundedHttp(HttpToolsProtocol):
         if sum(len(name) + len(value) + 4 for name, value in self.headers) > MAX_HEAD:
             self._refused = _head_too_large()
             raise self._refused
+        # Blanks behind a value are no part of it (RFC 9110, section 5.5), and the parser leaves them.
+        self.headers[:] = [(name, value.rstrip(b" \t")) for name, value in self.headers]
         super().on_headers_complete()
         self._in_head = False
         self._cycles = [*self._unanswered(), self.cycle]
