@@ -7,6 +7,7 @@ import shlex
 import shutil
 import signal
 import sys
+import tempfile
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
@@ -94,13 +95,19 @@ class Command:
     async def __call__(self, request: LLMRequest) -> str:
         """Run it to its end; cancelled = killed."""
         show(request)
-        pipe = asyncio.subprocess.PIPE
+        # A file, not a pipe: a command may end without reading it, which asyncio of Python 3.11.2 logs as a fault.
+        with tempfile.TemporaryFile() as prompt:
+            prompt.write(request.prompt.encode())
+            prompt.seek(0)
+            try:
+                process = await asyncio.create_subprocess_exec(
+                    *self._command, stdin=prompt, stdout=asyncio.subprocess.PIPE
+                )
+            except OSError as error:
+                reason = f"the LLM command {self._command[0]} cannot be started: {error.strerror}"
+                raise NoAnswer(reason, code=1) from None
         try:
-            process = await asyncio.create_subprocess_exec(*self._command, stdin=pipe, stdout=pipe)
-        except OSError as error:
-            raise NoAnswer(f"the LLM command {self._command[0]} cannot be started: {error.strerror}", code=1) from None
-        try:
-            answer, _ = await process.communicate(request.prompt.encode())
+            answer, _ = await process.communicate()
         finally:
             if process.returncode is None:
                 with contextlib.suppress(ProcessLookupError):
