@@ -113,6 +113,54 @@ channel.detach()
 
 
 @as_root
+async def test_a_fork_bomb_is_slowed_down_and_told_so(local: Any) -> None:
+    """Each refused fork costs the kernel page tables and locks: see neighbours.py of the benchmarks for the effect."""
+    groups = local.backend._groups
+    if groups is None or not {"pids", "cpu"} <= groups.controllers:
+        missing("cgroup", local.backend.isolation)
+    bomb = """
+import os, time
+print("begins", flush=True)
+while True:
+    try: os.fork()
+    except OSError: pass
+"""
+    group = local.backend._idle[0]._group
+    task, session = local.start(bomb)
+    async with asyncio.timeout(60):
+        await session.until(lambda session: "slowed down" in session.stderr)
+    before = group.cpu_time()
+    await asyncio.sleep(1)
+    used = group.cpu_time() - before
+    task.cancel()
+    await asyncio.wait({task})
+    assert used < 0.5  # 0.1, and the machine's two or more if nothing holds it
+    assert session.stderr == (
+        "airlock: limits.processes (64) was reached\n"
+        "airlock: the script is slowed down, as it keeps asking for more processes\n"
+    )
+
+
+@as_root
+async def test_a_few_refused_processes_slow_nothing_down(make_local: Any) -> None:
+    local = await make_local(processes=8)
+    if local.backend._groups is None:
+        missing("cgroup", local.backend.isolation)
+    ran = await local.run("""
+import threading, time
+def wait(): time.sleep(0.5)
+refused = 0
+for _ in range(200):
+    try: threading.Thread(target=wait).start()
+    except RuntimeError: refused += 1
+time.sleep(0.3)
+set_result(refused)
+""")
+    assert ran.result > 100
+    assert ran.stderr == "airlock: limits.processes (8) was reached\n"
+
+
+@as_root
 async def test_refused_forks_of_an_execution_are_not_reported_by_the_next_one_in_its_cgroup(local: Any) -> None:
     """What is refused between END and the death of the rest is counted after the count was read."""
     if local.backend._groups is None:

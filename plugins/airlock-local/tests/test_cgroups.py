@@ -108,10 +108,10 @@ def test_a_group_in_which_the_kernel_killed_is_not_used_again(groups: Groups) ->
     other.give_back(empty=True)
 
 
-def test_refused_processes_are_told_once_and_an_empty_group_is_used_again(groups: Groups) -> None:
+def test_refused_processes_are_counted_and_an_empty_group_is_used_again(groups: Groups) -> None:
     group = groups.take()
     assert run_in(group, FORK) == 1
-    assert (group.refused_processes(), group.refused_processes(), group.oom_killed()) == (True, False, False)
+    assert (group.refused_processes(), group.oom_killed()) == (1, False)
     assert group.has_processes()
     while group.has_processes():
         time.sleep(0.02)
@@ -122,6 +122,16 @@ def test_refused_processes_are_told_once_and_an_empty_group_is_used_again(groups
     assert groups.take() is group
     assert not group.refused_processes()
     group.give_back(empty=True)
+
+
+def test_a_group_that_was_throttled_has_a_tenth_of_a_core_and_is_not_used_again(groups: Groups) -> None:
+    group = groups.take()
+    group.throttle()
+    assert read(groups._bases[0].directory / "1/cpu.max") == "1000 10000"
+    group.give_back(empty=True)
+    other = groups.take()
+    assert other is not group
+    other.give_back(empty=True)
 
 
 # A server of its own: prints its isolation and how scripts end, then waits with one more script inside.

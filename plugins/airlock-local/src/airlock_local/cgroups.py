@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 from .hierarchies import bases, try_rmdir, write
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from airlock import Limits
@@ -24,6 +24,10 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 PERIOD: Final = 100_000  # microseconds
+# Of a core, for a script that keeps asking for more processes (refusals.py). The period is short, as a group may be
+# stopped inside a lock that its neighbours wait for.
+THROTTLED: Final = 0.1
+THROTTLED_PERIOD: Final = 10_000
 # With version 2 a group outside, such as the server's, counts that many times as much as all of a pool's executions.
 # With version 1 these count as one process outside; less would starve them, as there each busy process has a share.
 WEIGHT: Final = 4
@@ -32,16 +36,27 @@ WEIGHT: Final = 4
 class Group:
     """One group, or with version 1 one per controller, of one execution."""
 
-    def __init__(self, groups: Groups, directories: list[Path], files: Mapping[str, Path]) -> None:
-        """`files` are those of memory events ("memory"), refused forks ("pids") and used CPU time ("cpu")."""
+    def __init__(
+        self,
+        groups: Groups,
+        directories: list[Path],
+        files: Mapping[str, Path],
+        throttle: Sequence[tuple[Path, str]],
+    ) -> None:
+        """`files` are those of memory events ("memory"), refused forks ("pids") and used CPU time ("cpu").
+
+        `throttle` is what to write where to slow it down.
+        """
         self._groups = groups
         self._directories = directories
+        self._throttle = throttle
         self._cpu = files.get("cpu")
         self.counts_cpu_time = self._cpu is not None
         self._events = {
             name: os.open(files[name], os.O_RDONLY | os.O_CLOEXEC) for name in ("memory", "pids") if name in files
         }
-        self._refused = 0
+        self._refused_before = 0  # its execution began
+        self._is_throttled = False
         self.joins = [os.open(d / "cgroup.procs", os.O_WRONLY | os.O_CLOEXEC) for d in directories]
 
     def oom_killed(self) -> bool:
@@ -52,10 +67,20 @@ class Group:
         """Whether somebody joined it, with all controllers."""
         return all((directory / "cgroup.procs").read_text(encoding="ascii") for directory in self._directories)
 
-    def refused_processes(self) -> bool:
-        """Whether the kernel refused one more process or thread since this was asked last."""
-        before, self._refused = self._refused, self._count("pids", b"max ")
-        return self._refused > before
+    def refused_processes(self) -> int:
+        """Return how often the kernel refused its execution one more process or thread."""
+        return self._count("pids", b"max ") - self._refused_before
+
+    def throttle(self) -> None:
+        """Give its execution hardly any CPU time from now on, if there is a controller for that."""
+        self._is_throttled = True
+        for file, value in self._throttle:
+            write(file, value)
+
+    @property
+    def is_usable(self) -> bool:
+        """Whether another execution may have it. A counter of killed processes would accuse that one."""
+        return not self._is_throttled and not self.oom_killed()
 
     def cpu_time(self) -> float:
         """Return the CPU seconds that all of its processes ever used, dead ones included."""
@@ -65,6 +90,10 @@ class Group:
         if self._cpu.name == "cpu.stat":
             return int(text.split()[1]) / 1e6  # the first line: usage_usec
         return int(text) / 1e9
+
+    def forget_refused_processes(self) -> None:
+        """Begin again to count them, for the next execution."""
+        self._refused_before += self.refused_processes()
 
     def give_back(self, *, empty: bool) -> None:
         """Say that its execution is over, and whether all of its processes are known to be gone."""
@@ -108,9 +137,9 @@ class Groups:
         return self._free.popleft() if self._free else self._make()
 
     def give_back(self, group: Group, *, empty: bool) -> None:
-        """Take a group back. One in which the kernel killed is not used again: its counter would accuse the next."""
-        if empty and not group.oom_killed():
-            group.refused_processes()  # those after its execution's end are not the next one's
+        """Take a group back, to be used again if it can be."""
+        if empty and group.is_usable:
+            group.forget_refused_processes()
             self._free.append(group)
         else:
             group.close()
@@ -134,6 +163,7 @@ class Groups:
         self._made += 1
         directories = []
         files: dict[str, Path] = {}
+        throttle: list[tuple[Path, str]] = []
         try:
             for base in self._bases:
                 directory = base.directory / str(self._made)
@@ -142,7 +172,10 @@ class Groups:
                 for file, value, needed in _knobs(base, self._limits):
                     write(directory / file, value, needed=needed)
                 files |= {what: directory / file for what, file in _files(base).items()}
-            return Group(self, directories, files)
+                if self._limits.cpus is None or self._limits.cpus > THROTTLED:
+                    quota = _quota(base, THROTTLED, THROTTLED_PERIOD)
+                    throttle += [(directory / file, value) for file, value, _ in quota]
+            return Group(self, directories, files, throttle)
         except OSError:
             for directory in directories:
                 try_rmdir(directory)
@@ -181,7 +214,7 @@ def _files(base: Base) -> dict[str, str]:
 def _knobs(base: Base, limits: Limits) -> list[tuple[str, str, bool]]:
     """Return (file, value, whether it has to work). Swap accounting may be off: then `memory` bounds only memory."""
     memory, processes = str(limits.memory), str(limits.processes)
-    quota = None if limits.cpus is None else str(int(limits.cpus * PERIOD))
+    quota = [] if limits.cpus is None else _quota(base, limits.cpus, PERIOD)
     all_of_them = {
         ("memory", 2): [
             ("memory.max", memory, True),
@@ -191,9 +224,16 @@ def _knobs(base: Base, limits: Limits) -> list[tuple[str, str, bool]]:
         ("pids", 2): [("pids.max", processes, True)],
         ("pids", 1): [("pids.max", processes, True)],
         ("cpuacct", 1): [],
-        ("cpu", 2): [] if quota is None else [("cpu.max", f"{quota} {PERIOD}", True)],
-        ("cpu", 1): []
-        if quota is None
-        else [("cpu.cfs_period_us", str(PERIOD), True), ("cpu.cfs_quota_us", quota, True)],
+        ("cpu", 2): quota,
+        ("cpu", 1): quota,
     }
     return [knob for controller in sorted(base.controllers) for knob in all_of_them[controller, base.version]]
+
+
+def _quota(base: Base, cores: float, period: int) -> list[tuple[str, str, bool]]:
+    if "cpu" not in base.controllers:
+        return []
+    time = int(cores * period)
+    if base.version == 2:
+        return [("cpu.max", f"{time} {period}", True)]
+    return [("cpu.cfs_period_us", str(period), True), ("cpu.cfs_quota_us", str(time), True)]

@@ -16,6 +16,7 @@ from airlock.worker import codec
 from airlock.worker.syscalls import ID
 
 from . import diagnosis, processes
+from .refusals import RefusalWatch
 from .transport import FrameSocket, OutputPipe
 
 if TYPE_CHECKING:
@@ -111,6 +112,7 @@ class LocalWorker(Worker):
         for output in self._outputs:
             output.connect(session.write)
         watch = self._loop.call_later(PUMP_DELAY, self._watch_output)
+        refusals = None if self._group is None else RefusalWatch(self._group, session, self._limits)
         try:
             if self._died():
                 conversation.exited(None)
@@ -127,7 +129,10 @@ class LocalWorker(Worker):
             self._frames.unwatch()
             for output in self._outputs:
                 output.finish()
-            self._name_reached_limits(session)
+            if refusals is not None:
+                refusals.end()
+            if self._exit_code == -signal.SIGXFSZ:
+                session.write("stderr", f"{self._limits.reached('file_size')}\n".encode())
             await conversation.close()
         return self._true_cause(outcome, job, self._loop.time() - began)
 
@@ -233,13 +238,6 @@ class LocalWorker(Worker):
         if not self._is_lost:
             self._is_lost = True
             self._on_idle_death(self)
-
-    def _name_reached_limits(self, session: Session) -> None:
-        """Say on stderr what only the kernel knows; see `airlock.worker.reached` for the rest."""
-        if self._group is not None and self._group.refused_processes():
-            session.write("stderr", f"{self._limits.reached('processes')}\n".encode())
-        if self._exit_code == -signal.SIGXFSZ:
-            session.write("stderr", f"{self._limits.reached('file_size')}\n".encode())
 
     def _watch_pauses(self, session: Session, timeout: int) -> Session:
         def end() -> None:

@@ -112,7 +112,9 @@ def bounds(limits: BoxLimits) -> dict[int, int]:
 
     RLIMIT_NPROC counts inside the user namespace (since Linux 5.14): before `own_user` it would bind the pool.
     """
-    processes = limits["processes"] + limits["process_cgroup"]  # one more than the cgroup's: that one counts refusals
+    processes = limits["processes"]
+    if limits["process_cgroup"]:
+        processes *= 2  # each may have one more in the making: it is the cgroup that refuses, as it counts that
     found = {
         resource.RLIMIT_NOFILE: limits["files"],
         resource.RLIMIT_FSIZE: limits["file_size"],
