@@ -62,6 +62,7 @@ LAYERS = [
         "extensions",
         "lifespan",
         "strict_requests",
+        "direct_requests",
         "server_sent_events",
         "openapi",
         "head",

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fastapi import APIRouter, Response
 
+from airlock import direct_requests
+from airlock.direct_requests import DirectRoute, Unusual, direct
 from airlock.errors import (
     AlreadyAnswered,
     ExecutionNotFound,
@@ -31,12 +33,28 @@ from airlock.models import (
 )
 from airlock.openapi import LOCATION, WITH_BODY, link, refusals
 from airlock.questions import Answer
-from airlock.strict_requests import StrictRoute
 from airlock.summaries import ExecutionList
 
-from .parameters import Cursor, ExecutionId, GatewayOf, IdempotencyKey, Limit, Since, Wait
+from .parameters import (
+    MAX_ID,
+    MAX_KEY,
+    MAX_WAIT,
+    Cursor,
+    ExecutionId,
+    GatewayOf,
+    IdempotencyKey,
+    Limit,
+    Since,
+    Wait,
+    gateway_of,
+)
 
-router = APIRouter(route_class=StrictRoute, tags=["executions"])
+if TYPE_CHECKING:
+    from collections.abc import Awaitable
+
+    from starlette.types import Scope
+
+router = APIRouter(route_class=DirectRoute, tags=["executions"])
 
 
 def _links(execution_id: str) -> dict[str, Any]:
@@ -54,6 +72,23 @@ _LISTED_LINKS = {
     **_links("$response.body#/executions/0/execution_id"),
     **link("list_executions", "The next page.", cursor="$response.body#/next_cursor"),
 }
+
+
+def _execute_directly(scope: Scope, body: bytes) -> Awaitable[Response]:
+    wait, since = direct_requests.query(scope)
+    sent = direct_requests.headers(scope, b"content-type", b"idempotency-key")
+    key = sent.get(b"idempotency-key")
+    usual = since is None and wait <= MAX_WAIT and (key is None or 0 < len(key) <= MAX_KEY)
+    if not usual or sent.get(b"content-type") != "application/json":
+        raise Unusual
+    request = direct_requests.parsed(ExecutionRequest, body)
+
+    async def answer() -> Response:
+        response = Response(status_code=202)
+        result = await execute(request, response, await gateway_of(scope), wait, key)
+        return direct_requests.answer(result, response.status_code, {"location": response.headers["location"]})
+
+    return answer()
 
 
 @router.post(
@@ -81,6 +116,7 @@ _LISTED_LINKS = {
         ),
     },
 )
+@direct(_execute_directly)
 async def execute(
     request: ExecutionRequest,
     response: Response,
@@ -121,10 +157,23 @@ async def list_executions(
     )
 
 
+def _get_execution_directly(scope: Scope, body: bytes) -> Awaitable[Response]:
+    wait, since = direct_requests.query(scope)
+    execution_id = scope["path_params"]["execution_id"]
+    if body or wait > MAX_WAIT or len(execution_id) > MAX_ID:
+        raise Unusual
+
+    async def answer() -> Response:
+        return direct_requests.answer(await get_execution(execution_id, await gateway_of(scope), wait, since))
+
+    return answer()
+
+
 @router.get(
     "/executions/{execution_id}",
     responses={200: {"links": _ITS_LINKS}, **refusals(ExecutionNotFound, InvalidRequest, StoreUnavailable)},
 )
+@direct(_get_execution_directly)
 async def get_execution(
     execution_id: ExecutionId, gateway: GatewayOf, wait: Wait = 0, since: Since = None
 ) -> ExecutionResult:
