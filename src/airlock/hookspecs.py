@@ -50,7 +50,9 @@ def airlock_register_backends() -> Iterable[type[Backend[Any]]]:
 
 @hookspec
 def airlock_execution_finished(project: str, result: ExecutionResult) -> None:
-    """Observe that an execution reached a terminal status. Return at once; what is raised is logged.
+    """Observe that an execution reached a terminal status, some milliseconds after its client could know.
+
+    Return at once; what is raised is logged.
 
     @airlock.hookimpl
     def airlock_execution_finished(project, result):

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from .errors import StoreUnavailable
 from .models import ExecutionStatus
+from .pools import ANSWER_TIME
 
 if TYPE_CHECKING:
     from .executions import Execution
@@ -43,16 +44,24 @@ class LiveExecutions:
         """Begin a stored execution, for which its client's quota has room."""
         live = project.launch(execution)
         self._live[execution.id] = live
-        task = asyncio.get_running_loop().create_task(live.drive())
+        task = asyncio.get_running_loop().create_task(self._drive(live, project))
         self._tasks.add(task)  # the loop itself keeps only weak references
-        task.add_done_callback(lambda done: self._over(done, live, project))
+        task.add_done_callback(lambda done: self._over(done, live))
         return live
 
-    def _over(self, task: asyncio.Task[None], live: LiveExecution, project: LiveProject) -> None:
+    async def _drive(self, live: LiveExecution, project: LiveProject) -> None:
+        try:
+            await live.drive()
+            await asyncio.sleep(0)  # who waits for its end finds it here
+        finally:
+            self._live.pop(live.execution.id, None)
+            project.forget(live)
+            self._quotas.release(live.execution.client)
+        await asyncio.sleep(ANSWER_TIME)
+        live.announce()
+
+    def _over(self, task: asyncio.Task[None], live: LiveExecution) -> None:
         self._tasks.discard(task)
-        self._live.pop(live.execution.id, None)
-        project.forget(live)
-        self._quotas.release(live.execution.client)
         if task.cancelled() or (error := task.exception()) is None:
             return
         if isinstance(error, StoreUnavailable):  # not before this server ends: `interrupt` has given up
@@ -95,7 +104,7 @@ class LiveExecutions:
         left = [live for live in self._live.values() if not live.is_final]
         for live in left:
             self._end(live)
-        if left:
+        if self._tasks:  # also those that are over, and not announced
             await asyncio.wait(self._tasks, timeout=ENDING_PATIENCE)
         late = [live for live in self._live.values() if not live.is_final]
         for live in late:

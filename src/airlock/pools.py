@@ -22,7 +22,9 @@ log = logging.getLogger(__name__)
 TRIES: Final = 3  # workers that may be lost before one gets to its job
 FIRST_BACKOFF: Final = 0.5  # seconds, doubled with each failure in a row
 MAX_BACKOFF: Final = 30.0
-ANSWER_TIME: Final = 0.001  # seconds; a fork before the answer is out would take the CPU from it
+# Seconds; who waits for the answer gets the CPU first, also a client on the same one: what need not be done at once, a
+# fork above all, would keep it.
+ANSWER_TIME: Final = 0.004
 
 
 class Worker(ABC):

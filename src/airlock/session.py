@@ -146,6 +146,11 @@ class LiveExecution:
         """Answer LLM requests. See `Questions.answer`."""
         await self._questions.answer(answers)
 
+    def announce(self) -> None:
+        """Tell the log and the observers that it is over, unless it is left to the next server."""
+        if self.execution.status.is_terminal:
+            announce(self.execution, self._plugins, self._request_id)
+
     async def drive(self) -> None:
         """Run it from pending to its end."""
         try:
@@ -269,8 +274,6 @@ class LiveExecution:
                 log.error("execution %s: the backend returned without Session.started()", self.execution.id)
                 ending = Ending(ExecutionStatus.error, "internal", "the backend never started it")
             await self.record.change(**ending._asdict(), llm_requests=(), finished_at=time.time(), **self._progress())
-        await asyncio.sleep(0)  # who waits for it comes first
-        announce(self.execution, self._plugins, self._request_id)
 
     def _tell(self, event: str, **fields: Any) -> None:
         tell(log, event, execution_id=self.execution.id, request_id=self._request_id, **fields)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from typing import TYPE_CHECKING
 
 import httpx
@@ -65,10 +66,21 @@ def served(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable
         client.__exit__(None, None, None)
 
 
-def scraped(client: TestClient, key: str = "") -> dict[str, float]:
+def scraped(client: httpx.Client, key: str = "") -> dict[str, float]:
     response = client.get("/metrics", headers={"Authorization": f"Bearer {key}"} if key else {})
     assert response.status_code == 200
     return parsed(response.text)
+
+
+def scraped_after(client: httpx.Client, executions: int) -> dict[str, float]:
+    """Observers hear of an end some milliseconds after the clients."""
+    give_up = time.monotonic() + 30
+    while True:
+        series = scraped(client)
+        if sum(value for name, value in series.items() if name.startswith("airlock_executions_total")) >= executions:
+            return series
+        assert time.monotonic() < give_up, series
+        time.sleep(0.01)
 
 
 def run(client: TestClient, project: str = "one", code: str = "x") -> str:
@@ -94,7 +106,7 @@ def test_executions_are_counted_by_project_backend_status_and_error_type(
     run(client)
     run(client)
     client.post(f"/executions/{run(client, code=code_that_asks('why'))}/cancel")
-    series = scraped(client)
+    series = scraped_after(client, 3)
     assert series["airlock_executions_total{backend=mock,error_type=,project=one,status=completed}"] == 2
     assert series["airlock_executions_total{backend=mock,error_type=cancelled,project=one,status=error}"] == 1
     assert series["airlock_run_seconds_count{project=one}"] == 3
@@ -153,7 +165,9 @@ def test_a_project_that_is_down_on_purpose_is_not_unready(served: Callable[[str]
 
 
 def test_a_server_that_starts_again_counts_from_zero(served: Callable[[str], TestClient]) -> None:
-    run(served(MOCK))
+    first = served(MOCK)
+    run(first)
+    scraped_after(first, 1)
     assert "airlock_executions_total{backend=mock,error_type=,project=one,status=completed}" not in scraped(
         served(MOCK)
     )
@@ -187,10 +201,10 @@ def test_projects_that_clients_make_up_are_one(served: Callable[[str], TestClien
     client = served(ANY_NAME)
     before = len(scraped(client))
     run(client, "first-name")
-    one = len(scraped(client))
+    one = len(scraped_after(client, 1))
     for number in range(50):
         run(client, f"name-{number}")
-    series = scraped(client)
+    series = scraped_after(client, 51)
     assert before < one == len(series)
     key = "airlock_executions_total{backend=(unlisted),error_type=,project=(unlisted),status=completed}"
     assert series[key] == 51
@@ -235,7 +249,7 @@ def test_a_real_server_serves_it(tmp_path: Path) -> None:
             url = next(line for line in server.stderr if "Listening on" in line).split()[-1]
             with httpx.Client(base_url=url, headers={"Authorization": "Bearer k"}) as client:
                 client.post("/execute", params={"wait": 10}, json={"project": "one", "code": "x"})
-                series = parsed(client.get("/metrics").text)
+                series = scraped_after(client, 1)
             assert httpx.get(f"{url}/metrics").status_code == 401
         finally:
             server.terminate()

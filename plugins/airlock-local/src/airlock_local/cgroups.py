@@ -71,11 +71,16 @@ class Group:
         """Return how often the kernel refused its execution one more process or thread."""
         return self._count("pids", b"max ") - self._refused_before
 
-    def throttle(self) -> None:
-        """Give its execution hardly any CPU time from now on, if there is a controller for that."""
+    def throttle(self) -> bool:
+        """Give its execution hardly any CPU time from now on; returns whether that was possible."""
         self._is_throttled = True
-        for file, value in self._throttle:
-            write(file, value)
+        try:
+            for file, value in self._throttle:
+                write(file, value)
+        except OSError as error:  # such as a quota above us that is smaller still
+            log.warning("%s cannot be slowed down: %s", self._directories[0], error)
+            return False
+        return bool(self._throttle)
 
     @property
     def is_usable(self) -> bool:
@@ -236,4 +241,4 @@ def _quota(base: Base, cores: float, period: int) -> list[tuple[str, str, bool]]
     time = int(cores * period)
     if base.version == 2:
         return [("cpu.max", f"{time} {period}", True)]
-    return [("cpu.cfs_period_us", str(period), True), ("cpu.cfs_quota_us", str(time), True)]
+    return [("cpu.cfs_quota_us", str(time), True), ("cpu.cfs_period_us", str(period), True)]  # never more in between

@@ -42,8 +42,8 @@ class RefusalWatch:
             self._alarm = self._loop.call_later(PERIOD, self._look)
             return
         self._say_limit()
-        self._group.throttle()
-        self._session.write("stderr", SLOWED)
+        if self._group.throttle():
+            self._session.write("stderr", SLOWED)
 
     def _say_limit(self) -> None:
         self._is_said = True
