@@ -93,7 +93,7 @@ class Nobody:
 @pytest.fixture
 async def backend(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[FakeBackend]:
     monkeypatch.setattr(pools_module, "FIRST_BACKOFF", 0.01)
-    monkeypatch.setattr(pools_module, "ANSWER_TIME", 0)
+    monkeypatch.setattr(PooledBackend, "refill_delay", 0)
     made = FakeBackend()
     yield made
     await made.close()
@@ -179,7 +179,7 @@ async def test_a_worker_serves_one_job_and_is_replaced(backend: FakeBackend) -> 
 async def test_the_answer_goes_before_a_refill_while_half_of_the_pool_is_idle(
     backend: FakeBackend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pools_module, "ANSWER_TIME", 0.05)
+    monkeypatch.setattr(PooledBackend, "refill_delay", 0.05)
     await backend.scale(2)
     first, _ = begin(backend)
     await settle()

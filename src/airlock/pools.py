@@ -6,7 +6,7 @@ import asyncio
 import logging
 from abc import ABC, abstractmethod
 from collections import deque
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 from weakref import WeakSet
 
 from . import methods
@@ -22,9 +22,7 @@ log = logging.getLogger(__name__)
 TRIES: Final = 3  # workers that may be lost before one gets to its job
 FIRST_BACKOFF: Final = 0.5  # seconds, doubled with each failure in a row
 MAX_BACKOFF: Final = 30.0
-# Seconds; who waits for the answer gets the CPU first, also a client on the same one: what need not be done at once, a
-# fork above all, would keep it.
-ANSWER_TIME: Final = 0.004
+ANSWER_TIME: Final = 0.002  # seconds in which who waits for the answer gets the CPU, also a client on the same one
 
 
 class Worker(ABC):
@@ -56,6 +54,10 @@ class PooledBackend(Backend[S]):
     A plugin writes `start_worker`, and calls `lost` when an idle worker dies. To prepare something once for the whole
     pool, override `scale` and call `super().scale(replicas)` in it.
     """
+
+    refill_delay: ClassVar[float] = ANSWER_TIME
+    """Seconds for which a used worker's replacement waits while at least half of the others stand ready. Starting one
+    takes the CPU from the answer; where that is dear, more of them cost nothing."""
 
     _replicas = 0
     _detail: str | None = None
@@ -199,7 +201,7 @@ class PooledBackend(Backend[S]):
     async def _retire(self, worker: Worker) -> None:
         """Replace it and give back what it holds: after the result is delivered, if enough others stand ready."""
         if 2 * len(self._idle) >= self._replicas:
-            await asyncio.sleep(ANSWER_TIME)
+            await asyncio.sleep(self.refill_delay)
         self._refill()
         await worker.stop()
 
