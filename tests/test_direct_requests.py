@@ -1,6 +1,7 @@
 """Requests that go past the framework are answered as it answers them, and those that it must see reach it."""
 
 import re
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -113,6 +114,30 @@ def test_unusual_requests_reach_the_framework_whole(
 def test_a_body_in_pieces_reaches_the_framework_whole(client: TestClient, seen: list[str]) -> None:
     response = client.post("/execute", content=iter([ECHO[:9], ECHO[9:]]), headers=JSON)
     assert (response.status_code, seen) == (202, ["/execute"])
+
+
+def test_a_body_that_the_framework_got_is_not_kept_beside_it(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept: list[object] = []
+    real = APIRoute.handle
+
+    async def handle(self: APIRoute, scope: Any, receive: Any, send: Any) -> None:
+        caller = sys._getframe(1).f_locals
+
+        async def receive_and_look() -> Any:
+            message = await receive()
+            kept.extend(name for name, value in caller.items() if value is message)
+            return message
+
+        await real(self, scope, receive_and_look, send)
+
+    monkeypatch.setattr(APIRoute, "handle", handle)
+    headers = {"Content-Type": "application/json; charset=utf-8"}
+    for query, status in (("", 202), ("?wait=1.00000", 200)):
+        assert client.post(f"/execute{query}", content=ECHO, headers=headers).status_code == status
+    assert client.post("/execute", content=b"{", headers=JSON).status_code == 400
+    assert kept == []
 
 
 @pytest.mark.parametrize("query", ["?wait=31", "?since=-1", "?since=1&wait=1", "?wait=1&more=1", "?wait=1&"])

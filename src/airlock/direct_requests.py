@@ -7,6 +7,7 @@ framework's way: nothing here decides what a request means.
 
 from __future__ import annotations
 
+import contextlib
 import re
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
     M = TypeVar("M", bound="BaseModel")
     F = TypeVar("F", bound=Callable[..., Any])
-    Direct = Callable[[Scope, bytes], Awaitable[Response]]
+    Direct = Callable[[Scope], Callable[[bytes], Awaitable[Response]]]
 
 _QUERY: Final = re.compile(rb"(?:wait=([0-9]{1,2}(?:\.[0-9]{1,3})?))?(?:(?:^|&)since=([0-9]{1,9}))?")
 
@@ -35,8 +36,8 @@ class Unusual(Exception):
 def direct(function: Direct) -> Callable[[F], F]:
     """Give the function of a route a shorter way there.
 
-    `function` takes ASGI's scope and the body. It raises Unusual, or returns an awaitable of what the framework would
-    answer, which does not keep the body.
+    `function` looks at ASGI's scope, and what it returns at the body, b"" where the route takes none. Either raises
+    Unusual. The last is an awaitable of what the framework would answer, which does not keep the body.
     """
 
     def mark(endpoint: F) -> F:
@@ -51,20 +52,24 @@ class DirectRoute(StrictRoute):
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
+        answering: Awaitable[Response] | None = None
+        first: Message | None = None
         function: Direct | None = getattr(self.endpoint, "direct", None)
-        if function is not None and scope["method"] in (self.methods or ()) and _is_small(scope):
-            first = await receive()
-            body = first.get("body", b"")
-            if first["type"] == "http.request" and not first.get("more_body"):
-                try:
-                    answering = function(scope, body)
-                except Unusual:
-                    pass
-                else:
-                    del first, body  # which would stay as long as `?wait=`
-                    await (await answering)(scope, receive, send)
-                    return
+        if function is not None and scope["method"] in (self.methods or ()):
+            with contextlib.suppress(Unusual):
+                parse = function(scope)
+                if self.body_field is None:  # then the framework does not wait for one either
+                    answering = parse(b"")
+                elif _is_small(scope):
+                    first = await receive()
+                    answering = parse(_whole(first))
+        if answering is not None:
+            del first  # the body would stay as long as `?wait=`
+            await (await answering)(scope, receive, send)
+            return
+        if first is not None:
             receive = _again(first, receive)
+            del first
         await super().handle(scope, receive, send)
 
 
@@ -111,6 +116,13 @@ def _is_small(scope: Scope) -> bool:
         if name == b"transfer-encoding":
             return False
     return True
+
+
+def _whole(message: Message) -> bytes:
+    if message["type"] != "http.request" or message.get("more_body"):
+        raise Unusual
+    body: bytes = message.get("body", b"")
+    return body
 
 
 def _again(first: Message, receive: Receive) -> Receive:

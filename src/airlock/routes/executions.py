@@ -50,7 +50,7 @@ from .parameters import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable
+    from collections.abc import Awaitable, Callable
 
     from starlette.types import Scope
 
@@ -74,21 +74,20 @@ _LISTED_LINKS = {
 }
 
 
-def _execute_directly(scope: Scope, body: bytes) -> Awaitable[Response]:
+def _execute_directly(scope: Scope) -> Callable[[bytes], Awaitable[Response]]:
     wait, since = direct_requests.query(scope)
     sent = direct_requests.headers(scope, b"content-type", b"idempotency-key")
     key = sent.get(b"idempotency-key")
     usual = since is None and wait <= MAX_WAIT and (key is None or 0 < len(key) <= MAX_KEY)
     if not usual or sent.get(b"content-type") != "application/json":
         raise Unusual
-    request = direct_requests.parsed(ExecutionRequest, body)
 
-    async def answer() -> Response:
+    async def answer(request: ExecutionRequest) -> Response:
         response = Response(status_code=202)
         result = await execute(request, response, await gateway_of(scope), wait, key)
         return direct_requests.answer(result, response.status_code, {"location": response.headers["location"]})
 
-    return answer()
+    return lambda body: answer(direct_requests.parsed(ExecutionRequest, body))
 
 
 @router.post(
@@ -157,16 +156,16 @@ async def list_executions(
     )
 
 
-def _get_execution_directly(scope: Scope, body: bytes) -> Awaitable[Response]:
+def _get_execution_directly(scope: Scope) -> Callable[[bytes], Awaitable[Response]]:
     wait, since = direct_requests.query(scope)
     execution_id = scope["path_params"]["execution_id"]
-    if body or wait > MAX_WAIT or len(execution_id) > MAX_ID:
+    if wait > MAX_WAIT or len(execution_id) > MAX_ID:
         raise Unusual
 
     async def answer() -> Response:
         return direct_requests.answer(await get_execution(execution_id, await gateway_of(scope), wait, since))
 
-    return answer()
+    return lambda _: answer()
 
 
 @router.get(
