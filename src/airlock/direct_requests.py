@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from starlette.responses import Response
 
-from . import strict_json
-from .strict_requests import MAX_VALUES, UNCOUNTED, StrictRoute
+from .strict_requests import UNCOUNTED, StrictRoute, load
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -96,8 +95,7 @@ def headers(scope: Scope, *names: bytes) -> Mapping[bytes, str]:
 def parsed(model: type[M], body: bytes) -> M:
     """Parse strict JSON. Raises Unusual when something is wrong with it."""
     try:
-        strict_json.check_count(body, MAX_VALUES)
-        return model.model_validate(strict_json.loads(body))
+        return model.model_validate(load(body))
     except ValueError:
         raise Unusual from None
 

@@ -57,7 +57,7 @@ class PooledBackend(Backend[S]):
 
     refill_delay: ClassVar[float] = ANSWER_TIME
     """Seconds for which a used worker's replacement waits while at least half of the others stand ready. Starting one
-    takes the CPU from the answer; where that is dear, more of them cost nothing."""
+    takes the CPU from the answer: the dearer that is, the longer it may wait."""
 
     _replicas = 0
     _detail: str | None = None
