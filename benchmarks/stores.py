@@ -152,7 +152,9 @@ def resident(pid: int) -> float:
 
 
 async def main(rounds: int, scale: float) -> None:
-    n = lambda count: max(10, int(count * scale))  # noqa: E731
+    def n(count: int) -> int:
+        return max(10, int(count * scale))
+
     await throughput(rounds, n(600))
     await waiting(rounds, n(WAITING))
     await pending(n(PENDING))

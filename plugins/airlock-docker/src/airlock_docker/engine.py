@@ -73,7 +73,7 @@ class Engine:
 
         def ask(client: docker.APIClient) -> dict[str, Any]:
             with contextlib.suppress(RequestException):  # it still runs
-                client.wait(name, timeout=patience)  # type: ignore[arg-type]
+                client.wait(name, timeout=patience)  # type: ignore[arg-type]  # requests takes parts
             state: dict[str, Any] = client.inspect_container(name)["State"]
             return state
 

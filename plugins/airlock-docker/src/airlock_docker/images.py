@@ -79,7 +79,7 @@ async def provide(engine: Engine, project: Project, image: str, runtime: Runtime
 async def inspect(engine: Engine, image: str) -> dict[str, Any] | None:
     """Return what Docker knows of an image, None when it has none of that name."""
     try:
-        found: dict[str, Any] = await engine.call(lambda client: client.inspect_image(image))  # type: ignore[no-untyped-call]
+        found: dict[str, Any] = await engine.call(lambda client: client.inspect_image(image))  # type: ignore[no-untyped-call]  # its stubs
     except ImageNotFound:
         return None
     return found

@@ -63,7 +63,7 @@ async def remove(engine: Engine, *, keep: int = KEEP, keep_days: float = KEEP_DA
 def _remove(client: docker.APIClient, label: str, keep: int, keep_days: float) -> None:
     oldest = dt.datetime.now(dt.UTC) - dt.timedelta(days=keep_days)
     ids = {found["Id"] for found in client.images(filters={"label": label})}
-    images = [client.inspect_image(image) for image in ids]  # type: ignore[no-untyped-call]
+    images = [client.inspect_image(image) for image in ids]  # type: ignore[no-untyped-call]  # its stubs
     images.sort(key=_last_used, reverse=True)
     for rank, image in enumerate(images):
         if rank >= keep or _last_used(image) < oldest:
@@ -79,7 +79,7 @@ def _last_used(image: dict[str, Any]) -> dt.datetime:
 def _remove_unused(client: docker.APIClient, image: dict[str, Any]) -> None:
     names = image["RepoTags"] or [image["Id"]]
     try:
-        base = client.inspect_image(image["Config"]["Labels"][BASE])  # type: ignore[no-untyped-call]
+        base = client.inspect_image(image["Config"]["Labels"][BASE])  # type: ignore[no-untyped-call]  # its stubs
         is_base_safe = bool(base["RepoTags"])  # the daemon removes parents that have no name
     except NotFound:
         is_base_safe = True
