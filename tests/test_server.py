@@ -227,7 +227,8 @@ def test_it_serves_and_ends_as_always_when_its_log_cannot_be_written(tmp_path: P
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     command = f"exec {sys.executable} -m airlock --port {port} --log-format {style} {streams}"
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith("AIRLOCK_")}
+    left_out = ("AIRLOCK_", "PYTHONUNBUFFERED")  # with that one nothing is left in a buffer
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(left_out)}
     server = subprocess.Popen(["bash", "-c", command], cwd=tmp_path, env=inherited)
     try:
         give_up = time.monotonic() + 60

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import re
+import sys
 from typing import TYPE_CHECKING, Final, NoReturn
 
 import typer
@@ -21,6 +21,7 @@ class _StandardError(Console):
 
     def on_broken_pipe(self) -> None:
         """Go on."""
+        _forget_unwritten()
 
 
 out: Final = Console(soft_wrap=True, markup=False, emoji=False, highlight=False)
@@ -59,8 +60,16 @@ def refuse(error: ConfigError, code: int) -> NoReturn:
 
 
 def _print(text: Text) -> None:
-    with contextlib.suppress(OSError):  # a full disk, or a terminal that is gone, stops no server
+    try:
         err.print(text)
+    except OSError:  # a full disk, or a terminal that is gone, stops no server
+        _forget_unwritten()
+
+
+def _forget_unwritten() -> None:
+    """Begin stderr anew: what is left in its buffer would fail again at the end, and make the exit code 120."""
+    old = sys.stderr
+    sys.stderr = open(old.fileno(), "w", buffering=1, encoding=old.encoding, errors=old.errors, closefd=False)  # noqa: SIM115 - for as long as we live
 
 
 def columns(rows: Sequence[Sequence[str]]) -> Iterable[str]:
