@@ -610,6 +610,39 @@ def test_backend_that_exits_fails_its_tests_only(pytester: pytest.Pytester) -> N
 # --- what is left out is said ------------------------------------------------------------------------------------
 
 
+def test_failed_test_leaves_those_after_it_the_loop_that_they_share(pytester: pytest.Pytester) -> None:
+    suite = """
+import asyncio, pytest
+from airlock.testing.attacks.arena import Arena
+
+class TestShared(Arena):
+    def make_backend(self, project):
+        raise NotImplementedError
+
+    def why_not(self, requirement):
+        return None
+
+    def _is_taken(self, directory):
+        return True
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    async def answered(cls):
+        answered = asyncio.get_running_loop().create_future()
+        answered.set_result(42)
+        yield answered
+
+    @pytest.mark.anyio
+    async def test_a_failing_one(self, answered):
+        assert await answered == 41
+
+    @pytest.mark.anyio
+    async def test_one_after_it(self, answered):
+        assert await answered == 42
+"""
+    assert failures(pytester, suite) == {"test_core_takes_the_class", "test_a_failing_one"}
+
+
 @pytest.mark.parametrize(
     ("fake", "told"),
     [

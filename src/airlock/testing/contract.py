@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import gc
 import inspect
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from pathlib import Path
@@ -15,7 +14,7 @@ import pytest
 from airlock.contracts import CONTRACTS, Kind, PluginError, check
 from airlock.making import check_made
 
-from .garbage import collected
+from .garbage import collect, collected
 
 T = TypeVar("T")
 
@@ -60,7 +59,7 @@ class Contract:
         """Collect what can be collected while the event loop is open."""
         del leave_no_garbage
         yield
-        gc.collect()
+        collect()
 
     @pytest.fixture(autouse=True)
     def keep_the_loop_open(self, request: pytest.FixtureRequest) -> None:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import gc
 import sys
-import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Final
+
+POST_MORTEM: Final = ("last_type", "last_value", "last_traceback", "last_exc")
 
 
 @contextmanager
@@ -22,8 +24,18 @@ def collected() -> Iterator[None]:
     try:
         yield
     finally:
-        traceback.clear_frames(getattr(sys, "last_traceback", None))  # what a failure keeps; pytest has shown it by now
-        gc.collect()
+        collect()
         gc.unfreeze()
         if was_enabled:
             gc.enable()
+
+
+def collect() -> None:
+    """Collect what a test left, also what only its failure keeps: by its teardown pytest and debuggers have shown it.
+
+    The frames of the failure are let go, not cleared: among them is that of the task in which anyio runs all tests of
+    a class, and to clear that closes it under the tests that follow.
+    """
+    for name in POST_MORTEM:
+        vars(sys).pop(name, None)
+    gc.collect()

@@ -224,10 +224,10 @@ class DockerWorker(Worker):
         """Name the limit, or the accident, behind a death that looks like any other."""
         if not causes.may_be_wrong(outcome):
             return outcome
-        if outcome.error_type != "worker_lost" and self._exit_code != -signal.SIGKILL:
-            return causes.over_cpu_time(self._exit_code, took, job.timeout, self._cores) or outcome
         if is_out_of_memory:
             return causes.over_memory(self._limits)
+        if outcome.error_type != "worker_lost" and self._exit_code != -signal.SIGKILL:
+            return causes.over_cpu_time(self._exit_code, took, job.timeout, self._cores) or outcome
         try:
             state = await self._engine.state(self.name, CAUSE_PATIENCE)
         except BackendUnavailable as error:

@@ -23,6 +23,10 @@ x = bytearray(20 << 20)
 if child: os.waitstatus_to_exitcode(os.wait()[1]) and os._exit(1)  # whom the kernel kills is its choice
 time.sleep(60)
 """,
+    "a child, which ends the script": """
+import subprocess, sys
+sys.exit(subprocess.run([sys.executable, "-c", "x = bytearray(400 << 20)"]).returncode != 0)
+""",
     "tmpfs": """
 with open("/tmp/x", "wb") as file:
     while True:
