@@ -138,12 +138,14 @@ def _build(client: Any, project: Project, base: str, tag: str, files: dict[str, 
             },
             decode=True,
         )
-        for line in said:
+        refusal = None
+        for line in said:  # to the end: it is what closes the connection
             if "error" in line:
                 refusal = diagnosis.refused(line["error"])
-                raise BackendUnavailable(f"The image of project {project.name} cannot be built.", str(refusal))
-            if text := line.get("stream", "").strip():
+            elif text := line.get("stream", "").strip():
                 log.info("project %s: docker: %s", project.name, text)
+        if refusal is not None:
+            raise BackendUnavailable(f"The image of project {project.name} cannot be built.", str(refusal))
 
 
 def _add(tar: tarfile.TarFile, name: str, data: bytes) -> None:

@@ -51,3 +51,9 @@ class TestGVisorAttacks(AttackSuite):
     @pytest.mark.xfail(reason="to the host it is one process, which the kernel kills as a whole")
     async def test_a_script_that_survives_its_childs_death_by_memory_completes(self, pools: Pools) -> None:
         await super().test_a_script_that_survives_its_childs_death_by_memory_completes(pools)
+
+    @pytest.mark.xfail(
+        reason="its own kernel counts: a fork bomb may use up memory first: `memory_limit`", strict=False
+    )
+    async def test_bombs_end_with_the_error_that_they_met(self, pool: Pool) -> None:
+        await super().test_bombs_end_with_the_error_that_they_met(pool)
