@@ -51,7 +51,7 @@ LAYERS = [
         "quotas",
         "making",
     },
-    {"contracts", "plugin", "plugins", "core_plugin", "yaml_source", "testing"},
+    {"contracts", "plugin", "plugins", "core_plugin", "yaml_places", "yaml_source", "yaml_values", "testing"},
     {"project_config", "advice", "config", "schema", "phrasing", "session", "projects", "registry", "live_executions"},
     {"gateway"},
     {

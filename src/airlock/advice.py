@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from .config import Config
     from .project_config import ProjectConfig
-    from .yaml_source import Location
+    from .yaml_places import Location
 
 SHORT_KEY: Final = 16  # characters: fewer can be guessed
 _SECRET: Final = re.compile(r"(?i)(^|_)(key|token|secret|password|passwd)$")

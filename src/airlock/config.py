@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from pydantic import BaseModel
 
-from . import yaml_source
+from . import yaml_places, yaml_source
 from .advice import advise
 from .errors import ConfigError
 from .making import open_store
@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from .plugins import Plugins
     from .project_config import ProjectConfig
     from .store import Store, StoreSettings
-    from .yaml_source import Location, YamlSource
+    from .yaml_places import Location
+    from .yaml_source import YamlSource
 
 FILE: Final = Path("airlock.yaml")
 MISNAMED: Final = Path("airlock.yml")
@@ -128,7 +129,7 @@ def _built_in(plugins: Plugins, environ: Mapping[str, str]) -> Config:
         resolver = Resolver(plugins, Path(), environ)
         project = resolver.project(name, dict(registered))
         if project is None or resolver.problems:
-            told = "; ".join(f"{yaml_source.dotted(location)}: {message}" for location, message in resolver.problems)
+            told = "; ".join(f"{yaml_places.dotted(location)}: {message}" for location, message in resolver.problems)
             warnings.append(f"a project that a plugin registers is left out: {told}")
         else:
             projects[name] = project

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from .contracts import Kind
     from .mediation import Mediator, MediatorSettings
     from .plugins import Plugins
-    from .yaml_source import Location
+    from .yaml_places import Location
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
 
