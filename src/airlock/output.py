@@ -9,7 +9,8 @@ from .growing_text import GrowingText
 from .limits import format_size
 
 if TYPE_CHECKING:
-    from .redaction import RedactingStream
+    from .backend import Stream
+    from .redaction import RedactingStream, Redactor
 
 MAX_TAIL: Final = 8 << 10  # bytes; room for a traceback after a flood
 
@@ -81,3 +82,34 @@ class Output:
                 del self._tail[0]
         self._text.write(self._decoder.decode(bytes(self._tail), final=True))
         self._tail.clear()
+
+
+class Outputs:
+    """Both streams of one execution."""
+
+    def __init__(self, limit: int, redactor: Redactor) -> None:
+        """Keep at most `limit` bytes of each."""
+        self._streams: dict[Stream, Output] = {
+            "stdout": Output(limit, redactor.stream()),
+            "stderr": Output(limit, redactor.stream()),
+        }
+        self.is_finished = False
+
+    def read(self, stream: Stream, start: int, most: int) -> str:
+        """See `Output.read`."""
+        return self._streams[stream].read(start, most)
+
+    def write(self, stream: Stream, data: bytes) -> None:
+        """See `Output.write`."""
+        self._streams[stream].write(data)
+
+    def finish(self) -> None:
+        """See `Output.finish`."""
+        self.is_finished = True
+        for output in self._streams.values():
+            output.finish()
+
+    def fields(self) -> dict[str, str | bool]:
+        """Return what is known so far, as the record has it."""
+        texts: dict[str, str | bool] = {stream: output.text for stream, output in self._streams.items()}
+        return {**texts, "truncated": any(output.truncated for output in self._streams.values())}

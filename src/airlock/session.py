@@ -15,7 +15,7 @@ from .ending import Ending, announce, judge
 from .errors import LLMError
 from .events import REQUEST_ID, tell
 from .models import ExecutionStatus
-from .output import Output
+from .output import Outputs
 from .questions import Questions
 from .record import LiveRecord
 from .redaction import Redactor
@@ -76,11 +76,7 @@ class LiveExecution:
         self.limits = backend.project.limits
         self._backend = backend
         self._plugins = plugins
-        self._output: dict[Stream, Output] = {
-            "stdout": Output(self.limits.output, redactor.stream()),
-            "stderr": Output(self.limits.output, redactor.stream()),
-        }
-        self._takes_output = True
+        self._outputs = Outputs(self.limits.output, redactor)
         loop = asyncio.get_running_loop()
         self._clock = RunClock(execution.timeout, weak(self._on_deadline))
         self._turn = Turn(slots, self._clock, may_pause)
@@ -116,7 +112,7 @@ class LiveExecution:
 
     def read(self, stream: Stream, start: int, most: int) -> str:
         """See `Followed.read`."""
-        return self._output[stream].read(start, most)
+        return self._outputs.read(stream, start, most)
 
     async def news(self) -> None:
         """See `Followed.news`."""
@@ -176,8 +172,8 @@ class LiveExecution:
     def write(self, stream: Stream, data: bytes) -> None:
         """See `Session.write`."""
         check_write(stream, data)
-        if self._takes_output:
-            self._output[stream].write(data)
+        if not self._outputs.is_finished:
+            self._outputs.write(stream, data)
             self.record.tell_output()
 
     async def complete(self, request: LLMRequest) -> str:
@@ -263,9 +259,7 @@ class LiveExecution:
             self._settle(ending)
         self._queue_alarm.cancel()
         self._questions.drop()
-        self._takes_output = False
-        for output in self._output.values():
-            output.finish()
+        self._outputs.finish()
         async with self.record.changing:
             if self.execution.status is ExecutionStatus.pending and self._stays_pending:
                 self.record.leave()
@@ -283,13 +277,8 @@ class LiveExecution:
         self._questions.close()
 
     def _progress(self) -> dict[str, Any]:
-        outputs = self._output
-        return {
-            "stdout": outputs["stdout"].text,
-            "stderr": outputs["stderr"].text,
-            "truncated": any(output.truncated for output in outputs.values()),
-            **{f"{phase}_ms": milliseconds for phase, milliseconds in self._clock.milliseconds.items()},
-        }
+        times = {f"{phase}_ms": milliseconds for phase, milliseconds in self._clock.milliseconds.items()}
+        return {**self._outputs.fields(), **times}
 
     def _on_deadline(self) -> None:
         seconds = self.execution.timeout
