@@ -239,6 +239,18 @@ def test_an_id_that_was_never_sent_is_refused_with_the_reason(api: httpx.Client,
     assert "not the id of an event" in answer.json()["detail"]
 
 
+def test_the_end_of_what_is_not_over_is_refused(api: httpx.Client) -> None:
+    """204 would stop an EventSource for good."""
+    path = submit(api, "sleep 600")
+    tag = next(follow(api, path)).id.partition(".")[0]
+    answer = api.get(f"{path}/events", headers={"Last-Event-ID": f"{tag}.end"})
+    assert (answer.status_code, answer.json()["detail"].partition(": ")[2]) == (
+        422,
+        "not the id of an event: this execution is not over",
+    )
+    api.post(f"{path}/cancel")
+
+
 def test_an_id_of_another_execution_is_refused(api: httpx.Client) -> None:
     path, other = finished(api, "say x"), finished(api, "say y")
     for event in follow(api, other):

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from airlock import strict_requests
 from airlock.worker import codec, script, sdk
 
 Frame = tuple[int, object]
@@ -67,6 +68,8 @@ def test_memory_category_with_a_dot_is_a_value_error(ends: Ends) -> None:
     ("code", "error"),
     [
         ("memory.set('a', '', 1)", "ValueError: memory: a key is not empty"),
+        ("memory.set('a', 'b', eval('[' * 99 + ']' * 99))", "ValueError: memory.set: nested deeper than 98 levels"),
+        ("memory.set('a', 'b', [0] * 100_000)", "ValueError: memory.set: more than 100000 values in one"),
         ("llm.complete('x', model='m' * 201)", "ValueError: llm.complete: a model has at most 200 characters"),
     ],
 )
@@ -97,6 +100,18 @@ def test_result_that_is_not_json_is_the_scripts_error(ends: Ends, value: str, er
 def test_result_that_is_nearly_not_json_is_sent(ends: Ends, value: str) -> None:
     assert run(f"set_result({value})", ends[0]) is None
     assert ends[1].receive()[0] == codec.RESULT
+
+
+@pytest.mark.parametrize("value", ["eval('[' * 98 + ']' * 98)", "[0] * 99_999"])
+def test_memory_that_is_sent_can_come_back_with_the_next_request(ends: Ends, value: str) -> None:
+    reading = threading.Thread(target=lambda: frames.append(ends[1].receive()))
+    frames: list[tuple[int, list[object]]] = []
+    reading.start()
+    assert run(f"memory.set('a', 'b', {value})", ends[0]) is None
+    reading.join(30)
+    key, found = frames[0][1]
+    request = {"code": "1", "memory": {key: found}}
+    assert strict_requests.load(json.dumps(request).encode()) == request
 
 
 def test_after_a_result_that_was_refused_the_one_before_counts(ends: Ends) -> None:

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any, Final, Self
 from fastapi.sse import KEEPALIVE_COMMENT, format_sse_event
 from starlette.responses import Response, StreamingResponse
 
-from .errors import RequestError
+from .errors import InvalidRequest, RequestError
 from .event_stream import Event, EventStream
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Sequence
 
     from .event_id import EventId
     from .event_stream import Followed
@@ -64,13 +64,17 @@ class EventStreamResponse(StreamingResponse):
         super().__init__(_Wire(events), headers=HEADERS)
 
     @classmethod
-    async def of(cls, look: Callable[[], Awaitable[Followed]], at: EventId) -> Response:
-        """Answer a request for events from this place on. Raises what `look` raises.
+    async def of(cls, look: Callable[[], Awaitable[Followed]], at: EventId, location: Sequence[str]) -> Response:
+        """Answer a request for events from this place on, which was given at `location`.
+
+        Raises what `look` raises, and InvalidRequest for the end of what is not over.
 
         204 tells EventSource, which would connect again after the end as well, that there is nothing more to come.
         """
         events = EventStream(look, at)
-        await events.found()
+        followed = await events.found()
+        if at.is_end and not followed.execution.status.is_terminal:
+            raise InvalidRequest(tuple(location), "not the id of an event: this execution is not over")
         return Response(status_code=204, headers=HEADERS) if at.is_end else cls(events)
 
 

@@ -49,8 +49,6 @@ async def get_events(
 
     The `id` of an event is the place after it: sent back as `Last-Event-ID`, nothing is repeated and nothing lost.
     """
-    if last_event_id:
-        at = EventId.parse(last_event_id, execution_id, ("header", "Last-Event-ID"))
-    else:
-        at = EventId.parse(after, execution_id, ("query", "last_event_id"))
-    return await EventStreamResponse.of(partial(gateway.follow, execution_id), at)
+    location = ("header", "Last-Event-ID") if last_event_id else ("query", "last_event_id")
+    at = EventId.parse(last_event_id or after, execution_id, location)
+    return await EventStreamResponse.of(partial(gateway.follow, execution_id), at, location)

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 
 MAX_DEPTH = 100  # levels of lists and dicts; Airlock reads no more
+MAX_MEMORY_DEPTH = 98  # in the next request a value stands in `memory`, and this in the body
+MAX_MEMORY_VALUES = 100_000  # within one; a request has at most 200,000
 MAX_MODEL = 200  # characters of the name of a model
 
 
@@ -53,7 +55,7 @@ class Memory:
     def set(self, category: str, key: str, value: Any) -> None:
         """Report a change. Raises TypeError or ValueError when the value has no JSON form."""
         name = _memory_key(category, key)
-        _speak(self._channel, MEMORY, [name, value], "memory.set")
+        _speak(self._channel, MEMORY, value, "memory.set", name)
         self._values[name] = json.loads(
             json.dumps(value)
         )  # what the next execution will see, and no later change of it
@@ -152,26 +154,31 @@ def script_globals(job: Mapping[str, Any], channel: Channel) -> dict[str, Any]:
     return added
 
 
-def _speak(channel: Channel, kind: int, value: Any, what: str) -> None:
+def _speak(channel: Channel, kind: int, value: Any, what: str, memory_key: str | None = None) -> None:
+    depth = MAX_DEPTH if memory_key is None else MAX_MEMORY_DEPTH
     try:
-        frame = encode(kind, value)  # finds what has no JSON form at all, and cycles
-        _check_strict(value)
+        # finds what has no JSON form at all, and cycles
+        frame = encode(kind, value if memory_key is None else [memory_key, value])
+        count = _check_strict(value, depth)
     except UnicodeEncodeError:
         raise ValueError(f"{what}: text with lone surrogates is not JSON") from None
     except RecursionError:
-        raise ValueError(f"{what}: nested deeper than {MAX_DEPTH} levels") from None
+        raise ValueError(f"{what}: nested deeper than {depth} levels") from None
     except TypeError as error:
         raise TypeError(f"{what}: {error}; only str, numbers, bool, None, lists and dicts are") from None
     except ValueError as error:
         text = "NaN and infinities are not JSON; use None, or text" if "Out of range float" in str(error) else error
         raise ValueError(f"{what}: {text}") from None
+    if memory_key is not None and count > MAX_MEMORY_VALUES:
+        raise ValueError(f"{what}: more than {MAX_MEMORY_VALUES} values in one")
     channel.send_frame(frame)
 
 
-def _check_strict(value: Any) -> None:
-    """Raise ValueError for what `json` writes, but Airlock refuses to read."""
-    level = [value]
-    for _ in range(MAX_DEPTH):
+def _check_strict(value: Any, depth: int) -> int:
+    """Raise ValueError for what `json` writes, but Airlock refuses to read. Returns how many values there are."""
+    level, count = [value], 0
+    for _ in range(depth):
+        count += len(level)
         below: list[Any] = []
         for item in level:
             if isinstance(item, dict):
@@ -184,8 +191,8 @@ def _check_strict(value: Any) -> None:
                 below += item
         level = below
         if not level:
-            return
-    raise ValueError(f"nested deeper than {MAX_DEPTH} levels")
+            return count
+    raise ValueError(f"nested deeper than {depth} levels")
 
 
 def is_memory_key(name: str) -> bool:
