@@ -1,6 +1,6 @@
 """What a neighbour notices of a bomb: its latency beside each one, against its latency alone.
 
-    .venv/bin/python benchmarks/neighbours.py [--rounds 5] [--bombs 1]
+    .venv/bin/python benchmarks/neighbours.py [--rounds 5] [--bombs 1] [--only fork] [--packages pandas]
 
 Prints a Markdown table: medians over the rounds of the neighbour's p95, its ratio to the p95 alone in the same round,
 and the slowest answer of /health.
@@ -77,31 +77,27 @@ def p95(samples: list[float]) -> float:
     return sorted(samples)[int(len(samples) * 0.95)] * 1e3
 
 
-async def main(rounds: int, at_once: int) -> None:
+async def main(rounds: int, at_once: int, names: list[str], packages: list[str]) -> None:
     found: dict[str, list[tuple[float, float, float]]] = defaultdict(list)
     async with contextlib.AsyncExitStack() as stack:
-        port = await stack.enter_async_context(ways.server(4, []))
+        port = await stack.enter_async_context(ways.server(4, packages))
         neighbour = await stack.enter_async_context(ways.http_wait(port, 1))
         health = Connection(port)
         control = Connection(port)
         await paced(neighbour, "print(1)", 20, 0.01)
         for _ in range(rounds):
             alone = p95(await paced(neighbour, "print(1)", 200, 0.01))
-            for name, code in BOMBS.items():
-                bombs = [
-                    (await control.request("POST", "/execute", {"project": "bench", "code": code, "timeout": SECONDS}))[
-                        "execution_id"
-                    ]
-                    for _ in range(at_once)
-                ]
+            for name in names:
+                bomb = {"project": "bench", "code": BOMBS[name], "timeout": SECONDS}
+                bombs = [(await control.request("POST", "/execute", bomb))["execution_id"] for _ in range(at_once)]
                 await asyncio.sleep(0.3)
                 over = asyncio.Event()
                 watching = asyncio.create_task(slowest_health(health, over))
                 beside = p95(await paced(neighbour, "print(1)", 200, 0.01))
                 over.set()
                 found[name].append((beside, beside / alone, await watching * 1e3))
-                for bomb in bombs:
-                    await control.request("GET", f"/executions/{bomb}?wait=30")
+                for execution in bombs:
+                    await control.request("GET", f"/executions/{execution}?wait=30")
     print(f"| bomb, {at_once} at once | neighbour's p95, ms | times its p95 alone | slowest /health, ms |")
     print("|---|---|---|---|")
     for name, values in found.items():
@@ -113,5 +109,7 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--bombs", type=int, default=1, help="how many of a kind at once")
+    parser.add_argument("--only", nargs="+", choices=BOMBS, default=list(BOMBS), help="bombs to try")
+    parser.add_argument("--packages", nargs="+", default=[], help="of the project, imported before")
     arguments = parser.parse_args()
-    asyncio.run(main(arguments.rounds, arguments.bombs))
+    asyncio.run(main(arguments.rounds, arguments.bombs, arguments.only, arguments.packages))

@@ -142,6 +142,29 @@ while True:
 
 
 @as_root
+async def test_who_asks_slowly_but_goes_on_is_slowed_down_long_before_a_thousand_refusals(local: Any) -> None:
+    """So is a fork bomb in a project that has imported much, each of whose forks takes milliseconds."""
+    groups = local.backend._groups
+    if groups is None or not {"pids", "cpu"} <= groups.controllers:
+        missing("cgroup", local.backend.isolation)
+    code = """
+import os, time
+print("begins", flush=True)
+while True:
+    try: os.fork() or time.sleep(1000)
+    except OSError: time.sleep(0.003)
+"""
+    group = local.backend._idle[0]._group
+    task, session = local.start(code)
+    async with asyncio.timeout(60):
+        await session.until(lambda session: "slowed down" in session.stderr)
+    refused = group.refused_processes()
+    task.cancel()
+    await asyncio.wait({task})
+    assert refused < 900
+
+
+@as_root
 async def test_a_few_refused_processes_slow_nothing_down(make_local: Any) -> None:
     local = await make_local(processes=8)
     if local.backend._groups is None:

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 MANY: Final = 1000  # refusals; a thread pool that is too large has one for each of its threads
 PERIOD: Final = 0.1  # seconds
+OFTEN: Final = 10  # refusals in one period: who has imported much needs milliseconds for each
+LASTING: Final = 5  # periods in a row with so many
 SLOWED: Final = b"airlock: the script is slowed down, as it keeps asking for more processes\n"
 
 
@@ -28,6 +30,8 @@ class RefusalWatch:
         self._session = session
         self._limits = limits
         self._is_said = False
+        self._known = 0
+        self._periods = 0
         self._loop = asyncio.get_running_loop()
         self._alarm = self._loop.call_later(PERIOD, self._look)
 
@@ -38,7 +42,10 @@ class RefusalWatch:
             self._say_limit()
 
     def _look(self) -> None:
-        if self._group.refused_processes() < MANY:
+        refused = self._group.refused_processes()
+        self._periods = self._periods + 1 if refused - self._known >= OFTEN else 0
+        self._known = refused
+        if refused < MANY and self._periods < LASTING:
             self._alarm = self._loop.call_later(PERIOD, self._look)
             return
         self._say_limit()
