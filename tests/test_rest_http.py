@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import re
 import socket
 import threading
 import time
@@ -305,6 +306,33 @@ def test_blanks_behind_a_header_are_no_part_of_it(connection: socket.socket) -> 
     head = b"POST /execute HTTP/1.1\r\n" + JSON + b"Content-Length: %d\r\n" % len(BODY)
     requests = [head + b"Idempotency-Key: " + key + b"\r\n\r\n" + BODY for key in (b"k", b"k ", b"k \t")]
     assert len({answer_to(connection, request)[2]["execution_id"] for request in requests}) == 1
+
+
+def test_requests_sent_ahead_are_answered_in_their_order(connection: socket.socket) -> None:
+    ids = [f"ahead-{number}" for number in range(100)]
+    connection.sendall(
+        b"".join(b"GET /health HTTP/1.1\r\n" + HOST + b"X-Request-ID: %s\r\n\r\n" % name.encode() for name in ids)
+    )
+    received = b""
+    while received.count(b'{"status":"ok"}') < len(ids):
+        received += (piece := connection.recv(65536))
+        assert piece
+    assert re.findall(rb"x-request-id: (\S+)", received) == [name.encode() for name in ids]
+
+
+@pytest.mark.parametrize("waits", [False, True])
+def test_a_flood_of_requests_ends_its_connection_and_delays_nobody(
+    api: httpx.Client, connection: socket.socket, waits: bool
+) -> None:
+    first = b""
+    if waits:
+        execution = api.post("/execute", json={"project": "p", "code": "sleep 5"}).headers["location"]
+        first = b"GET %s?wait=30 HTTP/1.1\r\n" % execution.encode() + HOST + b"\r\n"
+    with contextlib.suppress(ConnectionError):
+        connection.sendall(first + (b"GET /health HTTP/1.1\r\n" + HOST + b"\r\n") * 200_000)
+        while connection.recv(65536):
+            pass
+    assert api.get("/health").status_code == 200
 
 
 def test_a_compressed_body_is_415(api: httpx.Client) -> None:

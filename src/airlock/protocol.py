@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import logging
 import re
+from collections import deque
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
@@ -19,7 +20,6 @@ from .strict_requests import MAX_BODY
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Sequence
 
     from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
@@ -27,6 +27,7 @@ log = logging.getLogger(__name__)
 
 MAX_PATH: Final = 8 << 10  # bytes of a path with its query
 MAX_HEAD: Final = 64 << 10  # bytes of a path and all headers
+MAX_UNANSWERED: Final = 100  # requests of one connection, which a client may send ahead (pipelining)
 MAX_REQUEST: Final = 2 * MAX_BODY  # bytes on the wire, also of what is not read any more because it was answered
 
 _UPGRADE: Final = re.compile(rb"(?i)(?<=\r\n)(?=upgrade *:)")
@@ -64,7 +65,10 @@ class BoundedHttp(HttpToolsProtocol):
     _received = 0  # bytes of the request that is not whole yet
     _refused: RequestError | None = None
     _alarm: asyncio.TimerHandle | None = None
-    _cycles: Sequence[RequestResponseCycle] = ()
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._cycles: deque[RequestResponseCycle] = deque()  # in the order in which they are answered
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         """Begin to wait for a request."""
@@ -105,9 +109,12 @@ class BoundedHttp(HttpToolsProtocol):
             raise self._refused
         # Blanks behind a value are no part of it (RFC 9110, section 5.5), and the parser leaves them.
         self.headers[:] = [(name, value.rstrip(b" \t")) for name, value in self.headers]
+        if len(self._unanswered()) >= MAX_UNANSWERED:
+            self._refused = NotHttp(f"a connection has at most {MAX_UNANSWERED} requests without an answer")
+            raise self._refused
         super().on_headers_complete()
         self._in_head = False
-        self._cycles = [*self._unanswered(), self.cycle]
+        self._cycles.append(self.cycle)
         self.headers = []  # for those that may come after the body: the request has its own
 
     def on_message_complete(self) -> None:
@@ -119,8 +126,10 @@ class BoundedHttp(HttpToolsProtocol):
         """Refuse what the parser could not read, or what was refused while it did."""
         self._refuse(self._refused or NotHttp("it could not be read as HTTP/1.1"))
 
-    def _unanswered(self) -> list[RequestResponseCycle]:
-        return [cycle for cycle in self._cycles if not cycle.response_complete]
+    def _unanswered(self) -> deque[RequestResponseCycle]:
+        while self._cycles and self._cycles[0].response_complete:
+            self._cycles.popleft()
+        return self._cycles
 
     def _set_alarm(self, *, is_on: bool) -> None:
         if self._alarm is not None and not is_on:
@@ -139,7 +148,9 @@ class BoundedHttp(HttpToolsProtocol):
         """Say what is wrong, where that cannot be taken for the answer to another request; and hang up."""
         unanswered = self._unanswered()
         is_begun = not self._in_head
-        may_answer = unanswered == [self.cycle] and not self.cycle.response_started if is_begun else not unanswered
+        may_answer = (
+            list(unanswered) == [self.cycle] and not self.cycle.response_started if is_begun else not unanswered
+        )
         if may_answer:
             tell(
                 log,
