@@ -24,10 +24,10 @@ def over_memory(limits: Limits) -> Outcome:
     return Outcome(error=f"the script used more than its memory (limits.memory is {limit})", error_type="memory_limit")
 
 
-def over_cpu_time(exit_code: int | None, took: float, timeout: int, cores: int) -> Outcome | None:
-    """Say that CPU time was the cause, if it was. The script's process `took` seconds on at most so many cores."""
+def over_cpu_time(exit_code: int | None, used: float, timeout: int, cores: int) -> Outcome | None:
+    """Say that CPU time was the cause, if it was. The script's processes `used` at most so many CPU seconds."""
     most = timeout * cores + CPU_SLACK
-    is_possible = took * cores >= most - 1  # otherwise it sent the signal to itself
+    is_possible = used >= most - 1  # otherwise it sent the signal to itself
     if exit_code in (-signal.SIGXCPU, -signal.SIGKILL) and is_possible:
         return Outcome(
             error=f"the script used more CPU time than its timeout of {timeout} s allows (limits.timeout)",

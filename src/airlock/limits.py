@@ -108,5 +108,5 @@ class Limits(BaseModel):
     def reached(self, key: str) -> str:
         """Return the line for stderr that names the limit behind an OSError that a script got."""
         value = getattr(self, key)
-        shown = format_size(value) if key in ("file_size", "scratch") else value
+        shown = format_size(value) if key in ("file_size", "memory", "scratch") else value
         return f"airlock: limits.{key} ({shown}) was reached"

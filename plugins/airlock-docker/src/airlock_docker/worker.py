@@ -115,9 +115,13 @@ class DockerWorker(Worker):
             else:
                 conversation.start()
             outcome = await conversation.ended
-            took = self._loop.time() - began
+            used = (self._loop.time() - began) * self._cores  # also in pauses
+            if self.group is not None:
+                used = min(used, self.group.cpu_time() or used)
             self._name_refused_processes(session)
             is_out_of_memory = self.group is not None and self.group.has_killed_for_memory()
+            if outcome.error is None and is_out_of_memory:  # a child was killed, say
+                session.write("stderr", f"{self._limits.reached('memory')}\n".encode())
             if not conversation.said_end and self._exit_code is None:
                 await self._kill(attachment)
         except asyncio.CancelledError:
@@ -129,7 +133,7 @@ class DockerWorker(Worker):
                 session.write("stderr", f"{self._limits.reached('file_size')}\n".encode())
             self._session = None
             await conversation.close()
-        return await self._true_cause(outcome, job, took, is_out_of_memory=is_out_of_memory)
+        return await self._true_cause(outcome, job, used, is_out_of_memory=is_out_of_memory)
 
     async def stop(self) -> None:
         """Kill what is left, and remove the container."""
@@ -184,6 +188,7 @@ class DockerWorker(Worker):
     def _on_end(self) -> None:
         if not self._ready.done():
             self._ready.set_exception(WorkerLost("the container died at its start"))
+            self._ready.exception()  # a start that was given up does not ask for it, which asyncio would report
         elif self._conversation is not None:
             self._conversation.exited(None)
         else:
@@ -220,14 +225,14 @@ class DockerWorker(Worker):
         except (TimeoutError, BackendUnavailable) as error:
             log.warning("container %s does not die: %s", self.name, str(error) or "no end in time")
 
-    async def _true_cause(self, outcome: Outcome, job: Job, took: float, *, is_out_of_memory: bool) -> Outcome:
+    async def _true_cause(self, outcome: Outcome, job: Job, used: float, *, is_out_of_memory: bool) -> Outcome:
         """Name the limit, or the accident, behind a death that looks like any other."""
         if not causes.may_be_wrong(outcome):
             return outcome
         if is_out_of_memory:
             return causes.over_memory(self._limits)
         if outcome.error_type != "worker_lost" and self._exit_code != -signal.SIGKILL:
-            return causes.over_cpu_time(self._exit_code, took, job.timeout, self._cores) or outcome
+            return causes.over_cpu_time(self._exit_code, used, job.timeout, self._cores) or outcome
         try:
             state = await self._engine.state(self.name, CAUSE_PATIENCE)
         except BackendUnavailable as error:
@@ -236,7 +241,7 @@ class DockerWorker(Worker):
         if state is not None and state["OOMKilled"]:
             return causes.over_memory(self._limits)
         if outcome.error_type != "worker_lost":
-            return causes.over_cpu_time(self._exit_code, took, job.timeout, self._cores) or outcome
+            return causes.over_cpu_time(self._exit_code, used, job.timeout, self._cores) or outcome
         if state is None:
             return Outcome(error="the container was removed while the script ran", error_type="worker_lost")
         if state["Running"]:

@@ -56,6 +56,7 @@ class Group:
             name: os.open(files[name], os.O_RDONLY | os.O_CLOEXEC) for name in ("memory", "pids") if name in files
         }
         self._refused_before = 0  # its execution began
+        self._cpu_before = 0.0
         self._is_throttled = False
         self.joins = [os.open(d / "cgroup.procs", os.O_WRONLY | os.O_CLOEXEC) for d in directories]
 
@@ -96,9 +97,15 @@ class Group:
             return int(text.split()[1]) / 1e6  # the first line: usage_usec
         return int(text) / 1e9
 
-    def forget_refused_processes(self) -> None:
-        """Begin again to count them, for the next execution."""
+    def execution_cpu_time(self) -> float:
+        """Return the CPU seconds of its execution. Raises RuntimeError as `cpu_time` does."""
+        return self.cpu_time() - self._cpu_before
+
+    def forget(self) -> None:
+        """Begin again to count, for the next execution."""
         self._refused_before += self.refused_processes()
+        if self.counts_cpu_time:
+            self._cpu_before = self.cpu_time()
 
     def give_back(self, *, empty: bool) -> None:
         """Say that its execution is over, and whether all of its processes are known to be gone."""
@@ -144,7 +151,7 @@ class Groups:
     def give_back(self, group: Group, *, empty: bool) -> None:
         """Take a group back, to be used again if it can be."""
         if empty and group.is_usable:
-            group.forget_refused_processes()
+            group.forget()
             self._free.append(group)
         else:
             group.close()

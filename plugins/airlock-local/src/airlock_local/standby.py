@@ -134,6 +134,8 @@ class LocalWorker(Worker):
             if self._exit_code == -signal.SIGXFSZ:
                 session.write("stderr", f"{self._limits.reached('file_size')}\n".encode())
             await conversation.close()
+        if outcome.error is None and self._group is not None and self._group.oom_killed():  # a child, say
+            session.write("stderr", f"{self._limits.reached('memory')}\n".encode())
         return self._true_cause(outcome, job, self._loop.time() - began)
 
     @property
@@ -271,4 +273,7 @@ class LocalWorker(Worker):
         refused = self._group is None and (outcome.error or "").startswith(NO_MEMORY)
         if refused or (self._group is not None and self._group.oom_killed()):
             return causes.over_memory(self._limits)
-        return causes.over_cpu_time(self._exit_code, took, job.timeout, self._box.cores) or outcome
+        used = took * self._box.cores  # also in pauses
+        if self._group is not None and self._group.counts_cpu_time:
+            used = self._group.execution_cpu_time()
+        return causes.over_cpu_time(self._exit_code, used, job.timeout, self._box.cores) or outcome

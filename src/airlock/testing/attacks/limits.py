@@ -82,7 +82,8 @@ class LimitAttacks(Arena):
 import subprocess, sys
 set_result(subprocess.run([sys.executable, "-c", "x = bytearray(400 << 20)"]).returncode)
 """
-        assert await pool.result(code) == -9
+        ran = await pool.run(code)
+        assert (ran.result, ran.stderr) == (-9, "airlock: limits.memory (64MiB) was reached\n")
 
     @needs("counts_processes")
     async def test_processes_over_the_limit_get_an_oserror(self, small: Pool) -> None:

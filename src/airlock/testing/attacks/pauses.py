@@ -69,3 +69,12 @@ class Pauses(Arena):
         busy = "import time\nbegun = time.monotonic()\nwhile time.monotonic() - begun < 0.5: pass\n"
         ran = await pool.run(f"{busy}set_result(llm.complete('x'))", answer=answer, timeout=1)
         assert ran.result == "late"
+
+    @needs("counts_cpu_time")
+    async def test_a_script_that_kills_itself_after_a_long_pause_used_no_cpu_time(self, pool: Pool) -> None:
+        async def answer(_: LLMRequest) -> str:
+            await asyncio.sleep(2.5)
+            return "late"
+
+        ran = await pool.run("import os\nllm.complete('x')\nos.kill(os.getpid(), 9)", answer=answer, timeout=1)
+        assert (ran.error_type, ran.error) == ("script_error", "the script was killed by SIGKILL")
