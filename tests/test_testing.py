@@ -610,6 +610,45 @@ def test_backend_that_exits_fails_its_tests_only(pytester: pytest.Pytester) -> N
 # --- what is left out is said ------------------------------------------------------------------------------------
 
 
+NO_SANDBOX = """
+import dataclasses
+import airlock
+from airlock.testing.attacks import AttackSuite
+from plain_process import PlainBackend
+
+class NotPooled(airlock.Backend[airlock.BackendSettings]):
+    async def scale(self, replicas): ...
+    def pool(self): ...
+    async def execute(self, job, session): ...
+
+class KeepsFiles(PlainBackend):
+    async def execute(self, job, session):
+        return await super().execute(dataclasses.replace(job, code=job.code.replace("os.unlink", "len")), session)
+
+class Fake({base}):
+    type = "fake"
+
+class TestFake(AttackSuite):
+    def make_backend(self, project):
+        return Fake(project, airlock.BackendSettings())
+"""
+
+
+@pytest.mark.parametrize(
+    ("base", "told"),
+    [
+        ("NotPooled", "attacks are for a PooledBackend, and Fake is none"),
+        ("PlainBackend", "no attack was made: a script of Fake removed *airlock-canary-*"),
+        ("KeepsFiles", "no attack was made: a script of Fake killed a process of this machine*"),
+    ],
+)
+def test_no_attack_is_made_on_what_is_no_sandbox(pytester: pytest.Pytester, base: str, told: str) -> None:
+    pytester.makepyfile(NO_SANDBOX.replace("{base}", base))
+    ran = pytester.runpytest_inprocess("-p", "no:cacheprovider", "-k", "descriptors_over")  # which harms nobody
+    assert ran.parseoutcomes().keys() <= {"error", "errors", "deselected"}
+    ran.stdout.fnmatch_lines([f"*{told}"])
+
+
 def test_failed_test_leaves_those_after_it_the_loop_that_they_share(pytester: pytest.Pytester) -> None:
     suite = """
 import asyncio, pytest

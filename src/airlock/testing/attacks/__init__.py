@@ -10,6 +10,9 @@ It is for a `PooledBackend` with `limits` of its own, a private /tmp and no netw
 `airlock.worker` does; `BackendContract` is for all others. Every class of attack is a file. What only some can hold is
 a capability (`ATTACK_CAPABILITIES`); $AIRLOCK_TEST_SOAK=1 asks for larger counts. Pools are shared: a whole run takes a
 few hundred workers.
+
+No attack is made where a first script can remove a file of this machine or kill a process of it. An attack that your
+sandbox does not hold does what attacks do, so run this on a machine that you can do without.
 """
 
 from . import assert_rewriting  # noqa: F401 - first: it prepares the import of the others

@@ -18,6 +18,8 @@ from airlock.pools import PooledBackend
 from airlock.testing.contract import Contract
 from airlock.testing.running import Ran, RunningPool
 
+from .canaries import harm_of
+
 ATTACK_CAPABILITIES: Final[Mapping[str, str]] = MappingProxyType(
     {
         "counts_cpu_time": "CPU time of pauses is that of all of an execution's processes together",
@@ -107,10 +109,17 @@ class Arena(Contract):
     @pytest.fixture(scope="class")
     @classmethod
     async def pools(cls) -> AsyncIterator[Pools]:
-        """Return the pools of this class."""
+        """Return the pools of this class, once it is sure that attacks on them harm nobody else."""
         pools = Pools(cls().make_backend, cls.patience)
-        yield pools
-        await pools.close()
+        try:
+            if not isinstance(made := cls().make_backend(Project(name="attacks")), PooledBackend):
+                pytest.fail(f"attacks are for a PooledBackend, and {type(made).__name__} is none", pytrace=False)
+            if (harm := await harm_of(await pools.get())) is not None:
+                told = f"no attack was made: a script of {type(made).__name__} {harm}, so attacks would harm it, too"
+                pytest.fail(told, pytrace=False)
+            yield pools
+        finally:
+            await pools.close()
 
     @pytest.fixture
     async def small(self, pools: Pools) -> Pool:

@@ -1,0 +1,57 @@
+"""Whether there is a sandbox at all: the attacks would take apart the machine of who runs them where there is none."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from .arena import Pool
+
+HARM: Final = """
+import os
+for harm in (lambda: os.unlink({file!r}), lambda: os.kill({process}, 9)):
+    try:
+        harm()
+    except OSError:
+        pass
+"""
+
+
+class Canaries(NamedTuple):
+    """What a script may be sent after: no sandbox lets it get there."""
+
+    file: Path
+    process: subprocess.Popen[bytes]
+
+    def harm(self) -> str | None:
+        """Say what was done to them."""
+        if not self.file.exists():
+            return f"removed {self.file}, a file of this machine"
+        return None if self.process.poll() is None else "killed a process of this machine"
+
+
+@contextmanager
+def canaries() -> Iterator[Canaries]:
+    """Put them where attacks would do harm."""
+    with tempfile.NamedTemporaryFile(prefix="airlock-canary-", delete=False) as file:
+        path = Path(file.name)
+    with subprocess.Popen([sys.executable, "-I", "-S", "-c", "input()"], stdin=subprocess.PIPE) as process:
+        try:
+            yield Canaries(path, process)
+        finally:
+            path.unlink(missing_ok=True)
+            process.kill()
+
+
+async def harm_of(pool: Pool) -> str | None:
+    """Send a script after them, and return what it did to them."""
+    with canaries() as sent_after:
+        await pool.run(HARM.format(file=str(sent_after.file), process=sent_after.process.pid))
+        return sent_after.harm()
