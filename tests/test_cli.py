@@ -136,6 +136,15 @@ def test_check_says_that_serve_would_refuse_to_listen() -> None:
     assert result.stderr.startswith("warning: airlock.yaml:1:10: server.host: refusing to listen on 0.0.0.0")
 
 
+@pytest.mark.parametrize("key", ["", " ", "schlüssel"])
+def test_check_refuses_a_key_that_serve_would(monkeypatch: pytest.MonkeyPatch, key: str) -> None:
+    Path("airlock.yaml").write_text("projects: {p: {backend: mock}}\n")
+    monkeypatch.setenv("AIRLOCK_API_KEY", key)
+    result = airlock("check")
+    assert (result.exit_code, result.stderr.count("AIRLOCK_API_KEY")) == (1, 1)
+    assert "must be printable ASCII and not empty" in result.stderr
+
+
 def test_check_names_a_missing_variable_beside_every_other_problem() -> None:
     Path("airlock.yaml").write_text(
         "server:\n  host: ${NOPE}\n  keys:\n    - {name: a, sha256: short, projects: [q]}\n"

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 OPEN_PATHS = frozenset({"/health"})
 _REMEDY = "set AIRLOCK_API_KEY or server.keys on the server, and send a key as 'Authorization: Bearer ...'"
+_NONE = "send a key that this server knows, as 'Authorization: Bearer ...'"
 _UNKNOWN = (
     "this key is not known: send one that the server had at its start in server.keys or AIRLOCK_API_KEY, "
     "as 'Authorization: Bearer ...'"
@@ -74,7 +75,7 @@ class AccessPolicy:
             client = self.keys.client(given.strip()) if scheme.lower() == "bearer" else None
             if client is None:
                 is_key = scheme.lower() == "bearer" and given.strip()
-                raise Unauthorized(_UNKNOWN if is_key else _REMEDY)
+                raise Unauthorized(_UNKNOWN if is_key else _NONE)
             return client
         if self.local_only and _is_real_socket(scope):
             _check_local(scope, headers)

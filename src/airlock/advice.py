@@ -24,7 +24,7 @@ def advise(config: Config, environ: Mapping[str, str]) -> Iterator[tuple[Locatio
     if not config.projects and config.unlisted is None:
         yield ("projects",), "no project is listed, and there is no default_backend: every request is answered with 404"
     key = environ.get("AIRLOCK_API_KEY")
-    if key is not None and len(key) < SHORT_KEY:
+    if key and len(key) < SHORT_KEY:
         yield (), f"AIRLOCK_API_KEY has fewer than {SHORT_KEY} characters and can be guessed: 'openssl rand -hex 32'"
     if config.server.insecure and config.runs_code and not config.server.keys and key is None:
         yield ("server", "insecure"), "whoever reaches this server runs code on it, and no key is asked for"

@@ -182,7 +182,8 @@ class LiveProject:
     def check_accepts(self) -> None:
         """Raise ProjectDown or QueueFull when a new execution cannot be taken."""
         if self._state not in ("starting", "up"):
-            raise ProjectDown(f"project {self.project.name} is down: {self._detail}")
+            remedy = f"; POST /projects/{self.project.name}/up brings it up" if self._state == "down" else ""
+            raise ProjectDown(f"project {self.project.name} is down: {self._detail}{remedy}")
         limit = self.project.limits.queue
         if self._count(ExecutionStatus.pending) >= limit + max(0, self._slots.free):
             raise QueueFull(f"{limit} executions of project {self.project.name} are waiting (limits.queue)")

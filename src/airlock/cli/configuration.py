@@ -45,7 +45,11 @@ def check(config: setup.ConfigOption = None) -> None:
     loaded = setup.load(config, plugins, code=1)
     if failures := _failures(loaded):
         refuse(ConfigError(failures), code=1)
-    warnings = [*loaded.warnings, *_refusals(loaded), *_look_at_store(loaded)]
+    try:
+        policy = AccessPolicy.of(loaded, os.environ)
+    except ConfigError as error:
+        refuse(error, code=1)
+    warnings = [*loaded.warnings, *_refusals(loaded, policy), *_look_at_store(loaded)]
     out.print(f"{setup.source(loaded)}: ok")
     rows = [_row(project) for project in loaded.projects.values()]
     for line in columns(rows):
@@ -71,10 +75,9 @@ def _failures(config: Config) -> list[str]:
     return failures
 
 
-def _refusals(config: Config) -> list[str]:
+def _refusals(config: Config, policy: AccessPolicy) -> list[str]:
     """Say why `airlock serve` would not listen, started from the same environment: that of a service may have a key."""
     try:
-        policy = AccessPolicy.of(config, os.environ)
         policy.check_bind(config.server.host or policy.default_host)
     except ConfigError as error:
         return [config.at(("server", "host"), problem) for problem in error.problems]

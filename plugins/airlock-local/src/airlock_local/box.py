@@ -254,7 +254,7 @@ class Box:
 
     def _last_words(self) -> str:
         words = os.pread(self._stderr, 1 << 20, 0).decode(errors="replace").strip()
-        return words[-2000:] or "without a word"
+        return words[-2000:] or "killed from outside, or by the kernel for lack of memory (its log says so)"
 
 
 def sandbox_sources() -> dict[str, str]:
