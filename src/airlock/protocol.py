@@ -148,9 +148,7 @@ class BoundedHttp(HttpToolsProtocol):
         """Say what is wrong, where that cannot be taken for the answer to another request; and hang up."""
         unanswered = self._unanswered()
         is_begun = not self._in_head
-        may_answer = (
-            list(unanswered) == [self.cycle] and not self.cycle.response_started if is_begun else not unanswered
-        )
+        may_answer = len(unanswered) == 1 and not self.cycle.response_started if is_begun else not unanswered
         if may_answer:
             tell(
                 log,

@@ -4,6 +4,8 @@ import asyncio
 import os
 import signal
 import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -112,12 +114,26 @@ channel.detach()
     assert len(os.listdir("/proc/self/fd")) < len(before) + 30 * 3
 
 
-@as_root
-async def test_a_fork_bomb_is_slowed_down_and_told_so(local: Any) -> None:
-    """Each refused fork costs the kernel page tables and locks: see neighbours.py of the benchmarks for the effect."""
+@asynccontextmanager
+async def slowed_down(local: Any, code: str) -> AsyncIterator[tuple[Any, Any]]:
+    """Have a script run until it is told that it is slowed down; yields its group and session."""
     groups = local.backend._groups
     if groups is None or not {"pids", "cpu"} <= groups.controllers:
         missing("cgroup", local.backend.isolation)
+    group = local.backend._idle[0]._group
+    task, session = local.start(code)
+    try:
+        async with asyncio.timeout(60):
+            await session.until(lambda session: "slowed down" in session.stderr)
+        yield group, session
+    finally:
+        task.cancel()
+        await asyncio.wait({task})
+
+
+@as_root
+async def test_a_fork_bomb_is_slowed_down_and_told_so(local: Any) -> None:
+    """Each refused fork costs the kernel page tables and locks: see neighbours.py of the benchmarks for the effect."""
     bomb = """
 import os, time
 print("begins", flush=True)
@@ -125,15 +141,10 @@ while True:
     try: os.fork()
     except OSError: pass
 """
-    group = local.backend._idle[0]._group
-    task, session = local.start(bomb)
-    async with asyncio.timeout(60):
-        await session.until(lambda session: "slowed down" in session.stderr)
-    before = group.cpu_time()
-    await asyncio.sleep(1)
-    used = group.cpu_time() - before
-    task.cancel()
-    await asyncio.wait({task})
+    async with slowed_down(local, bomb) as (group, session):
+        before = group.cpu_time()
+        await asyncio.sleep(1)
+        used = group.cpu_time() - before
     assert used < 0.5  # 0.1, and the machine's two or more if nothing holds it
     assert session.stderr == (
         "airlock: limits.processes (64) was reached\n"
@@ -144,9 +155,6 @@ while True:
 @as_root
 async def test_who_asks_slowly_but_goes_on_is_slowed_down_long_before_a_thousand_refusals(local: Any) -> None:
     """So is a fork bomb in a project that has imported much, each of whose forks takes milliseconds."""
-    groups = local.backend._groups
-    if groups is None or not {"pids", "cpu"} <= groups.controllers:
-        missing("cgroup", local.backend.isolation)
     code = """
 import os, time
 print("begins", flush=True)
@@ -154,13 +162,8 @@ while True:
     try: os.fork() or time.sleep(1000)
     except OSError: time.sleep(0.003)
 """
-    group = local.backend._idle[0]._group
-    task, session = local.start(code)
-    async with asyncio.timeout(60):
-        await session.until(lambda session: "slowed down" in session.stderr)
-    refused = group.refused_processes()
-    task.cancel()
-    await asyncio.wait({task})
+    async with slowed_down(local, code) as (group, _):
+        refused = group.refused_processes()
     assert refused < 900
 
 

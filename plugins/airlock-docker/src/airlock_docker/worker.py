@@ -115,9 +115,7 @@ class DockerWorker(Worker):
             else:
                 conversation.start()
             outcome = await conversation.ended
-            used = (self._loop.time() - began) * self._cores  # also in pauses
-            if self.group is not None:
-                used = min(used, self.group.cpu_time() or used)
+            used = self._cpu_time_since(began) if causes.may_be_wrong(outcome) else 0.0
             self._name_refused_processes(session)
             is_out_of_memory = self.group is not None and self.group.has_killed_for_memory()
             if outcome.error is None and is_out_of_memory:  # a child was killed, say
@@ -202,6 +200,11 @@ class DockerWorker(Worker):
         if self.group is None:
             return session  # limit_cpu inside bounds at least each process
         return pauses.PauseWatch(session, timeout, self._cores, self.group.cpu_time, end)
+
+    def _cpu_time_since(self, began: float) -> float:
+        """Return the CPU seconds that a script used at most. Called before the container's end: its group goes too."""
+        most = (self._loop.time() - began) * self._cores  # also in pauses
+        return most if self.group is None else min(most, self.group.cpu_time() or most)
 
     def _name_refused_processes(self, session: Session) -> None:
         """Say on stderr what the script may have caught. Called before the container's end, when its group goes too."""

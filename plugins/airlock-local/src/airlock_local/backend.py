@@ -199,11 +199,9 @@ class LocalBackend(PooledBackend[LocalSettings]):
     def _describe(self, box: Box, missing: list[str]) -> str:
         layers = ["namespaces", "seccomp", *(["Landlock"] if box.landlock_version else [])]
         first = box.first_uid
-        user = (
-            "as the server's own user"
-            if first is None
-            else f"each as one of the uids {first + 1} to {first + UIDS - 1}"
-        )
+        user = "as the server's own user"
+        if first is not None:  # that one is the box's
+            user = f"each as one of the uids {first + 1} to {first + UIDS - 1}"
         if self._groups is not None:
             layers.append(self._groups.describe())
         held = frozenset() if self._groups is None else self._groups.controllers

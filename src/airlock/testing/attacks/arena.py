@@ -112,7 +112,7 @@ class Arena(Contract):
         """Return the pools of this class, once it is sure that attacks on them harm nobody else."""
         pools = Pools(cls().make_backend, cls.patience)
         try:
-            if not isinstance(made := cls().make_backend(Project(name="attacks")), PooledBackend):
+            if not isinstance(made := cls().make(Path()), PooledBackend):
                 pytest.fail(f"attacks are for a PooledBackend, and {type(made).__name__} is none", pytrace=False)
             if (harm := await harm_of(await pools.get())) is not None:
                 told = f"no attack was made: a script of {type(made).__name__} {harm}, so attacks would harm it, too"
