@@ -15,8 +15,8 @@ import statistics
 import time
 from typing import TYPE_CHECKING
 
-from airlock.output import Output
-from airlock.redaction import Redactor
+from airlock.running.output import Output
+from airlock.secrets.redaction import Redactor
 
 if TYPE_CHECKING:
     from collections.abc import Callable

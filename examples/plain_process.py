@@ -16,7 +16,7 @@ from typing import Any
 
 import airlock
 import airlock.worker
-from airlock.frames import Conversation
+from airlock.sandbox import Conversation
 from airlock.worker import codec, warm
 
 # What runs inside. All that it needs there is the folder of airlock.worker, under whatever name.

@@ -1,6 +1,9 @@
-"""The layout that newcomers rely on: imports point one way, and the plugins know only the front door."""
+"""The layout that newcomers rely on: who may import whom, no circles, and files that are quickly read."""
 
 import ast
+import statistics
+from collections.abc import Iterator
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -8,118 +11,132 @@ import pytest
 ROOT = Path(__file__).parents[1]
 CORE = ROOT / "src" / "airlock"
 
-# A module may import those of its own line and of the lines above it.
-LAYERS = [
-    {"models", "summaries", "examples", "errors", "strict_json", "retry", "events"},
-    {"client"},
-    {"limits", "worker", "seccomp", "log_handler", "logs", "methods", "weak_calls"},
-    {"backend", "hookspecs", "wheels", "wheel_failures"},
-    {
-        "pools",
-        "frames",
-        "causes",
-        "pauses",
-        "selftest",
-        "mediation",
-        "executions",
-        "growing_text",
-        "output",
-        "listing",
-        "submission",
-        "ending",
-        "secret_forms",
-        "redaction",
-        "secrets",
-    },
-    {
-        "event_id",
-        "event_stream",
-        "keys",
-        "gateway_view",
-        "clock",
-        "slots",
-        "turn",
-        "store",
-        "memory_store",
-        "sqlite_store",
-        "sqlite_thread",
-        "sqlite_file",
-        "sqlite_header",
-        "recovery",
-        "record",
-        "questions",
-        "quotas",
-        "making",
-    },
-    {"contracts", "plugin", "plugins", "core_plugin", "yaml_places", "yaml_source", "yaml_values", "testing"},
-    {"project_config", "advice", "config", "schema", "phrasing", "session", "projects", "registry", "live_executions"},
-    {"gateway"},
-    {
-        "request_ids",
-        "problems",
-        "access",
-        "scoping",
-        "extensions",
-        "lifespan",
-        "strict_requests",
-        "direct_requests",
-        "server_sent_events",
-        "openapi",
-        "head",
-    },
-    {"protocol"},
-    {"routes"},
-    {"api"},
-    {"server", "cli", "__main__"},
-]
+GROUND = "ground"  # the files on top of the package
+BELOW_RUNNING = {GROUND, "logs", "secrets", "backends", "llm", "stores", "plugins"}
+BELOW_GATEWAY = {*BELOW_RUNNING, "config", "running"}
+BELOW_HTTP = {*BELOW_GATEWAY, "gateway"} - {"backends", "llm", "secrets"}
+
+# Which rooms a room may import, for the type checker too. New files need no line here, new rooms do.
+MAY_IMPORT: dict[str, set[str]] = {
+    GROUND: set(),
+    "logs": set(),
+    "worker": set(),
+    "secrets": {GROUND},
+    "stores": {GROUND},
+    "backends": {GROUND},
+    "llm": {GROUND, "backends"},
+    "sandbox": {GROUND, "backends", "worker"},
+    "plugins": {GROUND, "backends", "llm", "stores"},
+    "config": BELOW_RUNNING,
+    "running": BELOW_RUNNING,
+    "gateway": BELOW_GATEWAY,
+    "http": BELOW_HTTP,
+    "api": {GROUND, "http", "config", "plugins"},
+    "cli": {*BELOW_GATEWAY, "gateway", "http", "api", "client"},
+    "__main__": {"cli"},
+    "client": {GROUND},
+    "testing": {GROUND, "backends", "llm", "stores", "plugins", "sandbox", "worker"},
+}
+MODULES = {
+    ".".join(("airlock", *path.relative_to(CORE).with_suffix("").parts)).removesuffix(".__init__"): path
+    for path in sorted(CORE.rglob("*.py"))
+}
+FRONT_DOOR = "airlock"  # re-exports names of many rooms, and belongs to none
 
 
-def imported(path: Path) -> set[str]:
-    """Modules of core that a file imports when it runs; imports for the type checker do not count."""
-    tree = ast.parse(path.read_text())
-    checking = {
-        id(inner)
-        for node in ast.walk(tree)
-        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
-        for inner in ast.walk(node)
-    }
-    package = path.parent.relative_to(CORE).parts
-    found = set()
-    for node in ast.walk(tree):
-        if id(node) in checking:
-            continue
+def room_of(module: str) -> str:
+    """Return the room of a module: its folder, or the ground; `api` and `__main__` stand for themselves."""
+    first = module.split(".")[1]
+    is_room = (CORE / first).is_dir() or first in ("api", "__main__")
+    return first if is_room else GROUND
+
+
+def imports_of(module: str) -> Iterator[str]:
+    """Yield the modules of core that a module imports, also for the type checker, and inside functions."""
+    path = MODULES[module]
+    package = module.split(".") if path.name == "__init__.py" else module.split(".")[:-1]
+    for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
-            found |= {name.split(".")[1] for alias in node.names if (name := alias.name).startswith("airlock.")}
+            yield from (alias.name for alias in node.names if alias.name in MODULES)
         elif isinstance(node, ast.ImportFrom):
-            base = ("airlock", *package[: len(package) - node.level + 1]) if node.level else ()
-            full = [*base, *(node.module or "").split(".")] if node.module else list(base)
-            if full[:1] == ["airlock"]:
-                found |= {full[1]} if len(full) > 1 else {alias.name for alias in node.names if alias.name.islower()}
-    return found
+            base = package[: len(package) - node.level + 1] if node.level else []
+            origin = ".".join([*base, *([node.module] if node.module else [])])
+            if origin.split(".")[0] == "airlock":
+                for alias in node.names:
+                    name = f"{origin}.{alias.name}"
+                    yield name if name in MODULES else origin
 
 
-def module_name(path: Path) -> str:
-    return path.relative_to(CORE).parts[0].removesuffix(".py")
+GRAPH = {module: set(imports_of(module)) - {module} for module in MODULES}
 
 
-@pytest.mark.parametrize("path", sorted(CORE.rglob("*.py")), ids=lambda path: str(path.relative_to(CORE)))
-def test_imports_point_one_way(path: Path) -> None:
-    name = module_name(path)
-    if name == "__init__":
-        return
-    level = next((number for number, layer in enumerate(LAYERS) if name in layer), None)
-    assert level is not None, f"{name} stands in no layer: put it where it belongs"
-    allowed = set().union(*LAYERS[: level + 1])
-    assert imported(path) <= allowed
+@pytest.mark.parametrize("module", [module for module in MODULES if module != FRONT_DOOR])
+def test_a_room_imports_only_what_it_may(module: str) -> None:
+    room = room_of(module)
+    allowed = MAY_IMPORT[room] | {room}
+    for imported in GRAPH[module] - {FRONT_DOOR}:
+        assert room_of(imported) in allowed, f"{module} ({room}) imports {imported}"
+
+
+@pytest.mark.parametrize("module", [module for module in MODULES if room_of(f"{module}.") not in (GROUND, "testing")])
+def test_core_uses_its_own_names_and_not_the_front_door(module: str) -> None:
+    assert FRONT_DOOR not in GRAPH[module]
+
+
+def test_no_circle_of_files() -> None:
+    assert_no_circle(GRAPH)
+
+
+def test_no_circle_of_rooms() -> None:
+    rooms: dict[str, set[str]] = {}
+    for module, imported in GRAPH.items():
+        if module != FRONT_DOOR:
+            room = room_of(module)
+            rooms.setdefault(room, set()).update(room_of(other) for other in imported - {FRONT_DOOR})
+            rooms[room].discard(room)
+    assert_no_circle(rooms)
+
+
+def assert_no_circle(graph: dict[str, set[str]]) -> None:
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        pytest.fail(f"a circle of imports: {' -> '.join(reversed(error.args[1]))}")
+
+
+def test_every_room_has_a_map() -> None:
+    for folder in {path.parent for path in MODULES.values()}:
+        docstring = ast.get_docstring(ast.parse((folder / "__init__.py").read_text()))
+        assert docstring, f"{folder.relative_to(ROOT)}/__init__.py does not say what the room is for"
+
+
+def test_no_folder_is_crowded() -> None:
+    for folder in {path.parent for path in MODULES.values()}:
+        assert len(list(folder.glob("*.py"))) <= 20, folder
+
+
+def test_no_file_is_long() -> None:
+    sizes = {path: len(path.read_text().splitlines()) for path in MODULES.values()}
+    sizes |= {path: len(path.read_text().splitlines()) for path in ROOT.glob("plugins/*/src/**/*.py")}
+    assert {path: size for path, size in sizes.items() if size > 300} == {}
+    core = [size for path, size in sizes.items() if path.is_relative_to(CORE)]
+    assert statistics.median(core) <= 130
 
 
 @pytest.mark.parametrize("path", sorted((CORE / "worker").glob("*.py")), ids=lambda path: path.name)
-def test_worker_imports_nothing_else_of_ours(path: Path) -> None:
-    assert imported(path) <= {"worker"}
+def test_worker_imports_only_the_standard_library_and_itself(path: Path) -> None:
+    """It runs in sandboxes that have nothing else; `test_a_room_imports_only_what_it_may` looks at ours."""
+    import sys
+
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            assert {alias.name.split(".")[0] for alias in node.names} <= sys.stdlib_module_names
+        elif isinstance(node, ast.ImportFrom) and not node.level:
+            assert (node.module or "").split(".")[0] in sys.stdlib_module_names
 
 
 def test_core_names_no_backend_plugin() -> None:
     """Core knows no backend: only its texts for people, and its starter file, may name one."""
-    for path in CORE.rglob("*.py"):
-        assert "airlock_local" not in path.read_text(), path
-        assert "airlock_mock" not in path.read_text(), path
+    for path in MODULES.values():
+        for plugin in ("airlock_local", "airlock_mock", "airlock_docker", "airlock_metrics"):
+            assert plugin not in path.read_text(), path

@@ -2,7 +2,7 @@
 
 This module is the front door for plugin authors: everything that a plugin needs stands here, and nothing else.
 
-Hooks: `hookimpl` marks them, `airlock.hookspecs` documents them; observers get an `ExecutionResult`.
+Hooks: `hookimpl` marks them, `airlock.plugins.hookspecs` documents them; observers get an `ExecutionResult`.
 Backends: `Backend`, `BackendSettings`, `Project`, `Limits`, `Job`, `Session`, `Stream`, `Outcome`, `Pool`;
     with warm single-use workers: `PooledBackend`, `Worker`.
 Mediators: `Mediator`, `MediatorSettings`, `LLMRequest`, `AskAgent`.
@@ -12,16 +12,27 @@ Errors to raise or catch: `BackendUnavailable`, `WorkerLost`, `ProtocolViolation
     `StoreRefused`, `StoreUnavailable`, `Conflict`, `ExecutionNotFound`.
 
 Public beside it: `airlock.testing`, what a plugin tests with; `airlock.client`, for those who talk to a server; and for
-backends that boot CPython in a sandbox of their own `airlock.frames`, `airlock.worker` (without `sdk` and `syscalls`),
-`airlock.seccomp`, `airlock.selftest`, `airlock.causes`, `airlock.pauses` and `airlock.wheels`, which
-docs/worker-protocol.md describes. The rest of the package is internal and may change in any release.
+backends that boot CPython in a sandbox of their own `airlock.sandbox` and `airlock.worker` (without `sdk` and
+`syscalls`), which docs/worker-protocol.md describes. The rest of the package is internal and may change in any release.
 """
 
 from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from .backend import Backend, BackendSettings, Job, Outcome, Pool, Project, Session, Stream
+    from .backends import (
+        Backend,
+        BackendSettings,
+        Job,
+        Limits,
+        Outcome,
+        Pool,
+        PooledBackend,
+        Project,
+        Session,
+        Stream,
+        Worker,
+    )
     from .errors import (
         BackendUnavailable,
         Conflict,
@@ -33,14 +44,10 @@ if TYPE_CHECKING:
         WorkerLost,
     )
     from .executions import Execution, OpenRequest, Position, Summary
-    from .gateway_view import GatewayView
-    from .hookspecs import hookimpl
-    from .keys import Client
-    from .limits import Limits
-    from .mediation import AskAgent, Mediator, MediatorSettings
+    from .llm import AskAgent, Mediator, MediatorSettings
     from .models import ExecutionResult, ExecutionStatus, LLMRequest
-    from .pools import PooledBackend, Worker
-    from .store import Store, StoreSettings
+    from .plugins import Client, GatewayView, hookimpl
+    from .stores import Store, StoreSettings
 
 __all__ = [
     "AskAgent",
@@ -80,7 +87,19 @@ __all__ = [
 ]
 
 _HOMES = {
-    "backend": ["Backend", "BackendSettings", "Job", "Outcome", "Pool", "Project", "Session", "Stream"],
+    "backends": [
+        "Backend",
+        "BackendSettings",
+        "Job",
+        "Limits",
+        "Outcome",
+        "Pool",
+        "PooledBackend",
+        "Project",
+        "Session",
+        "Stream",
+        "Worker",
+    ],
     "errors": [
         "BackendUnavailable",
         "Conflict",
@@ -92,14 +111,10 @@ _HOMES = {
         "WorkerLost",
     ],
     "executions": ["Execution", "OpenRequest", "Position", "Summary"],
-    "gateway_view": ["GatewayView"],
-    "hookspecs": ["hookimpl"],
-    "keys": ["Client"],
-    "limits": ["Limits"],
-    "mediation": ["AskAgent", "Mediator", "MediatorSettings"],
+    "llm": ["AskAgent", "Mediator", "MediatorSettings"],
     "models": ["ExecutionResult", "ExecutionStatus", "LLMRequest"],
-    "pools": ["PooledBackend", "Worker"],
-    "store": ["Store", "StoreSettings"],
+    "plugins": ["Client", "GatewayView", "hookimpl"],
+    "stores": ["Store", "StoreSettings"],
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 

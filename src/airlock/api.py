@@ -8,21 +8,27 @@ from typing import TYPE_CHECKING, Final
 
 from fastapi_offline import FastAPIOffline
 
-from . import openapi, problems
-from .access import AccessMiddleware
-from .extensions import Extensions
-from .head import HeadMiddleware
-from .lifespan import Server
-from .request_ids import RequestIdMiddleware
-from .routes import events, executions, health, projects
-from .strict_requests import BodyRoom
+from airlock.http import (
+    AccessMiddleware,
+    BodyRoom,
+    Extensions,
+    HeadMiddleware,
+    RequestIdMiddleware,
+    Server,
+    events,
+    executions,
+    health,
+    openapi,
+    problems,
+    projects,
+)
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
     from fastapi.telemetry import TelemetryConfig
 
-    from .config import Config
-    from .plugins import Plugins
+    from airlock.config import Config
+    from airlock.plugins import Plugins
 
 # OpenTelemetry, sent where $OTEL_EXPORTER_OTLP_ENDPOINT says, and nowhere without it: a span for each request but those
 # of load balancers. FastAPI does it. Metrics are the business of airlock-metrics.

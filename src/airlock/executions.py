@@ -9,8 +9,7 @@ from datetime import UTC, datetime
 from typing import Any, Final, NamedTuple
 
 from .errors import Conflict
-from .models import ExecutionResult, ExecutionStatus, LLMRequest, OpenLLMRequest
-from .summaries import ListedExecution
+from .models import ExecutionResult, ExecutionStatus, ListedExecution, LLMRequest, OpenLLMRequest
 
 LEGAL: Final[Mapping[ExecutionStatus, frozenset[ExecutionStatus]]] = {
     ExecutionStatus.pending: frozenset({ExecutionStatus.running, ExecutionStatus.error}),

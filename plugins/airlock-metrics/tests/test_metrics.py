@@ -13,10 +13,12 @@ import pytest
 from fastapi.testclient import TestClient
 from prometheus_client.parser import text_string_to_metric_families
 
-from airlock import ExecutionResult, Pool, config, keys
+from airlock import ExecutionResult, Pool
 from airlock.api import create_app
+from airlock.config import load_config
+from airlock.gateway import keys
 from airlock.models import ExecutionStatus
-from airlock.plugins import Plugins
+from airlock.plugins.manager import Plugins
 from airlock.testing import code_that_asks
 from airlock_metrics import plugin
 
@@ -56,7 +58,7 @@ def served(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable
     def serve(text: str) -> TestClient:
         (tmp_path / "airlock.yaml").write_text(text)
         plugins = Plugins.discover()
-        client = TestClient(create_app(config.load(tmp_path / "airlock.yaml", plugins, {}), plugins))
+        client = TestClient(create_app(load_config(tmp_path / "airlock.yaml", plugins, {}), plugins))
         started.append(client.__enter__())
         assert not plugins.broken
         return client

@@ -2,11 +2,10 @@
 
 from pathlib import Path
 
-from airlock.backend import Project
-from airlock.config import Config
-from airlock.mediation import AgentMediator, MediatorSettings
+from airlock.backends import Project
+from airlock.config import Config, ProjectConfig
+from airlock.llm import AgentMediator, MediatorSettings
 from airlock.plugins import Plugins
-from airlock.project_config import ProjectConfig
 
 from .terminal import fail, say
 

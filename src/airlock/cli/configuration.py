@@ -9,15 +9,12 @@ from typing import Annotated, Any
 
 import typer
 
-from airlock import sqlite_header
-from airlock.access import AccessPolicy
-from airlock.config import Config
+from airlock.config import Config, ProjectConfig, json_schema
 from airlock.errors import ConfigError, MakingFailed, StoreRefused
-from airlock.making import make
-from airlock.plugins import Plugins
-from airlock.project_config import ProjectConfig
-from airlock.schema import json_schema
-from airlock.sqlite_store import SqliteSettings
+from airlock.http import AccessPolicy
+from airlock.plugins import Plugins, make
+from airlock.stores import SqliteSettings
+from airlock.stores.sqlite import file
 
 from . import setup
 from .terminal import columns, fail, out, refuse, say, warn
@@ -28,7 +25,7 @@ def init(
     force: Annotated[bool, typer.Option("--force", help="Overwrite a file that is there.")] = False,
 ) -> None:
     """Write a commented airlock.yaml to start from."""
-    text = resources.files("airlock").joinpath("starter.yaml").read_text(encoding="utf-8")
+    text = resources.files("airlock.config").joinpath("starter.yaml").read_text(encoding="utf-8")
     try:
         with path.open("w" if force else "x", encoding="utf-8") as file:
             file.write(text)
@@ -90,11 +87,11 @@ def _look_at_store(config: Config) -> list[str]:
         return []
     path = config.directory / settings.path
     try:
-        sqlite_header.check_folder(path)
+        file.check_folder(path)
     except (StoreRefused, OSError) as error:
         return [config.at(("store",), str(error))]
     try:
-        sqlite_header.check(path)
+        file.check(path)
     except StoreRefused as error:
         refuse(ConfigError([config.at(("store",), str(error))]), code=1)
     return []

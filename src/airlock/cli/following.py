@@ -11,11 +11,9 @@ from typing import TYPE_CHECKING, Final, NoReturn
 from rich.text import Text
 
 from airlock.errors import NotAwaitingLLM
-from airlock.event_id import EventId
-from airlock.event_stream import EventStream
-from airlock.models import ExecutionStatus, OpenLLMRequest
-from airlock.questions import Answer as GivenAnswer
-from airlock.summaries import OutputEvent
+from airlock.models import ExecutionStatus, OpenLLMRequest, OutputEvent
+from airlock.running import Answer as GivenAnswer
+from airlock.running import EventId, EventStream
 
 from .terminal import err, printable
 

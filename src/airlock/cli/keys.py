@@ -4,8 +4,8 @@ from typing import Annotated, Final
 
 import typer
 
-from airlock.keys import new_key, sha256
-from airlock.schema import check_name
+from airlock.config import check_name
+from airlock.gateway import new_key, sha256
 
 from .terminal import fail, say
 

@@ -1,7 +1,6 @@
 """`airlock plugins`."""
 
-from airlock.plugin import Plugin
-from airlock.plugins import Plugins
+from airlock.plugins import Plugin, Plugins
 
 from .terminal import columns, fail, out, printable
 

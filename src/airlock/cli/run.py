@@ -9,11 +9,11 @@ from typing import Annotated, Any
 import typer
 from pydantic import ValidationError
 
-from airlock import logs
 from airlock.config import Config
 from airlock.errors import RequestError
 from airlock.executions import Execution
 from airlock.gateway import Gateway
+from airlock.logs import formats as logs
 from airlock.models import ExecutionRequest
 from airlock.plugins import Plugins
 
@@ -79,7 +79,7 @@ def run(
 
 def _is_news(record: logging.LogRecord) -> bool:
     """Leave out what becomes of the project: how the run ends says that."""
-    return record.name != "airlock.projects" or record.exc_info is not None
+    return record.name != "airlock.gateway.project" or record.exc_info is not None
 
 
 def _request(**fields: Any) -> ExecutionRequest:

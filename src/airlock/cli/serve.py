@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from airlock import logs
+from airlock.logs import formats as logs
 
 from . import setup
 

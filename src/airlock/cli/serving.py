@@ -7,12 +7,11 @@ import logging
 import os
 from typing import TYPE_CHECKING
 
-from airlock import logs
-from airlock.access import AccessPolicy
 from airlock.api import create_app
 from airlock.errors import ConfigError, StoreRefused
+from airlock.http import AccessPolicy, AirlockServer, listen
+from airlock.logs import formats as logs
 from airlock.plugins import Plugins
-from airlock.server import AirlockServer, listen
 
 from . import setup
 from .terminal import columns, fail, refuse, say, warn

@@ -6,8 +6,7 @@ from typing import Annotated
 
 import typer
 
-from airlock import config as configuration
-from airlock.config import Config
+from airlock.config import FILE, Config, find_config, load_config
 from airlock.errors import ConfigError
 from airlock.plugins import Plugins
 
@@ -22,11 +21,11 @@ ConfigOption = Annotated[
 def load(explicit: Path | None, plugins: Plugins, *, code: int) -> Config:
     """Load the configuration; or print every problem and end the command with this exit code."""
     try:
-        return configuration.load(configuration.find(explicit, os.environ), plugins, os.environ)
+        return load_config(find_config(explicit, os.environ), plugins, os.environ)
     except ConfigError as error:
         refuse(error, code=code)
 
 
 def source(config: Config) -> str:
     """Say where a configuration comes from."""
-    return str(config.path) if config.path else f"built-in defaults, without {configuration.FILE}"
+    return str(config.path) if config.path else f"built-in defaults, without {FILE}"

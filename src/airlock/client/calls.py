@@ -2,29 +2,24 @@
 
 from __future__ import annotations
 
-import random
-import time
 import uuid
 from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import quote
 
 from airlock.models import ExecutionCreated, PoolStatus, ProjectInfo, ProjectList
 
 from .effects import Exchange, Flow, Pause
-from .errors import ClientError, ProblemError, Unreachable
+from .errors import ClientError, Unreachable
+from .paths import execution_path, segment
+from .retries import BUSY, Retries, is_transient
 from .wire import Page, Reply, Request, Result
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 MAX_WAIT: Final = 30  # seconds that the server lets a poll wait
-FIRST_PAUSE: Final = 0.1  # seconds before the first retry; then twice as long each time
-MAX_PAUSE: Final = 5.0
 LAST_WILL: Final = 3.0  # seconds that an interrupted run spends on cancelling its execution at most
-_BUSY: Final = frozenset({429, 503})  # refused before anything was done
-_BAD_GATEWAY: Final = frozenset({502, 504})  # who knows
 
 
 class Calls:
@@ -102,13 +97,13 @@ class Calls:
 
     def up(self, name: str, replicas: int) -> Flow[PoolStatus]:
         """Scale a project."""
-        path = f"/projects/{_segment(name)}/up"
+        path = f"/projects/{segment(name)}/up"
         request = Request(method="POST", path=path, body={"replicas": replicas}, patience=60)
         return (yield from self._send(request)).parse(PoolStatus)
 
     def down(self, name: str) -> Flow[PoolStatus]:
         """Put a project down."""
-        request = Request(method="POST", path=f"/projects/{_segment(name)}/down", patience=60)
+        request = Request(method="POST", path=f"/projects/{segment(name)}/down", patience=60)
         return (yield from self._send(request)).parse(PoolStatus)
 
     def _withdraw(self, submission: Request) -> Flow[None]:
@@ -132,49 +127,11 @@ class Calls:
                     yield from if_interrupted(request)
                 raise
             else:
-                if not is_transient(reply) or (reply.status not in _BUSY and not request.repeatable):
+                if not is_transient(reply) or (reply.status not in BUSY and not request.repeatable):
                     return reply
                 failure = reply.error()
             yield Pause(retries.pause_after(failure))
 
 
-class Retries:
-    """How long to wait between attempts: twice as long each time, with jitter, and not before the server says."""
-
-    def __init__(self, retry_for: float) -> None:
-        """Allow attempts for so many seconds from now on."""
-        self._give_up = time.monotonic() + retry_for
-        self._next = FIRST_PAUSE
-
-    def pause_after(self, failure: ClientError) -> float:
-        """Return seconds to wait. Raises `failure` when there is no time left for another attempt."""
-        asked = failure.retry_after if isinstance(failure, ProblemError) else None
-        pause = self._next * random.uniform(0.5, 1)  # noqa: S311 - many clients shall not come back at once
-        pause, self._next = max(pause, asked or 0), min(2 * self._next, MAX_PAUSE)
-        if time.monotonic() + pause > self._give_up:
-            raise failure
-        return pause
-
-
-def is_transient(reply: Reply) -> bool:
-    """Whether it may be answered another time."""
-    if reply.status not in _BUSY | _BAD_GATEWAY:
-        return False
-    failure = reply.error()
-    return not (isinstance(failure, ProblemError) and failure.code == "backend_unavailable")  # the operator has to act
-
-
 def _cancel(execution_id: str) -> Request:
     return Request(method="POST", path=f"{execution_path(execution_id)}/cancel")
-
-
-def execution_path(execution_id: str) -> str:
-    """Return the path of an execution."""
-    return f"/executions/{_segment(execution_id)}"
-
-
-def _segment(name: str) -> str:
-    """Write a name as one part of a path."""
-    if not name.strip("."):  # would lead elsewhere
-        raise ValueError(f"{name!r} names nothing")
-    return quote(name, safe="")

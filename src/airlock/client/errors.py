@@ -17,12 +17,29 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from pydantic import BaseModel
+
 from airlock.errors import AirlockError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from .wire import Problem, Reply
+
+class FieldError(BaseModel):
+    """A wrong field of a request."""
+
+    location: str
+    message: str
+
+
+class Problem(BaseModel):
+    """What Airlock says when it refuses (RFC 9457)."""
+
+    status: int
+    code: str
+    detail: str
+    request_id: str | None = None
+    errors: list[FieldError] = []
 
 
 class ClientError(AirlockError):
@@ -89,7 +106,7 @@ class ServerFault(ProblemError):
     """Raised when the fault is the server's, or that of a proxy before it."""
 
 
-_FAMILIES: dict[int, type[ProblemError]] = {
+FAMILIES: dict[int, type[ProblemError]] = {
     400: InvalidRequest,
     401: AccessDenied,
     403: AccessDenied,
@@ -102,9 +119,3 @@ _FAMILIES: dict[int, type[ProblemError]] = {
     429: QuotaExceeded,
     503: Unavailable,
 }
-
-
-def problem_error(problem: Problem, reply: Reply) -> ProblemError:
-    """Return the exception for a problem."""
-    family = _FAMILIES.get(reply.status, ServerFault if reply.status >= 500 else ProblemError)
-    return family(problem, reply.retry_after)

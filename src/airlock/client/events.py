@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any, Final
 from pydantic import BaseModel, ValidationError
 
 from airlock import strict_json
-from airlock.models import ExecutionResult, OpenLLMRequest
-from airlock.summaries import OutputEvent, StatusEvent
+from airlock.models import ExecutionResult, OpenLLMRequest, OutputEvent, StatusEvent
 
-from .calls import Retries, execution_path, is_transient
 from .errors import ClientError, NotAirlock, Unreachable
+from .paths import execution_path
+from .retries import Retries, is_transient
 from .wire import Request
 
 if TYPE_CHECKING:

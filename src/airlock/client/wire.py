@@ -13,7 +13,7 @@ from pydantic import BaseModel, Field, ValidationError
 
 from airlock.models import ExecutionResult, ExecutionStatus, OpenLLMRequest
 
-from .errors import ClientError, NotAirlock, problem_error
+from .errors import FAMILIES, ClientError, NotAirlock, Problem, ProblemError, ServerFault
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -74,11 +74,11 @@ class Reply:
             problem = Problem.model_validate_json(self.content)
         except ValidationError:
             if self.status >= 500 or self.status == 429:  # a proxy's, that has no server behind it just now
-                return problem_error(_without_body(self.status), self)
+                return _problem_error(_without_body(self.status), self)
             if location := self.headers.get("location"):
                 return self.not_airlock(f"it redirects to {_shown(location)}: use that URL")
             return self.not_airlock("no problem details")
-        return problem_error(problem, self)
+        return _problem_error(problem, self)
 
     def not_airlock(self, reason: str) -> NotAirlock:
         """Return the exception for a reply that Airlock does not give."""
@@ -87,23 +87,6 @@ class Reply:
         return NotAirlock(
             f"{sent} was answered with {self.status} ({kind}), not as Airlock does: {reason}; is the URL right?"
         )
-
-
-class FieldError(BaseModel):
-    """A wrong field of a request."""
-
-    location: str
-    message: str
-
-
-class Problem(BaseModel):
-    """What Airlock says when it refuses (RFC 9457)."""
-
-    status: int
-    code: str
-    detail: str
-    request_id: str | None = None
-    errors: list[FieldError] = []
 
 
 class Result(ExecutionResult):
@@ -139,3 +122,9 @@ def _without_body(status: int) -> Problem:
 
 def _shown(text: str) -> str:
     return _UNPRINTABLE.sub("?", text)[:200]
+
+
+def _problem_error(problem: Problem, reply: Reply) -> ProblemError:
+    """Return the exception for a problem."""
+    family = FAMILIES.get(reply.status, ServerFault if reply.status >= 500 else ProblemError)
+    return family(problem, reply.retry_after)

@@ -19,16 +19,16 @@ For tests of REST clients: `code_that_asks` pauses an execution in a project on 
 """
 
 from . import assert_rewriting  # noqa: F401 - first: it prepares the import of the others
-from .backend_contract import BackendContract
-from .capabilities import BACKEND_CAPABILITIES, MEDIATOR_CAPABILITIES
+from .backend.capabilities import BACKEND_CAPABILITIES, MEDIATOR_CAPABILITIES
+from .backend.contract import BackendContract
 from .crashes import Crashes
-from .mediator_contract import MediatorContract
+from .mediator import MediatorContract
 from .mock_code import code_that_asks
 from .recording import RecordingSession, never_answers
 from .requirements import missing
 from .running import Ran, RunningPool
-from .served import served
-from .store_contract import StoreContract
+from .servers import served
+from .store import StoreContract
 
 __all__ = [
     "BACKEND_CAPABILITIES",

@@ -11,8 +11,7 @@ from typing import Any, ClassVar, Final, TypeVar
 
 import pytest
 
-from airlock.contracts import CONTRACTS, Kind, PluginError, check
-from airlock.making import check_made
+from airlock.plugins import CONTRACTS, Kind, PluginError, check, check_made
 
 from .garbage import collect, collected
 

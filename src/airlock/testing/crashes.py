@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 
 import httpx
 
-from .served import HANG, served
+from .servers import HANG, served
 
 RECENT: Final = 50  # ids that are asked for after each start
 TERMINAL: Final = ("completed", "error", "timeout")

@@ -6,13 +6,13 @@ import asyncio
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from airlock.backend import check_write
+from airlock.backends import check_write
 from airlock.errors import LLMError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Iterable
 
-    from airlock.backend import Stream
+    from airlock.backends import Stream
     from airlock.models import LLMRequest
 
 

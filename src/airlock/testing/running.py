@@ -7,9 +7,8 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
-from airlock.backend import Job, Outcome
+from airlock.backends import Job, Outcome, PooledBackend
 from airlock.models import LLMRequest
-from airlock.pools import PooledBackend
 
 from .recording import RecordingSession
 

@@ -15,7 +15,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from docker.errors import ImageNotFound
 
-from airlock import BackendUnavailable, seccomp, wheels
+from airlock import BackendUnavailable
+from airlock.sandbox import packages as wheels
+from airlock.sandbox import seccomp
 
 from . import diagnosis, old_images
 from .probe import probe

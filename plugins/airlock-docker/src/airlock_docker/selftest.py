@@ -5,7 +5,7 @@ from __future__ import annotations
 import resource
 from typing import TYPE_CHECKING, Final
 
-from airlock import selftest
+from airlock.sandbox import selftest
 
 if TYPE_CHECKING:
     from airlock import Limits

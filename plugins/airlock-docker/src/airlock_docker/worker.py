@@ -9,8 +9,8 @@ import logging
 import signal
 from typing import TYPE_CHECKING, Any, Final
 
-from airlock import BackendUnavailable, Outcome, ProtocolViolation, Worker, WorkerLost, causes, pauses
-from airlock.frames import Conversation, FrameReader
+from airlock import BackendUnavailable, Outcome, ProtocolViolation, Worker, WorkerLost
+from airlock.sandbox import Conversation, FrameReader, causes, pauses
 from airlock.worker import codec
 
 from .attachment import Attachment

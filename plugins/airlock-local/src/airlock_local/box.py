@@ -15,7 +15,8 @@ import subprocess
 from importlib import resources
 from typing import TYPE_CHECKING, Any, Final
 
-from airlock import BackendUnavailable, WorkerLost, seccomp
+from airlock import BackendUnavailable, WorkerLost
+from airlock.sandbox import seccomp
 from airlock.worker import warm
 
 from . import diagnosis

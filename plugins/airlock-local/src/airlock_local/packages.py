@@ -22,7 +22,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from airlock import BackendUnavailable, wheels
+from airlock import BackendUnavailable
+from airlock.sandbox import packages as wheels
 
 if TYPE_CHECKING:
     from airlock import Project

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Final
 
-from airlock import selftest
+from airlock.sandbox import selftest
 
 if TYPE_CHECKING:
     from pathlib import Path

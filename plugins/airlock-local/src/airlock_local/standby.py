@@ -10,8 +10,8 @@ import signal
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Final
 
-from airlock import Worker, WorkerLost, causes, pauses
-from airlock.frames import Conversation, FrameReader
+from airlock import Worker, WorkerLost
+from airlock.sandbox import Conversation, FrameReader, causes, pauses
 from airlock.worker import codec
 from airlock.worker.syscalls import ID
 

@@ -16,7 +16,8 @@ sandbox does not hold does what attacks do, so run this on a machine that you ca
 """
 
 from . import assert_rewriting  # noqa: F401 - first: it prepares the import of the others
-from .arena import ATTACK_CAPABILITIES, IS_SOAK, Arena, Pool, Pools
+from .arena import ATTACK_CAPABILITIES, IS_SOAK, Arena, Pools
+from .canaries import Pool
 from .ends import Ends
 from .files import Files
 from .frames import HostileFrames

@@ -12,13 +12,11 @@ from typing import Any, ClassVar, Final
 
 import pytest
 
-from airlock.backend import Project
-from airlock.limits import Limits
-from airlock.pools import PooledBackend
+from airlock.backends import Limits, PooledBackend, Project
 from airlock.testing.contract import Contract
 from airlock.testing.running import Ran, RunningPool
 
-from .canaries import harm_of
+from .canaries import Pool, harm_of
 
 ATTACK_CAPABILITIES: Final[Mapping[str, str]] = MappingProxyType(
     {
@@ -50,8 +48,6 @@ def attempt(what):
     except OSError as error:
         return errno.errorcode.get(error.errno, str(error.errno))
 """
-
-Pool = RunningPool[PooledBackend[Any]]
 
 
 class Pools:

@@ -7,12 +7,16 @@ import sys
 import tempfile
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from airlock.backends import PooledBackend
+from airlock.testing.running import RunningPool
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from .arena import Pool
+
+Pool = RunningPool[PooledBackend[Any]]
 
 HARM: Final = """
 import os

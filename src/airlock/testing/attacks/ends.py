@@ -6,11 +6,12 @@ import asyncio
 
 import pytest
 
-from airlock.backend import Job, Stream
-from airlock.testing.capabilities import needs
+from airlock.backends import Job, Stream
+from airlock.testing.backend.capabilities import needs
 from airlock.testing.recording import RecordingSession, never_answers
 
-from .arena import Arena, Pool, Pools
+from .arena import Arena, Pools
+from .canaries import Pool
 
 ENDLESS = {
     "spins": "while True: pass",

@@ -9,7 +9,8 @@ import pytest
 
 import airlock
 
-from .arena import Arena, Pool
+from .arena import Arena
+from .canaries import Pool
 
 READ_ONLY = ("/", "/usr", "/usr/lib", "/usr/bin", "/dev", "/etc", "/proc", "/var/tmp", "/run", "/opt")  # noqa: S108
 WATCH = """

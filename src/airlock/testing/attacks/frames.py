@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from .arena import IS_SOAK, Arena, Pool
+from .arena import IS_SOAK, Arena
+from .canaries import Pool
 
 FORGE = """
 import json, os, struct

@@ -6,9 +6,10 @@ import os
 
 import pytest
 
-from airlock.testing.capabilities import needs
+from airlock.testing.backend.capabilities import needs
 
-from .arena import TRY, Arena, Pool
+from .arena import TRY, Arena
+from .canaries import Pool
 
 IS_ARM = os.uname().machine == "aarch64"
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from airlock.testing.capabilities import needs
+from airlock.testing.backend.capabilities import needs
 
-from .arena import Arena, Pool, Pools
+from .arena import Arena, Pools
+from .canaries import Pool
 
 MEMORY_BOMBS = {
     "objects": "x = [bytearray(1 << 20) for _ in range(400)]",

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from airlock.testing.capabilities import needs
+from airlock.testing.backend.capabilities import needs
 from airlock.testing.requirements import missing
 
-from .arena import Arena, Pool
+from .arena import Arena
+from .canaries import Pool
 
 LEAVING = {
     "AF_NETLINK": 16,

@@ -7,10 +7,11 @@ import asyncio
 import pytest
 
 from airlock.models import LLMRequest
-from airlock.testing.capabilities import needs
+from airlock.testing.backend.capabilities import needs
 from airlock.testing.recording import never_answers
 
-from .arena import Arena, Pool
+from .arena import Arena
+from .canaries import Pool
 
 SPINNING = {
     "children": """

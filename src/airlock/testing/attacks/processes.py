@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 
 from airlock.models import LLMRequest
-from airlock.testing.capabilities import needs
+from airlock.testing.backend.capabilities import needs
 
-from .arena import Arena, Pool
+from .arena import Arena
+from .canaries import Pool
 
 
 @pytest.mark.anyio

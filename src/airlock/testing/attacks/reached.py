@@ -6,10 +6,11 @@ import asyncio
 
 import pytest
 
-from airlock.testing.capabilities import needs
+from airlock.testing.backend.capabilities import needs
 from airlock.testing.running import Ran
 
-from .arena import Arena, Pool
+from .arena import Arena
+from .canaries import Pool
 
 FORK = """
 import os, time

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from airlock.frames import one_line
+from airlock.backends import one_line
 
-from .arena import Arena, Pool
+from .arena import Arena
+from .canaries import Pool
 
 WITHOUT_JSON = (
     "float('nan')",

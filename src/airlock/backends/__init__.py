@@ -1,0 +1,44 @@
+"""The contract of backends, the limits that they hold, and the pool of warm single-use workers.
+
+The gateway scales backends and runs call them; plugins implement them. They must know nothing of core but what a job
+brings.
+"""
+
+from .backend import (
+    USED_BY_BACKEND,
+    Backend,
+    BackendSettings,
+    Job,
+    Pool,
+    Project,
+    Session,
+    Stream,
+    check_write,
+)
+from .broken import BrokenBackend
+from .limits import ENFORCED_BY_BACKEND, Limits
+from .outcome import CAUSES, MAX_ERROR, Outcome, one_line, unknown_cause
+from .pool import ANSWER_TIME, PooledBackend, Worker
+
+__all__ = [
+    "ANSWER_TIME",
+    "CAUSES",
+    "ENFORCED_BY_BACKEND",
+    "MAX_ERROR",
+    "USED_BY_BACKEND",
+    "Backend",
+    "BackendSettings",
+    "BrokenBackend",
+    "Job",
+    "Limits",
+    "Outcome",
+    "Pool",
+    "PooledBackend",
+    "Project",
+    "Session",
+    "Stream",
+    "Worker",
+    "check_write",
+    "one_line",
+    "unknown_cause",
+]

@@ -1,0 +1,180 @@
+"""The contract of a backend: what runs code, and what it may do with core.
+
+A plugin's backend in full, without its hook (see `hookspecs.py`):
+
+    class EchoSettings(BackendSettings):
+        prefix: str = ""
+
+    class EchoBackend(Backend[EchoSettings]):
+        type = "echo"
+        runs_code = False
+        Settings = EchoSettings
+
+        async def scale(self, replicas: int) -> None:
+            self._replicas = replicas
+
+        def pool(self) -> Pool:
+            return Pool(replicas=self._replicas, idle=self._replicas)
+
+        async def execute(self, job: Job, session: Session) -> Outcome:
+            await session.started()
+            session.write("stdout", job.code.encode())
+            return Outcome(result=self.settings.prefix + job.code)
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, Literal, Protocol, TypeVar
+
+from pydantic import BaseModel, ConfigDict
+
+from .limits import Limits
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from airlock.models import LLMRequest
+
+    from .outcome import Outcome
+
+Stream = Literal["stdout", "stderr"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Project:
+    """What airlock.yaml says of a project, apart from its backend's own settings.
+
+    `packages` are requirements, `preload` are modules to import before an execution needs them.
+    """
+
+    name: str
+    description: str = ""
+    packages: tuple[str, ...] = ()
+    preload: tuple[str, ...] = ()
+    limits: Limits = field(default_factory=Limits)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """One script to run. `id` is for logs and labels and is never told to the script; `timeout` is seconds of run time.
+
+    The deadline is core's to keep (it cancels `execute`); a backend may use `timeout` for a limit on CPU time.
+    `settings` may hold secrets: they are not for logs, labels, arguments or environments. `memory` maps "category.key"
+    to a JSON value.
+    """
+
+    id: str
+    code: str
+    timeout: int
+    settings: Mapping[str, str] = field(default_factory=dict, repr=False)
+    memory: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pool:
+    """A look at a backend's workers: how many it shall keep warm, how many are idle now, and what is worth saying."""
+
+    replicas: int
+    idle: int
+    detail: str | None = None
+
+
+def check_write(stream: object, data: object) -> None:
+    """Raise TypeError when this cannot be given to `Session.write`."""
+    if stream not in ("stdout", "stderr") or not isinstance(data, bytes):
+        raise TypeError(f"write({stream!r}, {type(data).__name__}) takes 'stdout' or 'stderr', and bytes")
+
+
+class Session(Protocol):
+    """The only way from a running job back into core. Given to `execute`, valid until `execute` returns."""
+
+    async def started(self) -> None:
+        """Tell core that the code is about to be handed over; returns when that is stored. Exactly once.
+
+        The status becomes `running` and the clock starts. Before this call a worker may be replaced silently, after it
+        never: user code has side effects.
+        """
+
+    def write(self, stream: Stream, data: bytes) -> None:
+        """Report output as it comes, in pieces of any size. Core decodes, redacts and caps it."""
+
+    async def complete(self, request: LLMRequest) -> str:
+        """Ask a model for the script; returns the answer, however long that takes.
+
+        Call it in a task per request, so that reading from the sandbox never waits for an answer. The clock of the
+        execution stands still meanwhile.
+
+        Raises LLMError when the answer is an error: hand its text to the script.
+        """
+
+
+USED_BY_BACKEND: Final = frozenset({"packages", "preload"})
+"""The keys of a project that only a backend can make true. All others are core's, and hold for every backend."""
+
+
+class BackendSettings(BaseModel):
+    """Base of a backend's own options in airlock.yaml, beside `type`. An unknown key is a configuration error."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+SettingsClass = type[BackendSettings]
+S = TypeVar("S", bound=BackendSettings)
+
+
+class Backend(ABC, Generic[S]):
+    """Runs code for one project; core makes one instance per project.
+
+    `type` is the word in airlock.yaml. `runs_code` is False only if no script is ever executed: such projects may be
+    served without a key. `enforces` names the `limits:` (of `limits.ENFORCED_BY_BACKEND`) that this backend holds, and
+    `uses` those of the project's `packages` and `preload` that it makes true: what is written beyond that is refused.
+    `Settings` are its options: core validates airlock.yaml against them. `isolation` says in one line, for operators,
+    what keeps scripts from the host; it may be refined on the instance once `scale` has looked at the machine.
+    """
+
+    type: ClassVar[str]
+    runs_code: ClassVar[bool] = True
+    enforces: ClassVar[frozenset[str]] = frozenset()
+    uses: ClassVar[frozenset[str]] = frozenset()
+    Settings: ClassVar[SettingsClass] = BackendSettings
+    isolation: str = "none"
+
+    def __init__(self, project: Project, settings: S) -> None:
+        """Remember what was configured. No I/O: core makes one also just to look at it.
+
+        Who overrides it calls this one first.
+        """
+        self.project = project
+        self.settings = settings
+        if not self.runs_code and self.isolation == Backend.isolation:
+            self.isolation = "runs no code"
+
+    @abstractmethod
+    async def scale(self, replicas: int) -> None:
+        """Keep this many workers ready; 0 means down. Returns when they are.
+
+        Core calls it at start, on `up` and on `down`, one at a time, beside running `execute` calls, which finish.
+
+        Cancelled at shutdown when it takes long: end what was begun, and re-raise; `scale(0)` and `close` follow.
+
+        Raises BackendUnavailable, with the remedy, when that is not possible; the next call may succeed. Workers that
+        were there before stay, and `pool` says how many: the project serves on with those.
+        """
+
+    @abstractmethod
+    def pool(self) -> Pool:
+        """Look at the workers. Called by `GET /projects`: no I/O."""
+
+    @abstractmethod
+    async def execute(self, job: Job, session: Session) -> Outcome:
+        """Run one job on a fresh worker. Core calls it at most `replicas` times at once.
+
+        A failure of the user's code is an `Outcome`; an exception is a fault of the backend. When cancelled: kill what
+        runs, hand output that is left to `session.write`, and re-raise, all within two seconds.
+        """
+
+    async def close(self) -> None:
+        """Give everything back. Called once, after core has ended all executions and called `scale(0)`."""
+        return

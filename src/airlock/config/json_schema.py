@@ -1,0 +1,60 @@
+"""The JSON Schema of airlock.yaml, with the options of every installed plugin, for editors."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from pydantic.errors import PydanticInvalidForJsonSchema
+
+from airlock.models import PROJECT_NAME
+
+from .sections import File, ProjectSection
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from airlock.plugins import Plugins, Provided
+
+
+def json_schema(plugins: Plugins) -> dict[str, Any]:
+    """Return the JSON Schema (2020-12) of airlock.yaml, with the options of every installed plugin."""
+    schema = File.model_json_schema()
+    project = ProjectSection.model_json_schema()
+    definitions = {**schema.pop("$defs"), **project.pop("$defs"), "Project": project}
+    silent = {word: provided for word, provided in plugins.backends.items() if not provided.cls.runs_code}
+    for fields, key, kind, provided in (
+        (project["properties"], "backend", "backend", plugins.backends),
+        (project["properties"], "llm", "mediator", plugins.mediators),
+        (schema["properties"], "default_backend", "backend", silent),
+        (schema["properties"], "store", "store", plugins.stores),
+    ):
+        fields[key] |= _choice(kind, provided, definitions)
+    schema["properties"]["projects"] |= {
+        "additionalProperties": {"$ref": "#/$defs/Project"},
+        "propertyNames": {"pattern": PROJECT_NAME},
+    }
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        **schema,
+        "title": "airlock.yaml",
+        "$defs": definitions,
+    }
+
+
+def _choice(kind: str, provided: Mapping[str, Provided[Any]], definitions: dict[str, Any]) -> dict[str, Any]:
+    """Describe `word`, or `{type: word, ...options}`."""
+    words, objects = [], []
+    for word, by in sorted(provided.items()):
+        name = f"{kind}.{word}"
+        try:
+            options = by.cls.Settings.model_json_schema(ref_template=f"#/$defs/{name}/$defs/{{model}}")
+        except PydanticInvalidForJsonSchema:  # of this plugin editors know the name only, of the others everything
+            options = {"type": "object"}
+        required = options.get("required", [])
+        options["properties"] = {"type": {"const": word}, **options.get("properties", {})}
+        options["required"] = ["type", *required]
+        definitions[name] = options
+        objects.append({"$ref": f"#/$defs/{name}"})
+        if not required:
+            words.append({"const": word, "description": f"from {by.source}"})
+    return {"oneOf": [*words, *objects]} if objects else {"not": {}}

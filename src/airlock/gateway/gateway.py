@@ -1,0 +1,270 @@
+"""The only orchestrator: what the REST API and the command line ask for, done with projects, sessions and the store."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import uuid
+from typing import TYPE_CHECKING, Any, Final
+from weakref import WeakValueDictionary
+
+from airlock.errors import ExecutionNotFound, ProjectDown, ProjectNotFound, QueueFull, ShuttingDown, StoreUnavailable
+from airlock.executions import Execution
+from airlock.logs import tell
+from airlock.models import ExecutionStatus
+from airlock.running import StoredExecution, news
+from airlock.stores import MemoryStore
+
+from .executions import LiveExecutions
+from .projects import ProjectRegistry
+from .quotas import Quotas
+from .recovery import interrupt, recover
+from .submission import check_memory_keys, check_same, digest_of, timeout_of
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Sequence
+
+    from airlock.config import Config
+    from airlock.executions import Position, Summary
+    from airlock.models import ExecutionRequest, PoolStatus
+    from airlock.plugins import Plugins
+    from airlock.running import Answer, Followed
+    from airlock.stores import Store
+
+    from .project import LiveProject
+
+log = logging.getLogger(__name__)
+
+# Seconds that a backend without code gets: so the next poll is deterministic, also where each request has its own loop.
+SOON: Final = 0.5
+SWEEP_PERIOD: Final = 60.0  # seconds
+CANCEL_PATIENCE: Final = 30.0  # seconds; longer than a backend may take to kill
+
+
+class Gateway:
+    """Runs scripts for clients. Made without I/O; `start` brings the pools up, `close` ends everything."""
+
+    def __init__(self, config: Config, plugins: Plugins, store: Store[Any] | None = None) -> None:
+        self.config = config
+        self.plugins = plugins
+        self._store = store or MemoryStore()
+        self.projects = ProjectRegistry(config, plugins, self._store)
+        self._quotas = Quotas(config.server.keys)
+        self._live = LiveExecutions(self._quotas, plugins, stays_pending=self._store.is_durable)
+        self._stored: WeakValueDictionary[str, StoredExecution] = WeakValueDictionary()  # that streams read from
+        self._sweeping: asyncio.Task[None] | None = None
+
+    # --- life of the server --------------------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Go on with what the store has, and begin to bring up every listed project that has replicas.
+
+        Waits for no project: one that fails hurts no other. Raises StoreUnavailable.
+        """
+        waiting = await recover(self._store, self.plugins)
+        self.projects.start()
+        for execution in waiting:
+            await self._begin_again(execution)
+        if self._store.is_durable:
+            tell(
+                log, "store opened", f"executions that wait for their turn again: {len(waiting)}", waiting=len(waiting)
+            )
+        self._sweeping = asyncio.create_task(self._sweep())
+
+    async def _begin_again(self, execution: Execution) -> None:
+        """Queue an execution that the server before this one accepted and never started."""
+        try:
+            project = await self.projects.get(execution.project)
+        except ProjectNotFound as error:
+            await interrupt(self._store, self.plugins, execution, str(error))
+            return
+        self._quotas.hold(execution.client)
+        live = self._live.launch(project, execution)
+        try:
+            project.check_accepts()
+        except ProjectDown as error:
+            live.end(ExecutionStatus.error, "project_down", str(error))
+        except QueueFull:
+            pass  # it has its place already
+
+    async def _sweep(self) -> None:
+        while True:
+            try:
+                await self._store.sweep()
+            except StoreUnavailable as error:
+                log.warning("old executions cannot be forgotten: %s", error)
+            except Exception:  # the boundary to a plugin
+                log.exception("old executions cannot be forgotten")
+            await asyncio.sleep(SWEEP_PERIOD)
+
+    async def drain(self) -> None:
+        """Take no more executions, and end those that there are. See `LiveExecutions.drain`."""
+        for project in self.projects:
+            project.drain()
+        await self._live.drain()
+
+    def hurry(self) -> None:
+        """Let `drain` end now, whatever still runs."""
+        self._live.hurry()
+
+    def check_open(self) -> None:
+        """Raise ShuttingDown when the server drains."""
+        if self._live.is_draining:
+            raise ShuttingDown("the server takes no new executions, and scales no project any more")
+
+    async def close(self) -> None:
+        """End every execution that is left as `interrupted`, then every pool."""
+        self.hurry()
+        if self._sweeping is not None:
+            self._sweeping.cancel()
+        await self._live.interrupt()
+        await self.projects.close()
+        await self._store.close()
+
+    # --- executions ----------------------------------------------------------------------------------------------
+
+    async def submit(
+        self, request: ExecutionRequest, client: str | None = None, idempotency_key: str | None = None
+    ) -> Execution:
+        """Accept a script of this client; returns its record, which is pending.
+
+        If the client sent the same request with the same key before, returns the execution of then.
+
+        Raises InvalidRequest, ProjectNotFound, ProjectDown, QueueFull, QuotaExceeded, IdempotencyKeyReused,
+        StoreUnavailable or ShuttingDown when it is not accepted.
+        """
+        digest = digest_of(request) if idempotency_key else ""
+        if idempotency_key and (known := await self._store.find(client, idempotency_key)) is not None:
+            return check_same(known, digest)
+        self.check_open()
+        project = await self.projects.get(request.project)
+        execution = Execution(
+            id=str(uuid.uuid4()),
+            project=request.project,
+            client=client,
+            code=request.code,
+            timeout=timeout_of(request, project.project.limits.timeout),
+            settings=request.settings,
+            memory=request.memory,
+            idempotency_key=idempotency_key,
+            request_digest=digest,
+        )
+        if project.backend.runs_code:
+            check_memory_keys(request)
+        project.check_accepts()
+        self._quotas.admit(client)
+        # What is stored is begun, also when the client is gone meanwhile.
+        accepted = await asyncio.shield(asyncio.ensure_future(self._accept(project, execution)))
+        if accepted is not execution:  # the same request came twice at once
+            return check_same(accepted, digest)
+        live = self._live.get(execution.id)
+        if not project.backend.runs_code and live is not None:
+            await _at_most(SOON, live.settled())
+        return execution
+
+    async def _accept(self, project: LiveProject, execution: Execution) -> Execution:
+        try:
+            accepted = await self._store.create(execution)
+        except BaseException:
+            self._quotas.release(execution.client)
+            raise
+        if accepted is not execution:
+            self._quotas.release(execution.client)
+            return accepted
+        client, name = execution.client, execution.project
+        tell(log, "execution accepted", execution_id=execution.id, project=name, client=client)
+        self._live.launch(project, execution)
+        return execution
+
+    async def page(
+        self,
+        project: str | None,
+        status: ExecutionStatus | None,
+        client: str | None,
+        after: Position | None,
+        limit: int,
+    ) -> Sequence[Summary]:
+        """Return some executions, newest first. See `Store.page`."""
+        return await self._store.page(project=project, status=status, client=client, after=after, limit=limit)
+
+    async def get(self, execution_id: str) -> Execution:
+        """Return an execution, with its output up to now.
+
+        Raises ExecutionNotFound.
+        """
+        if (live := self._live.get(execution_id)) is not None:
+            return live.snapshot()
+        execution = await self._store.get(execution_id)
+        if execution is None:
+            raise no_such_execution(execution_id)
+        return execution
+
+    async def wait(self, execution_id: str, seconds: float, since: int | None = None) -> Execution:
+        """Return an execution once it is over or awaits an answer; with `since`, once its version differs.
+
+        Returns it as it is after `seconds` at the latest, or when the server shuts down. Raises ExecutionNotFound.
+        """
+        if (live := self._live.get(execution_id)) is not None and seconds:
+            await _at_most(seconds, live.record.until(lambda e: e.is_settled if since is None else e.version != since))
+        return await self.get(execution_id)
+
+    async def follow(self, execution_id: str) -> Followed:
+        """Return an execution to read its output in pieces. Raises ExecutionNotFound."""
+        followed: Followed | None = self._live.get(execution_id) or self._stored.get(execution_id)
+        if followed is None:
+            followed = self._stored[execution_id] = StoredExecution(await self.get(execution_id))
+        return followed
+
+    async def respond(self, execution_id: str, *answers: Answer) -> Execution:
+        """Answer LLM requests of an execution, all or none; returns the execution as it is then.
+
+        Raises ExecutionNotFound, NotAwaitingLLM when a request is not open, AlreadyAnswered when it got another answer.
+        """
+        live = self._live.get(execution_id)
+        if live is None:
+            execution = await self.get(execution_id)
+            news(execution, answers)  # raises, unless all were given before
+            return execution
+        await live.answer(*answers)
+        if not live.runs_code:
+            await _at_most(SOON, live.settled())
+        return live.snapshot()
+
+    async def cancel(self, execution_id: str) -> Execution:
+        """End an execution, whatever it does; returns it once that is done, or as it was if it was over.
+
+        Raises ExecutionNotFound, and StoreUnavailable when its end cannot be stored for now, which is tried on.
+        """
+        if (live := self._live.get(execution_id)) is not None:
+            live.end(ExecutionStatus.error, "cancelled", "a client cancelled the execution")
+            record = live.record
+            await _at_most(CANCEL_PATIENCE, record.until(lambda e: e.status.is_terminal or record.trouble is not None))
+            record.check_stored()
+        execution = await self.get(execution_id)
+        if execution.status is ExecutionStatus.pending and self._live.is_draining:
+            raise ShuttingDown("it is kept for the next start of the server; cancel it then")
+        return execution
+
+    # --- projects ------------------------------------------------------------------------------------------------
+
+    async def up(self, name: str, replicas: int) -> PoolStatus:
+        """Scale a project. See `LiveProject.up`; raises ProjectNotFound and ShuttingDown too."""
+        self.check_open()
+        return await (await self.projects.get(name)).up(replicas)
+
+    async def down(self, name: str) -> PoolStatus:
+        """Put a project down. See `LiveProject.down`; raises ProjectNotFound and ShuttingDown too."""
+        self.check_open()
+        return await (await self.projects.get(name)).down()
+
+
+def no_such_execution(execution_id: str) -> ExecutionNotFound:
+    """Make the error that is the same whether the execution is unknown, forgotten, or another client's."""
+    return ExecutionNotFound(f"no execution has the id {execution_id[:100]!r}, or it was forgotten since")
+
+
+async def _at_most(seconds: float, news: Awaitable[None]) -> None:
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await news

@@ -1,0 +1,294 @@
+"""One project while the server runs: its backend, its pool's state, and the executions in it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+from airlock.backends import Pool
+from airlock.backoff import Retry
+from airlock.errors import BackendUnavailable, InvalidRequest, ProjectDown, QueueFull, ScaleFailed
+from airlock.logs import tell
+from airlock.models import ExecutionStatus, PoolStatus, ProjectInfo
+from airlock.running import LiveExecution, Slots
+from airlock.secrets import Redactor
+from airlock.units import format_size
+
+from .parts import make_parts
+from .submission import weight_of
+
+if TYPE_CHECKING:
+    from airlock.config import ProjectConfig
+    from airlock.executions import Execution
+    from airlock.plugins import Plugins
+    from airlock.stores import Store
+
+log = logging.getLogger(__name__)
+
+FIRST_RETRY: Final = 5.0  # seconds after a start that failed; then twice as long each time
+LAST_RETRY: Final = 300.0
+MAX_WEIGHT: Final = 256 << 20  # bytes of code, settings and memory of a project's executions that are not over
+SCALE_PATIENCE: Final = 30.0  # seconds that `up` waits for workers before it answers with the state as it is
+
+
+class LiveProject:
+    """A project's pool and queue. Starting, up and down are its own business; nobody waits for it at start."""
+
+    def __init__(self, config: ProjectConfig, store: Store[Any], plugins: Plugins) -> None:
+        self.config = config
+        self.project = config.project
+        self.backend, self._mediator = make_parts(config)
+        self._store = store
+        self._plugins = plugins
+        self._redactor = Redactor(secret.get_secret_value() for secret in config.secrets.values())
+        self._slots = Slots(0)
+        self._executions: dict[LiveExecution, int] = {}  # and what each weighs
+        self._state: Literal["new", "starting", "up", "down", "failed"] = "new"
+        self._detail: str | None = "server not started"
+        self._scaling = asyncio.Lock()
+        self._wanted = 0
+        self._tasks: set[asyncio.Task[str | None]] = set()
+        self._ending: asyncio.TimerHandle | None = None  # of the grace that `down` gives
+        self._is_draining = False
+        self._retry = Retry(self._spawn_scaling, first=FIRST_RETRY, most=LAST_RETRY)
+
+    # --- pool ----------------------------------------------------------------------------------------------------
+
+    async def up(self, replicas: int) -> PoolStatus:
+        """Keep `replicas` workers; answers when they are ready, or after 30 s with the state as it is, and goes on.
+
+        Raises InvalidRequest over `limits.max_replicas`, ScaleFailed with the remedy when the backend cannot.
+        """
+        most = self.project.limits.max_replicas
+        if replicas > most:
+            raise InvalidRequest(("body", "replicas"), f"at most {most} (limits.max_replicas of {self.project.name})")
+        scaling = self.start(replicas)
+        await asyncio.wait({scaling}, timeout=SCALE_PATIENCE)
+        if scaling.done() and (detail := scaling.result()) is not None:
+            raise ScaleFailed(detail)
+        return self.pool_status()
+
+    def start(self, replicas: int) -> asyncio.Task[str | None]:
+        """Begin to scale, and return the task that does; its result says why that failed."""
+        self._wanted = replicas
+        self._retry.cancel()
+        self._retry.succeeded()  # somebody wants it now, and may have mended what failed
+        self._end_no_rest()
+        if not replicas:
+            self._state, self._detail = "down", "replicas is 0 in airlock.yaml"
+        elif self._state != "up":
+            self._state, self._detail = "starting", "starting"
+        return self._spawn_scaling()
+
+    async def down(self) -> PoolStatus:
+        """Put the project down: what waits ends at once, what runs gets `limits.shutdown_grace`, or until an `up`."""
+        self._wanted = 0
+        self._retry.cancel()
+        self._state, self._detail = "down", "put down"
+        tell(log, "project down", f"project {self.project.name} is down: put down", project=self.project.name)
+        for live in list(self._executions):
+            if live.execution.status is ExecutionStatus.pending:
+                live.end(ExecutionStatus.error, "project_down", f"project {self.project.name} was put down")
+        if self._ending is None:  # a second `down` does not make the grace longer
+            self._ending = asyncio.get_running_loop().call_later(self.project.limits.shutdown_grace, self._end_rest)
+        await asyncio.wait({self._spawn_scaling()}, timeout=SCALE_PATIENCE)
+        return self.pool_status()
+
+    def _end_no_rest(self) -> None:
+        if self._ending is not None:
+            self._ending.cancel()
+            self._ending = None
+
+    def _end_rest(self) -> None:
+        self._ending = None
+        for live in list(self._executions):  # all are from before: while it is down none is taken
+            live.end(ExecutionStatus.error, "project_down", f"project {self.project.name} was put down")
+
+    def _spawn_scaling(self) -> asyncio.Task[str | None]:
+        task = asyncio.get_running_loop().create_task(self._scale())
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    async def _scale(self) -> str | None:
+        detail = None
+        async with self._scaling:
+            replicas = self._wanted
+            began = time.monotonic()
+            try:
+                await self.backend.scale(replicas)
+            except BackendUnavailable as error:
+                detail = str(error)
+            except (Exception, SystemExit):  # the boundary to a plugin: the project is down, the others serve
+                log.exception("project %s: backend %r failed to scale", self.project.name, self.backend.type)
+                detail = "the backend failed to scale; the server's log says why"
+            if detail is not None:
+                self._fail(detail)
+            else:
+                if replicas:  # at 0 those that run, and those that come back from a pause, may still finish
+                    self._slots.resize(replicas)
+                if replicas and self._wanted:
+                    self._tell_up(replicas)
+                    self._state, self._detail = "up", None
+                    self._retry.succeeded()
+        self._plugins.pool_changed(self.project.name, self._pool(), time.monotonic() - began)
+        return detail
+
+    def _tell_up(self, replicas: int) -> None:
+        backend, isolation = self.backend.type, self.backend.isolation
+        again = " again" if self._state == "failed" else ""
+        tell(
+            log,
+            "project up",
+            f"project {self.project.name} is up{again}: replicas {replicas}, backend {backend}, isolation: {isolation}",
+            project=self.project.name,
+            replicas=replicas,
+            backend=backend,
+            isolation=isolation,
+        )
+
+    def _tell_failure(self, text: str, detail: str) -> None:
+        name = self.project.name
+        tell(log, "project failed", f"project {name} {text}", level=logging.ERROR, project=name, detail=detail)
+
+    def _fail(self, detail: str) -> None:
+        still = self._pool().replicas
+        if self._state == "up" and still:
+            self._tell_failure(f"stays at {still} replicas: {detail}", detail)
+            self._wanted = still
+        elif self._wanted:
+            self._state, self._detail = "failed", detail
+            self._tell_failure(f"is down: {detail} (tried again in {self._retry.failed():g} s)", detail)
+            for live in list(self._executions):
+                if live.execution.status is ExecutionStatus.pending:
+                    live.end(ExecutionStatus.error, "project_down", f"project {self.project.name} is down: {detail}")
+
+    @property
+    def is_untouched(self) -> bool:
+        """Whether nobody has asked for workers yet."""
+        return self._state == "new"
+
+    @property
+    def unready(self) -> str | None:
+        """Why it is not up though it shall be; None when it is up, was put down, or comes up on first use."""
+        if self._state in ("up", "down") or (self.is_untouched and not self.backend.runs_code):
+            return None
+        return (self._pool().detail if self._state == "starting" else None) or self._detail
+
+    # --- executions ----------------------------------------------------------------------------------------------
+
+    def check_accepts(self) -> None:
+        """Raise ProjectDown or QueueFull when a new execution cannot be taken."""
+        if self._state not in ("starting", "up"):
+            remedy = f"; POST /projects/{self.project.name}/up brings it up" if self._state == "down" else ""
+            raise ProjectDown(f"project {self.project.name} is down: {self._detail}{remedy}")
+        limit = self.project.limits.queue
+        if self._count(ExecutionStatus.pending) >= limit + max(0, self._slots.free):
+            raise QueueFull(f"{limit} executions of project {self.project.name} are waiting (limits.queue)")
+        if sum(self._executions.values()) >= MAX_WEIGHT:
+            most = format_size(MAX_WEIGHT)
+            raise QueueFull(f"the executions of project {self.project.name} that are not over weigh {most} together")
+
+    def launch(self, execution: Execution) -> LiveExecution:
+        """Begin a stored execution."""
+        live = LiveExecution(
+            execution,
+            backend=self.backend,
+            mediator=self._mediator,
+            slots=self._slots,
+            store=self._store,
+            plugins=self._plugins,
+            may_pause=lambda: self.paused < self.project.limits.max_paused,
+            settings=self.config.settings,
+            secrets=self.config.secrets,
+            redactor=self._redactor,
+        )
+        self._executions[live] = weight_of(execution)
+        return live
+
+    def forget(self, live: LiveExecution) -> None:
+        """Say that an execution is over."""
+        self._executions.pop(live, None)
+
+    @property
+    def paused(self) -> int:
+        """How many wait for a model without holding a slot."""
+        return sum(live.is_paused for live in self._executions)
+
+    def _count(self, *statuses: ExecutionStatus) -> int:
+        return sum(live.execution.status in statuses for live in self._executions)
+
+    def _pool(self) -> Pool:
+        """Ask the backend, whatever it answers."""
+        try:
+            pool: object = self.backend.pool()  # whatever the annotations say
+        except (Exception, SystemExit):  # the boundary to a plugin
+            log.exception("project %s: pool() of backend %r failed", self.project.name, self.backend.type)
+        else:
+            if isinstance(pool, Pool):
+                return pool
+            kind = type(pool).__name__
+            log.error("project %s: pool() of backend %r returned %s", self.project.name, self.backend.type, kind)
+        return Pool(replicas=0, idle=0, detail="pool() of the backend failed; the server's log says why")
+
+    # --- looks ---------------------------------------------------------------------------------------------------
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether it could be forgotten and made anew without anybody noticing."""
+        return not self._executions and not self._tasks
+
+    def pool_status(self) -> PoolStatus:
+        """Return what `up` and `down` answer."""
+        is_up = self._state == "up"
+        return PoolStatus(
+            name=self.project.name,
+            status="up" if is_up else "down",
+            replicas=self._pool().replicas if is_up else 0,
+            detail=self._detail if self._state == "starting" else None,
+        )
+
+    def info(self) -> ProjectInfo:
+        """Return what `GET /projects` shows."""
+        pool = self._pool()
+        status = self.pool_status()
+        return ProjectInfo(
+            name=self.project.name,
+            description=self.project.description,
+            status=status.status,
+            replicas=status.replicas,
+            idle_workers=pool.idle if status.status == "up" else 0,
+            packages=list(self.project.packages),
+            backend=self.backend.type,
+            detail=self._shown_detail(pool),
+            isolation=self.backend.isolation,
+            queued=self._count(ExecutionStatus.pending),
+            running=self._count(ExecutionStatus.running),
+            paused=self._count(ExecutionStatus.awaiting_llm),
+        )
+
+    def _shown_detail(self, pool: Pool) -> str | None:
+        if self._is_draining:
+            return "the server is shutting down: what runs may finish, nothing new is taken"
+        return (pool.detail or self._detail) if self._state == "starting" else (self._detail or pool.detail)
+
+    def drain(self) -> None:
+        """Say that the server shuts down."""
+        self._is_draining = True
+
+    async def close(self) -> None:
+        """End the pool. Core has ended all executions before."""
+        self._wanted = 0
+        self._retry.cancel()
+        self._end_no_rest()
+        self._state, self._detail = "down", "shut down"
+        for scaling in self._tasks:  # installing packages takes minutes: the end does not wait for that
+            scaling.cancel()
+        await self._spawn_scaling()
+        for part in (self.backend, self._mediator):
+            try:
+                await part.close()
+            except (Exception, SystemExit):  # the boundary to a plugin: the others are closed all the same
+                log.exception("project %s: %r could not be closed", self.project.name, part.type)

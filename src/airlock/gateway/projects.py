@@ -1,0 +1,85 @@
+"""All projects of a server: those that airlock.yaml lists, and those of `default_backend` that clients have named."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING, Any, Final
+
+from airlock.errors import ProjectNotFound
+
+from .project import LiveProject
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from airlock.config import Config
+    from airlock.models import ProjectInfo
+    from airlock.plugins import Plugins
+    from airlock.stores import Store
+
+log = logging.getLogger(__name__)
+
+CLOSING_PATIENCE: Final = 10.0  # seconds that backends get to give everything back, at shutdown
+MAX_UNLISTED: Final = 256  # projects of `default_backend` that are remembered: their names come from clients
+
+
+class ProjectRegistry:
+    """Finds projects by name. Iterating yields every one that is remembered."""
+
+    def __init__(self, config: Config, plugins: Plugins, store: Store[Any]) -> None:
+        self._config = config
+        self._plugins = plugins
+        self._store = store
+        self._listed = {name: LiveProject(project, store, plugins) for name, project in config.projects.items()}
+        self._unlisted: dict[str, LiveProject] = {}
+
+    def __iter__(self) -> Iterator[LiveProject]:
+        return iter([*self._listed.values(), *self._unlisted.values()])
+
+    def start(self) -> None:
+        """Begin to bring up every listed project that has replicas."""
+        for live in self._listed.values():
+            live.start(live.config.replicas)
+
+    async def get(self, name: str) -> LiveProject:
+        """Return a project. Raises ProjectNotFound."""
+        live = self._listed.get(name) or self._unlisted.get(name)
+        if live is None:
+            config = self._config.project(name)
+            if config is None:
+                known = ", ".join(sorted(self._listed)) or "none"
+                raise ProjectNotFound(f"no project {name!r}; listed in airlock.yaml: {known}")
+            live = self._unlisted[name] = LiveProject(config, self._store, self._plugins)
+            self._forget_unlisted()
+        return await self._ready(live)
+
+    async def infos(self) -> list[ProjectInfo]:
+        """Return what airlock.yaml lists."""
+        return [(await self._ready(live)).info() for live in self._listed.values()]
+
+    def look(self) -> list[ProjectInfo]:
+        """Return what airlock.yaml lists, as it is, without bringing anything up."""
+        return [live.info() for live in self._listed.values()]
+
+    def unready(self) -> dict[str, str]:
+        """Return the listed projects that shall be up and are not, and why."""
+        return {name: reason for name, live in self._listed.items() if (reason := live.unready) is not None}
+
+    async def close(self) -> None:
+        """End every pool. All executions have ended before."""
+        if closing := {asyncio.ensure_future(live.close()): live.project.name for live in self}:
+            _, late = await asyncio.wait(closing, timeout=CLOSING_PATIENCE)
+            for task in late:
+                log.error("project %s could not be closed within %g s", closing[task], CLOSING_PATIENCE)
+
+    async def _ready(self, live: LiveProject) -> LiveProject:
+        """Bring a project that runs no code up on first use: it needs no server, only an event loop."""
+        if not live.backend.runs_code and live.is_untouched:
+            await live.up(live.config.replicas)
+        return live
+
+    def _forget_unlisted(self) -> None:
+        idle = [name for name, live in self._unlisted.items() if live.is_idle]
+        for name in idle[: max(0, len(self._unlisted) - MAX_UNLISTED)]:
+            del self._unlisted[name]

@@ -1,0 +1,104 @@
+"""The gateway as one client sees it: what is not the client's does not exist for it.
+
+Routes get this and never the gateway itself, so that none can forget to ask.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from airlock.errors import NotReady, ProjectNotFound
+
+from .gateway import no_such_execution
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from airlock.executions import Execution, Position, Summary
+    from airlock.models import ExecutionRequest, ExecutionStatus, PoolStatus, ProjectInfo
+    from airlock.plugins import Client
+    from airlock.running import Answer, Followed
+
+    from .gateway import Gateway
+
+
+class ScopedGateway:
+    """Asks the gateway on behalf of a client. Methods, and what they raise, are those of `Gateway`."""
+
+    def __init__(self, gateway: Gateway, client: Client) -> None:
+        self._gateway = gateway
+        self._client = client
+
+    async def submit(self, request: ExecutionRequest, idempotency_key: str | None = None) -> Execution:
+        """Accept a script, as the client's own."""
+        self._check_project(request.project)
+        return await self._gateway.submit(request, self._client.name, idempotency_key)
+
+    async def page(
+        self, project: str | None, status: ExecutionStatus | None, after: Position | None, limit: int
+    ) -> Sequence[Summary]:
+        """Return some of the client's executions, newest first."""
+        return await self._gateway.page(project, status, self._client.name, after, limit)
+
+    async def get(self, execution_id: str) -> Execution:
+        """Return an execution."""
+        execution = await self._gateway.get(execution_id)
+        if not self._client.may_see(execution.client):
+            raise no_such_execution(execution_id)
+        return execution
+
+    async def wait(self, execution_id: str, seconds: float, since: int | None = None) -> Execution:
+        """Return an execution once there is news."""
+        if not seconds:
+            return await self.get(execution_id)
+        await self._check_execution(execution_id)
+        return await self._gateway.wait(execution_id, seconds, since)
+
+    async def follow(self, execution_id: str) -> Followed:
+        """Return an execution to read its output in pieces."""
+        followed = await self._gateway.follow(execution_id)
+        if not self._client.may_see(followed.execution.client):
+            raise no_such_execution(execution_id)
+        return followed
+
+    async def respond(self, execution_id: str, *answers: Answer) -> Execution:
+        """Answer LLM requests."""
+        await self._check_execution(execution_id)
+        return await self._gateway.respond(execution_id, *answers)
+
+    async def cancel(self, execution_id: str) -> Execution:
+        """End an execution."""
+        await self._check_execution(execution_id)
+        return await self._gateway.cancel(execution_id)
+
+    async def projects(self) -> list[ProjectInfo]:
+        """Return the listed projects that the client may use."""
+        return [project for project in await self._gateway.projects.infos() if self._client.may_use(project.name)]
+
+    def check_ready(self) -> None:
+        """Raise NotReady, with the reasons that the client may know, or ShuttingDown when the server is not ready."""
+        self._gateway.check_open()
+        if reasons := self._gateway.projects.unready():
+            shown = {name: reason for name, reason in reasons.items() if self._client.may_use(name)}
+            count, hidden = len(reasons), len(reasons) - len(shown)
+            told = f"; {hidden} of them are named only to keys that may use them" if hidden else ""
+            raise NotReady(f"projects that are not up, and shall be: {count}{told}", shown)
+
+    async def up(self, name: str, replicas: int) -> PoolStatus:
+        """Scale a project."""
+        self._check_project(name)
+        return await self._gateway.up(name, replicas)
+
+    async def down(self, name: str) -> PoolStatus:
+        """Put a project down."""
+        self._check_project(name)
+        return await self._gateway.down(name)
+
+    async def _check_execution(self, execution_id: str) -> None:
+        if self._client.name is not None:  # who sees everything need not wait for the store
+            await self.get(execution_id)
+
+    def _check_project(self, name: str) -> None:
+        if not self._client.may_use(name):
+            usable = ", ".join(sorted(self._client.projects or ()))
+            raise ProjectNotFound(f"no project {name!r}; this key may use: {usable}")

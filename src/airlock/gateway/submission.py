@@ -1,0 +1,50 @@
+"""What a request to execute a script must be, beyond what its model says; and whether it came before."""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+from typing import TYPE_CHECKING, Final
+
+from airlock import strict_json
+from airlock.errors import IdempotencyKeyReused, InvalidRequest
+
+if TYPE_CHECKING:
+    from airlock.executions import Execution
+    from airlock.models import ExecutionRequest
+
+DEFAULT_TIMEOUT: Final = 60  # seconds; the request model's default, for projects that allow that much
+
+
+def timeout_of(request: ExecutionRequest, most: int) -> int:
+    """Return the timeout in seconds. Raises InvalidRequest when it is over `most`, the project's limit."""
+    if "timeout" not in request.model_fields_set:
+        return min(DEFAULT_TIMEOUT, most)
+    if request.timeout > most:
+        raise InvalidRequest(("body", "timeout"), f"at most {most} seconds (limits.timeout of {request.project})")
+    return request.timeout
+
+
+def check_memory_keys(request: ExecutionRequest) -> None:
+    """Raise InvalidRequest when a script could not find what is in `memory`."""
+    for key in request.memory:
+        if not all(key.partition(".")):
+            raise InvalidRequest(("body", "memory", key), "a memory key is 'category.key'")
+
+
+def digest_of(request: ExecutionRequest) -> str:
+    """Return what tells this request from others, for an Idempotency-Key."""
+    return hashlib.sha256(strict_json.dumps(request.model_dump())).hexdigest()
+
+
+def weight_of(execution: Execution) -> int:
+    """Return about how many bytes of the server's memory hold what a client sent for an execution."""
+    texts = (execution.code, *execution.settings, *execution.settings.values())
+    return sum(map(sys.getsizeof, texts)) + (len(strict_json.dumps(execution.memory)) if execution.memory else 0)
+
+
+def check_same(known: Execution, digest: str) -> Execution:
+    """Return the execution that the same request made before. Raises IdempotencyKeyReused when that one differed."""
+    if known.request_digest != digest:
+        raise IdempotencyKeyReused(f"execution {known.id} was made with it, by a request that differs")
+    return known

@@ -1,0 +1,30 @@
+"""The REST API over HTTP: server, connections, who may ask, requests in, problems and events out, routes.
+
+Only `airlock.api` and the command line call it; it asks the gateway on behalf of one client, and knows no backend, no
+mediator and no secret.
+"""
+
+from .access import AccessMiddleware, AccessPolicy
+from .extensions import Extensions
+from .head import HeadMiddleware
+from .lifespan import Server
+from .request_ids import RequestIdMiddleware
+from .requests import BodyRoom
+from .routes import events, executions, health, projects
+from .server import AirlockServer, listen
+
+__all__ = [
+    "AccessMiddleware",
+    "AccessPolicy",
+    "AirlockServer",
+    "BodyRoom",
+    "Extensions",
+    "HeadMiddleware",
+    "RequestIdMiddleware",
+    "Server",
+    "events",
+    "executions",
+    "health",
+    "listen",
+    "projects",
+]

@@ -1,0 +1,156 @@
+"""The routes that plugins add. Each plugin has an app of its own, so that nothing it does there changes core's.
+
+A request belongs to the plugin that has its first path segment; core's segments are core's. So no plugin can stand in
+the way of core or of another plugin, whatever it registers, and in whichever order.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from fastapi import FastAPI
+from fastapi.routing import iter_route_contexts
+from starlette.routing import BaseRoute, Match, Route
+
+from airlock.plugins import EXTEND_APP, PluginError, described
+
+from . import problems
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from contextlib import AsyncExitStack
+
+    from starlette.types import Receive, Scope, Send
+
+    from airlock.plugins import GatewayView, Plugin, Plugins
+
+log = logging.getLogger(__name__)
+
+_SEGMENT: Final = re.compile(r"[A-Za-z0-9._~-]+")
+
+
+@dataclass(frozen=True, slots=True)
+class Extension:
+    """The app of one plugin. `segments` are the first ones of its paths, `public` the paths that need no key."""
+
+    plugin: Plugin
+    app: FastAPI
+    segments: frozenset[str]
+    public: frozenset[str]
+
+    def is_public(self, path: str) -> bool:
+        """Whether anybody may request this path: named as it is, or below one that is named with a final slash."""
+        return path in self.public or any(path.startswith(prefix) for prefix in self.public if prefix.endswith("/"))
+
+
+class Extensions(BaseRoute):
+    """Hands requests to the plugin that serves them. One route of core's app, behind all of core's own."""
+
+    def __init__(self, core: FastAPI) -> None:
+        """Segments of routes that `core` has now can be no plugin's."""
+        self._core = {first_segment(context.path or "") for context in iter_route_contexts(core.routes)}
+        self._by_segment: dict[str, Extension] = {}
+
+    def extend(self, plugins: Plugins, view: GatewayView) -> None:
+        """Let every plugin add its routes, instead of those it had. What is wrong is told to `plugins`."""
+        self._by_segment = {}
+        for plugin in plugins.sources:
+            if not plugin.extends_app:
+                continue
+            try:
+                extension = self._made(plugin, view)
+            except PluginError as error:
+                self._refuse(plugins, plugin, str(error))
+            except (Exception, SystemExit) as error:  # noqa: BLE001 - the boundary to a plugin: the rest serves
+                self._refuse(plugins, plugin, described(error), error)
+            else:
+                self._by_segment |= dict.fromkeys(extension.segments, extension)
+
+    async def start(self, plugins: Plugins, until_end: AsyncExitStack) -> None:
+        """Enter the lifespans of the apps. A plugin whose lifespan fails loses its routes."""
+        for extension in {id(extension): extension for extension in self._by_segment.values()}.values():
+            try:
+                await until_end.enter_async_context(_Guarded(extension))
+            except (Exception, SystemExit) as error:  # noqa: BLE001 - the boundary to a plugin, as above
+                self._by_segment = {word: other for word, other in self._by_segment.items() if other is not extension}
+                self._refuse(plugins, extension.plugin, f"its lifespan failed: {described(error)}", error)
+
+    def is_public(self, path: str) -> bool:
+        """Whether a plugin lets anybody request this path."""
+        extension = self._by_segment.get(first_segment(path))
+        return extension is not None and extension.is_public(path)
+
+    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        """See `BaseRoute`: whether a plugin has this path's first segment."""
+        is_ours = scope["type"] == "http" and first_segment(scope["path"]) in self._by_segment
+        return (Match.FULL if is_ours else Match.NONE), {}
+
+    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """See `BaseRoute`: let the plugin's app answer."""
+        await self._by_segment[first_segment(scope["path"])].app(scope, receive, send)
+
+    def _made(self, plugin: Plugin, view: GatewayView) -> Extension:
+        app = FastAPI(title=str(plugin.source), openapi_url=None)
+        problems.install(app)
+        returned = plugin.hooks.hook.airlock_extend_app(app=app, gateway=view)
+        contexts = list(iter_route_contexts(app.routes))
+        segments = {
+            self._checked(context.path or "", is_route=isinstance(context.original_route, Route))
+            for context in contexts
+        }
+        public = frozenset(path for paths in returned for path in _paths(paths))
+        if strange := sorted(path for path in public if first_segment(path) not in segments):
+            raise PluginError(f"{EXTEND_APP} returned {strange[0]!r} as public, and has no route there")
+        return Extension(plugin, app, frozenset(segments), public)
+
+    def _checked(self, path: str, *, is_route: bool) -> str:
+        segment = first_segment(path)
+        if path == "/" and is_route:
+            return ""
+        if not _SEGMENT.fullmatch(segment):
+            raise PluginError(f"the path {path!r} must begin with a word of its own, like /{EXTEND_APP[8:]}/...")
+        if segment in self._core:
+            raise PluginError(f"the path {path!r} is not free: /{segment} is core's, choose another first segment")
+        if (other := self._by_segment.get(segment)) is not None:
+            raise PluginError(f"the path {path!r} is not free: /{segment} is served by {other.plugin.source}")
+        return segment
+
+    def _refuse(self, plugins: Plugins, plugin: Plugin, error: str, cause: BaseException | None = None) -> None:
+        told = plugins.report(plugin.source, f"it adds no routes: {error}")
+        log.error("plugin %s", told, exc_info=cause)
+
+
+class _Guarded:
+    """The lifespan of a plugin's app, of which the end hurts nobody."""
+
+    def __init__(self, extension: Extension) -> None:
+        self._source = extension.plugin.source
+        self._lifespan = extension.app.router.lifespan_context(extension.app)
+
+    async def __aenter__(self) -> None:
+        await self._lifespan.__aenter__()
+
+    async def __aexit__(self, *_: object) -> None:
+        try:
+            await self._lifespan.__aexit__(None, None, None)
+        except (Exception, SystemExit):  # the boundary to a plugin: the others are ended all the same
+            log.exception("plugin %s failed to end", self._source)
+
+
+def first_segment(path: str) -> str:
+    """Return what stands between the first slash and the second."""
+    return path.split("/", 2)[1] if path.startswith("/") else path
+
+
+def _paths(returned: object) -> Iterable[str]:
+    if isinstance(returned, str) or not isinstance(returned, (list, tuple, set, frozenset)):
+        raise PluginError(
+            f"{EXTEND_APP} returned {type(returned).__name__}; return a list of the public paths, or None"
+        )
+    for path in returned:
+        if not (isinstance(path, str) and path.startswith("/")):
+            raise PluginError(f"{EXTEND_APP} returned {path!r} as public; a path begins with '/'")
+        yield path

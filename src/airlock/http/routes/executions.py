@@ -1,0 +1,218 @@
+"""`/execute` and `/executions`: run a script, follow it, answer it, end it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from fastapi import APIRouter, Response
+
+from airlock.errors import (
+    AlreadyAnswered,
+    ExecutionNotFound,
+    IdempotencyKeyReused,
+    InvalidRequest,
+    NotAwaitingLLM,
+    ProjectDown,
+    ProjectNotFound,
+    QueueFull,
+    RateExceeded,
+    ShuttingDown,
+    StoreUnavailable,
+    TooManyExecutions,
+)
+from airlock.http import direct as direct_requests
+from airlock.http.direct import DirectRoute, Unusual, direct
+from airlock.http.listing import cursor_of, position_of
+from airlock.http.openapi import LOCATION, WITH_BODY, link, refusals
+from airlock.models import (
+    ExecutionCreated,
+    ExecutionList,
+    ExecutionRequest,
+    ExecutionResult,
+    ExecutionStatus,
+    LLMResponse,
+    ProjectName,
+)
+from airlock.running import Answer
+
+from .parameters import (
+    MAX_ID,
+    MAX_KEY,
+    MAX_WAIT,
+    Cursor,
+    ExecutionId,
+    GatewayOf,
+    IdempotencyKey,
+    Limit,
+    Since,
+    Wait,
+    gateway_of,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from starlette.types import Scope
+
+router = APIRouter(route_class=DirectRoute, tags=["executions"])
+
+
+def _links(execution_id: str) -> dict[str, Any]:
+    """Return where an execution leads that stands at this place of a response."""
+    return {
+        **link("get_execution", "How it stands.", execution_id=execution_id),
+        **link("get_events", "Follow it.", execution_id=execution_id),
+        **link("respond", "Answer what it asks.", execution_id=execution_id),
+        **link("cancel", "End it.", execution_id=execution_id),
+    }
+
+
+_ITS_LINKS = _links("$response.body#/execution_id")
+_LISTED_LINKS = {
+    **_links("$response.body#/executions/0/execution_id"),
+    **link("list_executions", "The next page.", cursor="$response.body#/next_cursor"),
+}
+
+
+def _execute_directly(scope: Scope) -> Callable[[bytes], Awaitable[Response]]:
+    wait, since = direct_requests.query(scope)
+    sent = direct_requests.headers(scope, b"content-type", b"idempotency-key")
+    key = sent.get(b"idempotency-key")
+    usual = since is None and wait <= MAX_WAIT and (key is None or 0 < len(key) <= MAX_KEY)
+    if not usual or sent.get(b"content-type") != "application/json":
+        raise Unusual
+
+    async def answer(request: ExecutionRequest) -> Response:
+        response = Response(status_code=202)
+        result = await execute(request, response, await gateway_of(scope), wait, key)
+        return direct_requests.answer(result, response.status_code, {"location": response.headers["location"]})
+
+    return lambda body: answer(direct_requests.parsed(ExecutionRequest, body))
+
+
+@router.post(
+    "/execute",
+    status_code=202,
+    response_description="Accepted, and still going on",
+    responses={
+        200: {
+            "description": "With `wait`: it is over, or awaits an LLM answer",
+            "model": ExecutionResult,
+            "headers": {"Location": LOCATION},
+            "links": _ITS_LINKS,
+        },
+        202: {"headers": {"Location": LOCATION}, "links": _ITS_LINKS},
+        **refusals(
+            *WITH_BODY,
+            ProjectNotFound,
+            ProjectDown,
+            IdempotencyKeyReused,
+            RateExceeded,
+            TooManyExecutions,
+            QueueFull,
+            ShuttingDown,
+            StoreUnavailable,
+        ),
+    },
+)
+@direct(_execute_directly)
+async def execute(
+    request: ExecutionRequest,
+    response: Response,
+    gateway: GatewayOf,
+    wait: Wait = 0,
+    idempotency_key: IdempotencyKey = None,
+) -> ExecutionCreated | ExecutionResult:
+    """Accept a script. Poll the execution at `Location` until its status is terminal.
+
+    The same request with the same `Idempotency-Key` again is the first one's execution: nothing runs twice.
+
+    With `wait` the answer is the execution: 200 when it is over or awaits an LLM answer, 202 when it still goes on.
+    """
+    execution = await gateway.submit(request, idempotency_key)
+    response.headers["Location"] = f"/executions/{execution.id}"
+    if not wait:
+        return ExecutionCreated(execution_id=execution.id, status=execution.status)  # pending, unless sent again
+    execution = await gateway.wait(execution.id, wait)
+    if execution.is_settled:
+        response.status_code = 200
+    return execution.to_result()
+
+
+@router.get("/executions", responses={200: {"links": _LISTED_LINKS}, **refusals(InvalidRequest, StoreUnavailable)})
+async def list_executions(
+    gateway: GatewayOf,
+    project: ProjectName | None = None,
+    status: ExecutionStatus | None = None,
+    limit: Limit = 50,
+    cursor: Cursor = None,
+) -> ExecutionList:
+    """Return executions, newest first, without their code, output and results. A key sees its own."""
+    found = await gateway.page(project, status, None if cursor is None else position_of(cursor), limit + 1)
+    more = len(found) > limit
+    return ExecutionList(
+        executions=[execution.to_listed() for execution in found[:limit]],
+        next_cursor=cursor_of(found[limit - 1].position) if more else None,
+    )
+
+
+def _get_execution_directly(scope: Scope) -> Callable[[bytes], Awaitable[Response]]:
+    wait, since = direct_requests.query(scope)
+    execution_id = scope["path_params"]["execution_id"]
+    if wait > MAX_WAIT or len(execution_id) > MAX_ID:
+        raise Unusual
+
+    async def answer() -> Response:
+        return direct_requests.answer(await get_execution(execution_id, await gateway_of(scope), wait, since))
+
+    return lambda _: answer()
+
+
+@router.get(
+    "/executions/{execution_id}",
+    responses={200: {"links": _ITS_LINKS}, **refusals(ExecutionNotFound, InvalidRequest, StoreUnavailable)},
+)
+@direct(_get_execution_directly)
+async def get_execution(
+    execution_id: ExecutionId, gateway: GatewayOf, wait: Wait = 0, since: Since = None
+) -> ExecutionResult:
+    """Return an execution as it is now, with its output so far.
+
+    With `wait`, answer when it is over or awaits an LLM answer (with `since`, when its `version` differs), and in any
+    case after that many seconds.
+    """
+    return (await gateway.wait(execution_id, wait, since)).to_result()
+
+
+@router.post(
+    "/executions/{execution_id}/respond",
+    responses={
+        200: {"links": _ITS_LINKS},
+        **refusals(*WITH_BODY, ExecutionNotFound, NotAwaitingLLM, AlreadyAnswered, StoreUnavailable),
+    },
+)
+async def respond(execution_id: ExecutionId, answer: LLMResponse, gateway: GatewayOf) -> ExecutionResult:
+    """Answer the LLM request that the execution shows as `llm_request`, or with `request_id` certainly that one.
+
+    With `request_id` it is safe to repeat: the same answer again changes nothing, another one is 409.
+    """
+    return (await gateway.respond(execution_id, *_answers(answer))).to_result()
+
+
+def _answers(sent: LLMResponse) -> list[Answer]:
+    if sent.responses:
+        return [Answer(one.response, one.request_id) for one in sent.responses]
+    is_error = "error" in sent.model_fields_set
+    return [Answer(sent.error if is_error else sent.response, sent.request_id or None, is_error)]
+
+
+@router.post(
+    "/executions/{execution_id}/cancel",
+    responses={
+        200: {"links": _ITS_LINKS},
+        **refusals(ExecutionNotFound, InvalidRequest, ShuttingDown, StoreUnavailable),
+    },
+)
+async def cancel(execution_id: ExecutionId, gateway: GatewayOf) -> ExecutionResult:
+    """End an execution in any status as `error` / `cancelled`. Safe to repeat; one that is over stays as it is."""
+    return (await gateway.cancel(execution_id)).to_result()

@@ -1,0 +1,53 @@
+"""What several routes take: the gateway as the client sees it, parts of the path, the query and the header."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Final
+
+from fastapi import Depends, Header, Path, Query
+from starlette.requests import Request
+
+from airlock.gateway import ScopedGateway
+from airlock.http.examples import EXECUTION_ID
+from airlock.models import ProjectName
+
+if TYPE_CHECKING:
+    from starlette.types import Scope
+
+    from airlock.http.lifespan import Server
+
+MAX_WAIT: Final = 30  # seconds; less than the idle timeouts of common proxies
+MAX_PAGE: Final = 500
+MAX_ID: Final = 64  # characters
+MAX_KEY: Final = 255
+
+
+async def gateway_of(scope: Scope) -> ScopedGateway:
+    """Return the gateway as the client sees it who sent this request."""
+    server: Server = scope["app"].state.server
+    return ScopedGateway(await server.gateway(), scope["state"]["client"])
+
+
+async def _gateway(request: Request) -> ScopedGateway:
+    return await gateway_of(request.scope)
+
+
+GatewayOf = Annotated[ScopedGateway, Depends(_gateway)]
+ExecutionId = Annotated[str, Path(max_length=MAX_ID, examples=[EXECUTION_ID])]
+NameOf = Annotated[ProjectName, Path(examples=["mock-project"])]
+Wait = Annotated[float, Query(ge=0, le=MAX_WAIT, description="seconds to wait for news at most", examples=[10])]
+Limit = Annotated[int, Query(ge=1, le=MAX_PAGE, description="executions at most", examples=[50])]
+Cursor = Annotated[
+    str | None,
+    Query(max_length=200, description="`next_cursor` of the page before", json_schema_extra={"format": "cursor"}),
+]
+IdempotencyKey = Annotated[
+    str | None,
+    Header(
+        min_length=1,
+        max_length=MAX_KEY,
+        description="a text of the client's own, new for each execution that it wants",
+        examples=["report-2026-11-24"],
+    ),
+]
+Since = Annotated[int | None, Query(ge=0, description="with `wait`: the version that is known already", examples=[2])]

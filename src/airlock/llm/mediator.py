@@ -1,0 +1,56 @@
+"""The contract of a mediator: who answers `llm.complete`. By default the agent that polls."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, ClassVar, Generic, TypeVar
+
+from pydantic import BaseModel, ConfigDict
+
+from airlock.models import LLMRequest
+
+if TYPE_CHECKING:
+    from airlock.backends import Project
+
+AskAgent = Callable[[LLMRequest], Awaitable[str]]
+"""Puts a request to the agent that polls, and returns its answer. Raises LLMError when that is an error."""
+
+
+class MediatorSettings(BaseModel):
+    """Base of a mediator's own options in airlock.yaml, beside `type`. An unknown key is a configuration error."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+SettingsClass = type[MediatorSettings]
+M = TypeVar("M", bound=MediatorSettings)
+
+
+class Mediator(ABC, Generic[M]):
+    """Answers the LLM requests of one project's scripts; core makes one instance per project.
+
+    `type` is the word in airlock.yaml (`llm: agent`, or `llm: {type: canned, answers: [...]}`).
+    """
+
+    type: ClassVar[str]
+    Settings: ClassVar[SettingsClass] = MediatorSettings
+
+    def __init__(self, project: Project, settings: M) -> None:
+        """Remember what was configured. No I/O. Who overrides it calls this one first."""
+        self.project = project
+        self.settings = settings
+
+    @abstractmethod
+    async def complete(self, request: LLMRequest, ask_agent: AskAgent) -> str:
+        """Answer one request, by itself or by `await ask_agent(request)`; requests come concurrently.
+
+        Only `ask_agent` makes the execution show `awaiting_llm`. Core cancels this call when the execution ends:
+        re-raise within two seconds.
+
+        Raises LLMError when the script shall see an error.
+        """
+
+    async def close(self) -> None:
+        """Give everything back. Called once, at shutdown."""
+        return

@@ -1,0 +1,152 @@
+"""Every hook of Airlock. Hooks register things or observe; they are plain functions, return at once and do no I/O.
+
+A plugin is a distribution with an entry point in the group `airlock` that names a module (or object) with hooks:
+
+    # pyproject.toml                          # airlock_echo/plugin.py
+    [project.entry-points.airlock]            import airlock
+    echo = "airlock_echo.plugin"
+                                              @airlock.hookimpl
+                                              def airlock_register_backends():
+                                                  from .backend import EchoBackend
+                                                  return [EchoBackend]
+
+Import the heavy parts inside the hook, as here: a plugin that is installed but not used should cost nothing.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pluggy
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from fastapi import FastAPI
+
+    from airlock.backends import Backend, Pool
+    from airlock.llm import Mediator
+    from airlock.models import ExecutionResult, LLMRequest
+    from airlock.stores import Store
+
+    from .view import GatewayView
+
+hookspec = pluggy.HookspecMarker("airlock")
+hookimpl = pluggy.HookimplMarker("airlock")
+
+
+# --- execution ---------------------------------------------------------------------------------------------------
+
+
+@hookspec
+def airlock_register_backends() -> Iterable[type[Backend[Any]]]:
+    """Offer backends, as classes; each becomes a word for `backend:` in airlock.yaml. Called once at start.
+
+    @airlock.hookimpl
+    def airlock_register_backends():
+        return [EchoBackend]
+    """
+    raise NotImplementedError
+
+
+@hookspec
+def airlock_execution_finished(project: str, result: ExecutionResult) -> None:
+    """Observe that an execution reached a terminal status, some milliseconds after its client could know.
+
+    Return at once; what is raised is logged.
+
+    @airlock.hookimpl
+    def airlock_execution_finished(project, result):
+        counter.labels(project, result.status.value).inc()
+    """
+
+
+@hookspec
+def airlock_register_stores() -> Iterable[type[Store[Any]]]:
+    """Offer stores, as classes; each becomes a word for `store:` in airlock.yaml. Called once at start.
+
+    @airlock.hookimpl
+    def airlock_register_stores():
+        return [PostgresStore]
+    """
+    raise NotImplementedError
+
+
+# --- project pools -----------------------------------------------------------------------------------------------
+
+
+@hookspec
+def airlock_register_projects() -> Mapping[str, Mapping[str, Any]]:
+    """Offer projects, in the shape of `projects:` in airlock.yaml. Used only when there is no airlock.yaml.
+
+    @airlock.hookimpl
+    def airlock_register_projects():
+        return {"demo": {"description": "Try me", "replicas": 1, "backend": "echo"}}
+    """
+    raise NotImplementedError
+
+
+@hookspec
+def airlock_pool_changed(project: str, pool: Pool, seconds: float) -> None:
+    """Observe that a project came up, went down or was scaled, or failed to. Return at once; what is raised is logged.
+
+    `seconds` is how long that took.
+
+    @airlock.hookimpl
+    def airlock_pool_changed(project, pool):
+        gauge.labels(project).set(pool.replicas)
+    """
+
+
+# --- LLM mediation -----------------------------------------------------------------------------------------------
+
+
+@hookspec
+def airlock_register_mediators() -> Iterable[type[Mediator[Any]]]:
+    """Offer mediators, as classes; each becomes a word for `llm:` in airlock.yaml. Called once at start.
+
+    @airlock.hookimpl
+    def airlock_register_mediators():
+        return [CannedMediator]
+    """
+    raise NotImplementedError
+
+
+@hookspec
+def airlock_llm_requested(project: str, execution_id: str, request: LLMRequest) -> None:
+    """Observe that a script asked a model. Return at once; what is raised is logged.
+
+    @airlock.hookimpl
+    def airlock_llm_requested(project, execution_id, request):
+        log.info("%s asks %s", execution_id, request.model)
+    """
+
+
+@hookspec
+def airlock_llm_answered(project: str, execution_id: str, request: LLMRequest, response: str) -> None:
+    """Observe that an LLM request was answered. Return at once; what is raised is logged.
+
+    @airlock.hookimpl
+    def airlock_llm_answered(project, execution_id, request, response):
+        log.info("%s got %d characters", execution_id, len(response))
+    """
+
+
+# --- HTTP --------------------------------------------------------------------------------------------------------
+
+
+@hookspec
+def airlock_extend_app(app: FastAPI, gateway: GatewayView) -> Iterable[str] | None:
+    """Add routes to the server. Called once at start, with an app of the plugin's own; return the public paths, if any.
+
+    @airlock.hookimpl
+    def airlock_extend_app(app, gateway):
+        @app.get("/queue")
+        async def queue(request: Request) -> int:
+            return sum(project.queued for project in gateway.projects(request.state.client))
+
+    Every path begins with a word that neither core nor another plugin has. A path is behind the same key as core's,
+    unless the hook returns it: `["/queue"]`, or with a final slash all below it; then `request.state.client` of a
+    stranger may use no project. Errors become problem+json, and a lifespan given to `app.router` is entered.
+    What is raised here, or a path that is taken, costs the plugin all of its routes and nobody else anything.
+    """

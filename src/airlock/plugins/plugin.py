@@ -1,0 +1,185 @@
+"""One plugin: where it comes from, what it registers, and what is wrong with it."""
+
+from __future__ import annotations
+
+import inspect
+import traceback
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from pathlib import Path
+from types import MappingProxyType, ModuleType
+from typing import TYPE_CHECKING, Any, Final
+
+import pluggy
+
+from . import hookspecs
+from .classes import CONTRACTS, PluginError, check, named
+
+if TYPE_CHECKING:
+    from airlock.backends import Backend
+    from airlock.llm import Mediator
+    from airlock.stores import Store
+
+    from .classes import Kind
+
+GROUP: Final = "airlock"
+EXTEND_APP: Final = "airlock_extend_app"
+HOOKS: Final = tuple(name for name in vars(hookspecs) if name.startswith("airlock_"))
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where a plugin comes from. `name` is that of its entry point."""
+
+    name: str
+    distribution: str | None = None
+    version: str | None = None
+
+    def __str__(self) -> str:
+        """Name the distribution with its version, as in `airlock-mock 0.1.0`."""
+        return f"{self.distribution} {self.version}" if self.distribution else self.name
+
+
+@dataclass(frozen=True, slots=True)
+class Plugin:
+    """A plugin that can be used, and what it registers. `observes` names the events that it is told of.
+
+    `extends_app`: it wants to add routes.
+    """
+
+    source: Source
+    hooks: pluggy.PluginManager = field(repr=False)  # one for each plugin: a fault of one stays its own
+    backends: Mapping[str, type[Backend[Any]]]
+    mediators: Mapping[str, type[Mediator[Any]]]
+    stores: Mapping[str, type[Store[Any]]]
+    projects: Mapping[str, Mapping[str, Any]]
+    observes: tuple[str, ...]
+    extends_app: bool
+
+
+def examine(plugin: object, source: Source) -> Plugin:
+    """Call the hooks that register things. Raises PluginError when one of the plugin's hooks breaks its contract."""
+    _check_functions(plugin)
+    manager = pluggy.PluginManager(GROUP)
+    manager.add_hookspecs(hookspecs)
+    try:
+        manager.register(plugin)
+        manager.check_pending()
+    except pluggy.PluginValidationError as error:
+        raise PluginError(" ".join(str(error).split())) from None
+    if not manager.get_hookcallers(plugin):
+        raise PluginError(_no_hook(plugin))
+    return Plugin(
+        source=source,
+        hooks=manager,
+        backends=_by_type(manager, "backend"),
+        mediators=_by_type(manager, "mediator"),
+        stores=_by_type(manager, "store"),
+        projects=_projects(manager),
+        observes=tuple(
+            name
+            for name in HOOKS
+            if "_register_" not in name and name != EXTEND_APP and getattr(manager.hook, name).get_hookimpls()
+        ),
+        extends_app=bool(manager.hook.airlock_extend_app.get_hookimpls()),
+    )
+
+
+def _no_hook(plugin: object) -> str:
+    for kind, contract in CONTRACTS.items():
+        if isinstance(plugin, type) and issubclass(plugin, contract.base):
+            name = plugin.__name__
+            return f"it is the class {name}: name the module with airlock_register_{kind}s, which returns [{name}]"
+    name = plugin.__name__ if isinstance(plugin, (ModuleType, type)) else f"this {type(plugin).__name__}"
+    return f"{name} has no hook: name the module with the functions that are marked with @airlock.hookimpl"
+
+
+def _check_functions(plugin: object) -> None:
+    """Find what pluggy says nothing about, or says badly."""
+    for name in dir(plugin):
+        function = getattr(plugin, name, None)
+        if not inspect.isroutine(function):
+            continue
+        options = getattr(function, f"{GROUP}_impl", None)
+        if options is None:
+            if name.startswith("airlock_"):
+                raise PluginError(f"{name} is not marked with @airlock.hookimpl (rename it if it is no hook)")
+            continue
+        hook = options["specname"] or name
+        if hook not in HOOKS and not options["optionalhook"]:
+            near = get_close_matches(hook, HOOKS, 1)
+            raise PluginError(
+                f"unknown hook {hook}; " + (f"did you mean {near[0]}?" if near else f"known: {', '.join(HOOKS)}")
+            )
+        if inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function):
+            raise PluginError(f"{name} is an async function: hooks are plain functions that return at once")
+        if options["wrapper"] or options["hookwrapper"]:
+            raise PluginError(f"{name} is a wrapper: plugins are called one by one, there is nothing to wrap")
+        if "_register_" not in hook and inspect.isgeneratorfunction(function):
+            raise PluginError(f"{name} is a generator, so its body would never run: make it a plain function")
+        if hook in HOOKS:
+            _check_arguments(name, function, hook)
+
+
+def _check_arguments(name: str, function: Callable[..., Any], hook: str) -> None:
+    known = list(inspect.signature(getattr(hookspecs, hook)).parameters)
+    for parameter in inspect.signature(function).parameters.values():
+        is_asked_for = parameter.default is parameter.empty and parameter.kind is parameter.POSITIONAL_OR_KEYWORD
+        if is_asked_for and parameter.name not in known:
+            near = get_close_matches(parameter.name, known, 1)
+            meant = f"; did you mean {near[0]}?" if near else f"; it has: {', '.join(known) or 'none'}"
+            raise PluginError(f"{name} takes {parameter.name}, an argument that {hook} does not have{meant}")
+
+
+def _results(manager: pluggy.PluginManager, hook: str) -> list[Any]:
+    caller = getattr(manager.hook, hook)
+    results: list[Any] = caller()
+    if len(results) < len(caller.get_hookimpls()):  # pluggy drops None
+        raise PluginError(f"{hook} returned None; a return is missing")
+    return results
+
+
+def _by_type(manager: pluggy.PluginManager, kind: Kind) -> Mapping[str, Any]:
+    hook = f"airlock_register_{kind}s"
+    found: dict[str, type] = {}
+    for result in _results(manager, hook):
+        if isinstance(result, type):
+            raise PluginError(f"{hook} returned the class {result.__name__}; return a list: [{result.__name__}]")
+        if not isinstance(result, Iterable) or isinstance(result, str):
+            raise PluginError(f"{hook} returned {type(result).__name__}; return a list of classes")
+        for item in result:
+            word = check(item, CONTRACTS[kind])
+            if word in found:
+                raise PluginError(f"{named(found[word])} and {named(item)} have the same type {word!r}")
+            found[word] = item
+    return MappingProxyType(found)
+
+
+def _projects(manager: pluggy.PluginManager) -> Mapping[str, Mapping[str, Any]]:
+    found: dict[str, Mapping[str, Any]] = {}
+    for result in _results(manager, "airlock_register_projects"):
+        if not isinstance(result, Mapping) or not all(isinstance(project, Mapping) for project in result.values()):
+            raise PluginError(
+                "airlock_register_projects must return a mapping of names to mappings, as in airlock.yaml"
+            )
+        found.update(result)
+    return MappingProxyType(found)
+
+
+def described(error: BaseException) -> str:
+    """Say in one line what plugin code raised, and where. For the `except` clause around the call into the plugin."""
+    message = f"{type(error).__name__}: {' '.join(str(error).split())}"
+    frames = traceback.extract_tb(error.__traceback__)[1:]
+    places = [
+        f"{Path(frame.filename).name}, line {frame.lineno}" for frame in frames if not _is_no_plugins(frame.filename)
+    ]
+    return f"{message} ({places[-1]})" if places else message
+
+
+def _is_no_plugins(filename: str) -> bool:
+    return (
+        filename.startswith("<frozen ")
+        or "importlib" in filename
+        or Path(filename).is_relative_to(Path(__file__).parents[1])
+    )

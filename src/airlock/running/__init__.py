@@ -1,0 +1,23 @@
+"""One execution while it is live: its record, clock, slot, output, LLM requests, and its end.
+
+The gateway starts runs; HTTP and the command line follow their events. A run is given limits, settings, secrets and a
+redactor: it must know neither airlock.yaml nor the other executions of the server.
+"""
+
+from .event_id import EventId
+from .events import Event, EventStream, Followed, StoredExecution
+from .questions import Answer, news
+from .run import LiveExecution
+from .slots import Slots
+
+__all__ = [
+    "Answer",
+    "Event",
+    "EventId",
+    "EventStream",
+    "Followed",
+    "LiveExecution",
+    "Slots",
+    "StoredExecution",
+    "news",
+]

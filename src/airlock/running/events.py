@@ -1,0 +1,184 @@
+"""The events of one execution, from any point on: what has happened, what happens, and its end."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
+from weakref import ReferenceType, ref
+
+from airlock import strict_json
+from airlock.models import ExecutionStatus, StatusEvent
+
+from .event_id import EventId
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from airlock.backends import Stream
+    from airlock.executions import Execution
+
+MAX_TEXT: Final = 16 << 10  # characters of output in one event
+PACE: Final = 0.01  # seconds between looks at output that keeps coming: what came meanwhile becomes one event
+KEPT: Final = 30.0  # seconds that what a store gave is kept for the next events; who stalls for longer keeps nothing
+
+
+class Followed(Protocol):
+    """An execution whose output can be read in pieces: a live one, or what a store has of one."""
+
+    @property
+    def execution(self) -> Execution:
+        """Its record; of a live one without the output."""
+
+    @property
+    def is_final(self) -> bool:
+        """Whether nothing can change any more, as long as this server runs."""
+
+    def read(self, stream: Stream, start: int, most: int) -> str:
+        """Return output from the character `start` on."""
+
+    async def news(self) -> None:
+        """Wait for output or a change."""
+
+    async def change(self) -> None:
+        """Wait for a change."""
+
+
+class StoredExecution:
+    """What a store has of an execution that this server does not carry on: nothing will change."""
+
+    is_final = True
+
+    def __init__(self, execution: Execution) -> None:
+        self.execution = execution
+
+    def read(self, stream: Stream, start: int, most: int) -> str:
+        """See `Followed.read`."""
+        text: str = getattr(self.execution, stream)
+        return text[start : start + most]
+
+    async def news(self) -> None:
+        """See `Followed.news`: there is none."""
+
+    async def change(self) -> None:
+        """See `Followed.change`: there is none."""
+
+
+class Event(NamedTuple):
+    """What happened: `data` is JSON without line ends. `id` is what to ask with for all that follows."""
+
+    type: str
+    data: bytes
+    id: str
+
+
+class EventStream:
+    """Reads an execution's events from where a reader stands. It holds no output: only what the reader takes next.
+
+    States that came and went between two looks are left out; output never is.
+    """
+
+    def __init__(self, look: Callable[[], Awaitable[Followed]], at: EventId) -> None:
+        """`look` finds the execution."""
+        self._look = look
+        self._at = at
+        self._followed: Followed | None = None
+        self._due = 0.0  # when output is looked at next, unless the version is another one than `_read_at`
+        self._read_at = -1
+
+    async def next(self) -> Event | None:
+        """Return the next event, as soon as there is one; None when there will be none. Cancelled, it loses nothing.
+
+        Raises what `look` raises.
+        """
+        loop = asyncio.get_running_loop()
+        await asyncio.sleep(0)  # others have their turn, and a client that is gone is noticed
+        while True:
+            followed = await self.found()
+            has_gathered = loop.time() >= self._due
+            if (event := self._event(followed, has_gathered=has_gathered)) is not None:
+                return event
+            if followed.is_final:
+                return None
+            if has_gathered:
+                await followed.news()
+            else:
+                with suppress(TimeoutError):
+                    async with asyncio.timeout_at(self._due):
+                        await followed.change()
+
+    async def found(self) -> Followed:
+        """Return the execution, which is looked for again and again. Raises what `look` raises."""
+        if self._followed is None:
+            self._followed = await self._look()
+            asyncio.get_running_loop().call_later(KEPT, _forget, ref(self))
+        return self._followed
+
+    def forget(self) -> None:
+        """Keep nothing of the execution."""
+        self._followed = None
+
+    def _event(self, followed: Followed, *, has_gathered: bool) -> Event | None:
+        """Return the next event that there is already: in the order in which things happened, as far as that is known.
+
+        A reader that has nothing first learns the status. Later `running` comes before output; every other status, and
+        what is asked, after the output that led to it, and before what floods in after it.
+        """
+        execution, at = followed.execution, self._at
+        if at.is_end:
+            return None
+        has_status = at.version == execution.version
+        if at.version < 0 or (not has_status and execution.status is ExecutionStatus.running):
+            return self._status(execution)
+        if self._read_at != execution.version and (output := self._output(followed)) is not None:
+            return output
+        if not has_status:
+            return self._status(execution)
+        for request in execution.llm_requests:
+            if request.version > at.asked:
+                data = _json(request.shown().model_dump(mode="json"))
+                return self._made("llm_request", data, execution, at._replace(asked=request.version))
+        if execution.status.is_terminal:
+            data = _json(execution.to_result().model_dump(mode="json", exclude={"stdout", "stderr"}))
+            return self._made("result", data, execution, EventId(is_end=True))
+        return self._output(followed) if has_gathered else None
+
+    def _output(self, followed: Followed) -> Event | None:
+        execution, at = followed.execution, self._at
+        if text := followed.read("stdout", at.stdout, MAX_TEXT):
+            stream: Stream = "stdout"
+            after = at._replace(stdout=at.stdout + len(text))
+            is_all = len(text) < MAX_TEXT and not followed.read("stderr", at.stderr, 1)
+        else:
+            stream, text = "stderr", followed.read("stderr", at.stderr, MAX_TEXT)
+            after = at._replace(stderr=at.stderr + len(text))
+            is_all = len(text) < MAX_TEXT
+        if is_all:  # that led to this version of the record; what comes now gathers a little
+            self._read_at = execution.version
+            self._due = asyncio.get_running_loop().time() + PACE
+        return self._made(stream, _json({"text": text}), execution, after) if text else None
+
+    def _status(self, execution: Execution) -> Event:
+        is_open = [request.id for request in execution.llm_requests]
+        listed = execution.summary().to_listed()
+        shown = StatusEvent(**dict(listed), llm_request_ids=is_open)
+        data = _json(shown.model_dump(mode="json"))
+        return self._made("status", data, execution, self._at._replace(version=execution.version))
+
+    def _made(self, type_: str, data: bytes, execution: Execution, after: EventId) -> Event:
+        self._at = after
+        return Event(type_, data, after.text_for(execution.id))
+
+
+def _forget(stream: ReferenceType[EventStream]) -> None:
+    """Have a stream forget, unless it is gone: an alarm shall not keep the execution of one that nobody reads."""
+    if (found := stream()) is not None:
+        found.forget()
+
+
+def _json(value: object) -> bytes:
+    """Write JSON in which no client finds a line end, also one that splits lines as `str.splitlines` does."""
+    written = strict_json.dumps(value)
+    for line_end in ("\x85", "\u2028", "\u2029"):  # the others are control characters, which JSON escapes
+        written = written.replace(line_end.encode(), f"\\u{ord(line_end):04x}".encode())
+    return written

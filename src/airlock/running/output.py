@@ -1,0 +1,116 @@
+"""What a script wrote to one stream, as text, as far as the limit allows."""
+
+from __future__ import annotations
+
+import codecs
+from typing import TYPE_CHECKING, Final
+
+from airlock.units import format_size
+
+from .growing_text import GrowingText
+
+if TYPE_CHECKING:
+    from airlock.backends import Stream
+    from airlock.secrets import RedactingStream, Redactor
+
+MAX_TAIL: Final = 8 << 10  # bytes; room for a traceback after a flood
+
+
+class Output:
+    """Decodes as it comes: a character that arrives in two pieces stays one character.
+
+    Of what is too long, the middle is dropped. The end is often what matters, and it is only known at the end: till
+    then `text` has the beginning, and only ever grows. Secrets are taken out before, so none survives by being cut.
+    """
+
+    def __init__(self, limit: int, redacting: RedactingStream | None = None) -> None:
+        """Keep at most `limit` bytes."""
+        self._redacting = redacting
+        self._limit = limit
+        self._max_tail = min(limit // 8, MAX_TAIL)
+        self._left = limit - self._max_tail
+        self._tail = bytearray()
+        self._dropped = 0
+        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
+        self._text = GrowingText()
+
+    @property
+    def text(self) -> str:
+        """All that is known so far, but for an end that may begin a secret."""
+        self._catch_up()
+        return self._text.getvalue()
+
+    def read(self, start: int, most: int) -> str:
+        """Return what is known from the character `start` on, at most so much, without a copy of the rest."""
+        self._catch_up()
+        return self._text.read(start, most)
+
+    @property
+    def truncated(self) -> bool:
+        """Whether something was dropped."""
+        self._catch_up()
+        return self._dropped > 0
+
+    def write(self, data: bytes) -> None:
+        """Take more."""
+        if self._redacting is None:
+            self._take(data)
+        elif self._redacting.write(data):
+            self._catch_up()
+
+    def _catch_up(self) -> None:
+        if self._redacting is not None:
+            self._take(self._redacting.read())
+
+    def _take(self, data: bytes) -> None:
+        if self._left:
+            self._text.write(self._decoder.decode(data[: self._left]))
+            data, self._left = data[self._left :], max(0, self._left - len(data))
+        if data:
+            self._tail += data
+            surplus = max(0, len(self._tail) - self._max_tail)
+            self._dropped += surplus
+            del self._tail[:surplus]
+
+    def finish(self) -> None:
+        """Say that nothing more comes: half a character at the end becomes a replacement character."""
+        if self._redacting is not None:
+            self._take(self._redacting.finish())
+        if self._dropped:
+            self._text.write(self._decoder.decode(b"", final=True))
+            self._text.write(f"\n[{self._dropped} bytes dropped here: limits.output is {format_size(self._limit)}]\n")
+            while self._tail and self._tail[0] & 0xC0 == 0x80:  # the rest of a character whose beginning was dropped
+                del self._tail[0]
+        self._text.write(self._decoder.decode(bytes(self._tail), final=True))
+        self._tail.clear()
+
+
+class Outputs:
+    """Both streams of one execution."""
+
+    def __init__(self, limit: int, redactor: Redactor) -> None:
+        """Keep at most `limit` bytes of each."""
+        self._streams: dict[Stream, Output] = {
+            "stdout": Output(limit, redactor.stream()),
+            "stderr": Output(limit, redactor.stream()),
+        }
+        self.is_finished = False
+
+    def read(self, stream: Stream, start: int, most: int) -> str:
+        """See `Output.read`."""
+        return self._streams[stream].read(start, most)
+
+    def write(self, stream: Stream, data: bytes) -> None:
+        """See `Output.write`."""
+        self._streams[stream].write(data)
+
+    def finish(self) -> None:
+        """See `Output.finish`."""
+        self.is_finished = True
+        for output in self._streams.values():
+            output.finish()
+
+    def fields(self) -> dict[str, str | bool]:
+        """Return what is known so far, as the record has it."""
+        texts: dict[str, str | bool] = {stream: output.text for stream, output in self._streams.items()}
+        return {**texts, "truncated": any(output.truncated for output in self._streams.values())}

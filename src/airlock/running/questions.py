@@ -1,0 +1,210 @@
+"""The LLM requests of one live execution: limits, the mediator, and what the agent is asked and answers."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+import time
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from airlock.errors import AlreadyAnswered, LLMError, NotAwaitingLLM
+from airlock.executions import OpenRequest
+from airlock.models import ExecutionStatus
+from airlock.units import format_size
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Sequence
+
+    from airlock.backends import Limits
+    from airlock.executions import Execution
+    from airlock.llm import Mediator
+    from airlock.models import LLMRequest
+
+    from .record import LiveRecord
+
+    End = Callable[[ExecutionStatus, str, str], None]
+
+log = logging.getLogger(__name__)
+
+OPEN_PROMPTS = 16  # times limits.prompt that all open prompts of an execution may have together: the server holds them
+
+
+class Answer(NamedTuple):
+    """The agent's answer to the LLM request `request_id`, else to the one that is shown."""
+
+    text: str
+    request_id: int | None = None
+    is_error: bool = False
+
+    @property
+    def digest(self) -> str:
+        """What tells it from other answers."""
+        content = f"{self.is_error} {self.text}".encode(errors="surrogatepass")
+        return hashlib.sha256(content).hexdigest()[:32]
+
+
+def news(execution: Execution, answers: Sequence[Answer]) -> dict[int, Answer]:
+    """Return by request those answers that were not given before: the same answer again changes nothing.
+
+    Raises NotAwaitingLLM when a request is not open, AlreadyAnswered when it got another answer.
+    """
+    is_open = [request.id for request in execution.llm_requests]
+    found: dict[int, Answer] = {}
+    for answer in answers:
+        number = answer.request_id or next(iter(is_open), None)
+        given = execution.answered.get(str(number))
+        if given is not None and given != answer.digest:
+            raise AlreadyAnswered(f"the LLM request {number} got another answer before")
+        if given is None:
+            if number not in is_open:
+                asked = "" if number is None else f"the LLM request {number} is not open; "
+                shown = ", ".join(map(str, is_open)) or "none"
+                cause = f" ({execution.error_type}: {execution.error})" if execution.error_type else ""
+                raise NotAwaitingLLM(
+                    f"{asked}the execution's status is {execution.status.value}{cause}; open LLM requests: {shown}"
+                )
+            found[number] = answer
+    return found
+
+
+class Questions:
+    """Asks the mediator, which answers by itself or asks the agent; several requests may be open at once."""
+
+    def __init__(
+        self,
+        record: LiveRecord,
+        limits: Limits,
+        mediator: Mediator[Any],
+        end: End,
+        progress: Callable[[], dict[str, Any]],
+    ) -> None:
+        """`end` ends the execution early; `progress` is what else is stored when it pauses."""
+        self._record = record
+        self._limits = limits
+        self._mediator = mediator
+        self._end = end
+        self._progress = progress
+        self._asked = 0
+        self._sizes: dict[int, int] = {}  # bytes of the prompts that are open
+        self._answers: dict[int, asyncio.Future[str]] = {}
+        self._asking: set[asyncio.Task[Any] | None] = set()  # those that the mediator keeps
+        self._is_closed = False
+
+    def count(self, request: LLMRequest) -> int:
+        """Return the number of a new request. Raises LLMError when it is one too many, too long, or too late."""
+        if self._is_closed:
+            raise LLMError("the execution is over")
+        limits, size = self._limits, len(request.prompt.encode())
+        if self._asked >= limits.llm_calls:
+            error = f"the script made more LLM requests than limits.llm_calls allows ({limits.llm_calls})"
+        elif size > limits.prompt:
+            error = f"a prompt of {size} bytes is over limits.prompt ({format_size(limits.prompt)})"
+        elif sum(self._sizes.values()) + size > OPEN_PROMPTS * limits.prompt:
+            error = (
+                f"the open prompts together are over {OPEN_PROMPTS} times limits.prompt ({format_size(limits.prompt)})"
+            )
+        else:
+            self._asked += 1
+            self._sizes[self._asked] = size
+            return self._asked
+        self._end(ExecutionStatus.error, "llm_limit", error)
+        raise LLMError(error)
+
+    @property
+    def mediator(self) -> str:
+        """The `type` of the mediator."""
+        return self._mediator.type
+
+    @property
+    def hold_up(self) -> bool:
+        """Whether the mediator was cancelled, and goes on."""
+        return any(task is not None and task.cancelling() for task in self._asking)
+
+    async def put(self, number: int, request: LLMRequest) -> str | LLMError:
+        """Return the mediator's answer."""
+        patience = self._limits.llm_timeout
+        alarm = asyncio.get_running_loop().call_later(patience, self._on_timeout)
+        now = time.time()
+        asking = asyncio.current_task()
+        self._asking.add(asking)
+
+        def ask_agent(asked: LLMRequest) -> Awaitable[str]:
+            return self._ask_agent(OpenRequest(id=number, request=asked, created_at=now, expires_at=now + patience))
+
+        try:
+            answer: object = await self._mediator.complete(request, ask_agent)
+        except LLMError as error:
+            return error
+        except (Exception, SystemExit):  # the boundary to a plugin: the script is told, the log has the traceback
+            log.exception("execution %s: the mediator %r failed", self._record.execution.id, self._mediator.type)
+        else:
+            if isinstance(answer, str):
+                return answer
+            kind = type(answer).__name__
+            log.error(
+                "execution %s: the mediator %r answered with %s", self._record.execution.id, self._mediator.type, kind
+            )
+        finally:
+            alarm.cancel()
+            self._asking.discard(asking)
+            del self._sizes[number]
+        return LLMError("the mediator failed")
+
+    async def answer(self, answers: Sequence[Answer]) -> None:
+        """Hand over the agent's answers: all of them, or none. Raises what `news` raises, and StoreUnavailable."""
+        if not news(self._record.execution, answers):  # nor need what is refused wait for a change before it
+            return
+        async with self._record.changing_soon():
+            execution = self._record.execution
+            new = news(execution, answers)
+            if not new:
+                return
+            still_open = tuple(request for request in execution.llm_requests if request.id not in new)
+            digests = {str(number): answer.digest for number, answer in new.items()}
+            changes = {"llm_requests": still_open, "answered": {**execution.answered, **digests}}
+            await self._record.change(insist=False, **changes)  # the client can ask again
+        for number, answer in new.items():
+            waiting = self._answers.pop(number, None)
+            if waiting is None or waiting.done():
+                continue
+            if answer.is_error:
+                waiting.set_exception(LLMError(answer.text))
+            else:
+                waiting.set_result(answer.text)
+
+    def close(self) -> None:
+        """Take no more requests; nobody waits for those that are open."""
+        self._is_closed = True
+
+    def drop(self) -> None:
+        """Give up those that are open: the script is gone."""
+        for answer in self._answers.values():
+            answer.cancel()
+
+    async def _ask_agent(self, request: OpenRequest) -> str:
+        answer: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self._answers[request.id] = answer
+        try:
+            async with self._record.changing:
+                if self._is_closed:
+                    raise LLMError("the execution is over")
+                execution = self._record.execution
+                asked = replace(request, version=execution.version + 1)
+                await self._record.change(llm_requests=(*execution.llm_requests, asked), **self._progress())
+            return await answer
+        finally:
+            gave_up = self._answers.pop(request.id, None) is not None
+            if gave_up and not self._is_closed:  # the mediator did; at the end of the execution all are dropped at once
+                await self._withdraw(request.id)
+
+    async def _withdraw(self, number: int) -> None:
+        async with self._record.changing:
+            execution = self._record.execution
+            if not execution.status.is_terminal:
+                await self._record.change(llm_requests=tuple(r for r in execution.llm_requests if r.id != number))
+
+    def _on_timeout(self) -> None:
+        error = f"nobody answered within limits.llm_timeout ({self._limits.llm_timeout:g} s)"
+        self._end(ExecutionStatus.timeout, "llm_timeout", error)

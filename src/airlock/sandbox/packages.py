@@ -1,0 +1,93 @@
+"""Installs a project's packages into a directory, outside of every sandbox: wheels only, so nothing of them runs here.
+
+For backends that run Python; they depend on `uv`, core does not.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import re
+from typing import TYPE_CHECKING, Final
+
+from airlock.errors import BackendUnavailable
+
+from . import wheel_failures
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from airlock.backends import Project
+
+log = logging.getLogger(__name__)
+
+SAID: Final = 1500  # characters of uv's message that an operator is shown
+# What uv reads. The rest may hold keys and secrets, which are not for the list of processes.
+_ENVIRONMENT: Final = re.compile(
+    "PATH|HOME|USER|LOGNAME|LANG|LC_.*|TZ|TMPDIR|LD_LIBRARY_PATH|XDG_.*|UV_.*|NETRC|SSL_CERT_.*|SSL_CLIENT_CERT"
+    "|(HTTPS?|ALL|NO)_PROXY|(https?|all|no)_proxy|RUST_LOG"
+)
+
+
+async def install(project: Project, target: Path, *options: str) -> None:
+    """Install into this directory, readable for every user. `options` tell uv which interpreter it is for.
+
+    Raises BackendUnavailable when that fails: no such package, no wheel for that interpreter, no network, no disk.
+    """
+    from uv import find_uv_bin  # noqa: PLC0415 - looks for the program at import
+
+    log.info("project %s: installing %s", project.name, ", ".join(project.packages))
+    try:
+        uv = find_uv_bin()
+    except FileNotFoundError as error:
+        raise BackendUnavailable(
+            "The program uv, which installs packages, is not there.", "Run `pip install --force-reinstall uv`."
+        ) from error
+    command = [uv, "pip", "install", "--no-progress", "--color=never", "--only-binary=:all:"]
+    command += [f"--target={target}", *options, "--", *project.packages]
+    said = await _run(project, command)
+    if said is not None:
+        raise BackendUnavailable(
+            f"The packages of project {project.name} cannot be installed: {_short(said)}", wheel_failures.remedy(said)
+        )
+    await asyncio.to_thread(_let_everybody_read, target)
+
+
+async def _run(project: Project, command: list[str]) -> str | None:
+    """Run uv with its lines going to the log; returns None, or what it said if it failed."""
+    process = await asyncio.create_subprocess_exec(
+        *command,
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.DEVNULL,
+        stderr=asyncio.subprocess.PIPE,
+        env={name: value for name, value in os.environ.items() if _ENVIRONMENT.fullmatch(name)},
+    )
+    assert process.stderr is not None
+    lines = []
+    try:
+        async for line in process.stderr:
+            lines.append(line.decode(errors="replace").strip())
+            log.info("project %s: uv: %s", project.name, lines[-1])
+        failed = await process.wait() != 0
+    except BaseException:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+        raise
+    return "\n".join(lines) if failed else None
+
+
+def _short(said: str) -> str:
+    """Leave out the progress before the error, and how uv lists its causes."""
+    text = re.split("(?m)^error: ", said)[-1].replace("\ncause: ", "; ")
+    text = " ".join(text.split())
+    return text[-SAID:].rstrip(".") + "."
+
+
+def _let_everybody_read(target: Path) -> None:
+    """Scripts run as somebody else, whatever the server's umask is."""
+    target.chmod(0o755)
+    for path in target.rglob("*"):
+        if not path.is_symlink():
+            path.chmod(path.stat().st_mode | (0o555 if path.is_dir() else 0o444))

@@ -1,0 +1,143 @@
+"""`store: memory`: executions are remembered until the process ends."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from pydantic import Field
+
+from airlock.errors import Conflict, ExecutionNotFound
+from airlock.units import Seconds, Size
+
+from .store import Store, StoreSettings
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from airlock.executions import Execution, Position, Summary
+    from airlock.models import ExecutionStatus
+
+PER_ITEM: Final = 50  # bytes that an object takes besides its content, about
+
+
+class MemorySettings(StoreSettings):
+    """Bounds of what is remembered of executions that are over; the oldest are forgotten first."""
+
+    max_count: int = Field(10_000, ge=0, description="executions that are over")
+    max_bytes: Size = Field(256 << 20, ge=0, description="their code, output and results together")
+    max_age: Seconds = Field(86_400, ge=0, description="seconds since their end")
+
+
+class MemoryStore(Store[MemorySettings]):
+    """Keeps executions until the process ends. Bounded: the oldest finished ones are forgotten first."""
+
+    type = "memory"
+    Settings = MemorySettings
+
+    def __init__(self, settings: MemorySettings | None = None, directory: Path = Path()) -> None:
+        """Start with nothing."""
+        super().__init__(settings or MemorySettings(), directory)
+        self._live: dict[str, Execution] = {}
+        self._finished: dict[str, tuple[Execution, int]] = {}  # oldest first
+        self._by_key: dict[tuple[str | None, str], str] = {}
+        self._bytes = 0
+
+    async def create(self, execution: Execution) -> Execution:
+        """Remember a new execution."""
+        if execution.idempotency_key is not None:
+            if (known := await self.find(execution.client, execution.idempotency_key)) is not None:
+                return known
+            self._by_key[execution.client, execution.idempotency_key] = execution.id
+        self._live[execution.id] = execution
+        return execution
+
+    async def get(self, execution_id: str) -> Execution | None:
+        """Return an execution, or None."""
+        self._forget()
+        finished = self._finished.get(execution_id)
+        return finished[0] if finished else self._live.get(execution_id)
+
+    async def find(self, client: str | None, idempotency_key: str) -> Execution | None:
+        """Return the execution of this key, or None."""
+        return await self.get(self._by_key.get((client, idempotency_key), ""))
+
+    async def transition(self, execution_id: str, version: int, changes: Mapping[str, Any]) -> Execution:
+        """Change an execution."""
+        execution = await self.get(execution_id)
+        if execution is None:
+            raise ExecutionNotFound(f"execution {execution_id} is not known")
+        if execution.version != version:
+            raise Conflict(f"execution {execution_id} is at version {execution.version}, not {version}")
+        execution = execution.changed(changes)
+        if execution.status.is_terminal:
+            del self._live[execution_id]
+            size = _size(execution)
+            self._finished[execution_id] = execution, size
+            self._bytes += size
+            self._forget()
+        else:
+            self._live[execution_id] = execution
+        return execution
+
+    async def page(
+        self,
+        *,
+        project: str | None = None,
+        status: ExecutionStatus | None = None,
+        client: str | None = None,
+        after: Position | None = None,
+        limit: int,
+    ) -> list[Summary]:
+        """Return some, newest first."""
+        self._forget()
+        found = [
+            execution
+            for execution in (*self._live.values(), *(finished for finished, _ in self._finished.values()))
+            if (project is None or execution.project == project)
+            and (status is None or execution.status is status)
+            and (client is None or execution.client == client)
+            and (after is None or execution.position < after)
+        ]
+        found.sort(key=lambda execution: execution.position, reverse=True)
+        return [execution.summary() for execution in found[:limit]]
+
+    async def unfinished(self) -> list[Execution]:
+        """Return those that are not over."""
+        return list(self._live.values())
+
+    async def sweep(self) -> None:
+        """Forget what is too old."""
+        self._forget()
+
+    def _forget(self) -> None:
+        bounds = self.settings
+        oldest_allowed = time.time() - bounds.max_age
+        while self._finished:
+            execution_id, (execution, size) = next(iter(self._finished.items()))
+            fits = len(self._finished) <= bounds.max_count and self._bytes <= bounds.max_bytes
+            if fits and (execution.finished_at or 0) >= oldest_allowed:
+                return
+            del self._finished[execution_id]
+            self._bytes -= size
+            if execution.idempotency_key is not None:
+                self._by_key.pop((execution.client, execution.idempotency_key), None)
+
+
+def _size(value: Any) -> int:
+    """Estimate what a record holds in memory: text and numbers dominate, so those are counted."""
+    total, stack = 0, [value]
+    while stack:
+        item = stack.pop()
+        if isinstance(item, str | bytes):
+            total += len(item)
+        elif isinstance(item, dict):
+            stack.extend(item.keys())
+            stack.extend(item.values())
+        elif isinstance(item, list | tuple):
+            stack.extend(item)
+        elif hasattr(item, "__dataclass_fields__"):
+            stack.extend(getattr(item, name) for name in item.__dataclass_fields__)
+        total += PER_ITEM
+    return total

@@ -1,0 +1,1 @@
+"""`store: sqlite`: executions in a file that outlives the process."""

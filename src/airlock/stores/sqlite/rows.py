@@ -1,0 +1,160 @@
+"""The rows of `store: sqlite`: the tables, every statement, and an execution as a row."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import fields
+from typing import TYPE_CHECKING, Any, Final
+
+from airlock import strict_json
+from airlock.executions import Execution, OpenRequest, Summary
+from airlock.models import ExecutionStatus, LLMRequest
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Mapping
+
+    from airlock.executions import Position
+
+CHUNK: Final = 200  # executions that are forgotten at once
+
+# What a client sent stands apart from what happened since, so that a change does not write it again.
+SCHEMA: Final = """
+CREATE TABLE executions (
+  id TEXT PRIMARY KEY,
+  project TEXT NOT NULL,
+  client TEXT,
+  status TEXT NOT NULL,
+  created_at REAL NOT NULL,
+  started_at REAL,
+  finished_at REAL,
+  error_type TEXT,
+  version INTEGER NOT NULL,
+  idempotency_key TEXT,
+  size INTEGER NOT NULL,
+  request BLOB NOT NULL,
+  state BLOB NOT NULL
+) WITHOUT ROWID;
+CREATE INDEX by_age ON executions (created_at, id);
+CREATE INDEX by_end ON executions (finished_at, size) WHERE finished_at IS NOT NULL;
+CREATE INDEX unfinished ON executions (created_at) WHERE finished_at IS NULL;
+CREATE UNIQUE INDEX by_key ON executions (ifnull(client, ''), idempotency_key) WHERE idempotency_key IS NOT NULL;
+"""
+
+_REQUEST: Final = ("code", "timeout", "settings", "memory", "request_digest")
+_LISTED: Final = tuple(field.name for field in fields(Summary))
+_COLUMNS: Final = (*_LISTED, "idempotency_key")
+_STATE: Final = tuple(field.name for field in fields(Execution) if field.name not in (*_REQUEST, *_COLUMNS))
+
+
+def insert(connection: sqlite3.Connection, execution: Execution) -> Execution | None:
+    """Add an execution; or return that of the same client with the same key, and add nothing."""
+    request, state = _dump(execution, _REQUEST), _dump(execution, _STATE)
+    values = [*_columns(execution), len(request) + len(state), request, state]
+    done = connection.execute(f"{_INSERT} ON CONFLICT DO NOTHING", values)
+    if done.rowcount:
+        return None
+    return find(connection, execution.client, execution.idempotency_key)
+
+
+def find(connection: sqlite3.Connection, client: str | None, idempotency_key: str | None) -> Execution | None:
+    """Return the execution that this client made with this key, or None."""
+    row = connection.execute(
+        f"{_SELECT} WHERE ifnull(client, '') = ? AND idempotency_key = ?", (client or "", idempotency_key)
+    ).fetchone()
+    return None if row is None else _load(row)
+
+
+def update(connection: sqlite3.Connection, execution: Execution) -> None:
+    """Write what happened to an execution."""
+    state = _dump(execution, _STATE)
+    connection.execute(_UPDATE, [*_columns(execution), len(state), state, execution.id])
+
+
+def select(connection: sqlite3.Connection, execution_id: str) -> Execution | None:
+    """Return an execution, or None."""
+    row = connection.execute(f"{_SELECT} WHERE id = ?", (execution_id,)).fetchone()
+    return None if row is None else _load(row)
+
+
+def unfinished(connection: sqlite3.Connection) -> list[Execution]:
+    """Return those that are not over, oldest first."""
+    rows = connection.execute(f"{_SELECT} WHERE finished_at IS NULL ORDER BY created_at, id")
+    return [_load(row) for row in rows]
+
+
+def page(
+    connection: sqlite3.Connection, wanted: Mapping[str, str | None], after: Position | None, limit: int
+) -> list[Summary]:
+    """Return what is wanted of each execution that has these values, newest first."""
+    chosen = {name: value for name, value in wanted.items() if value is not None}
+    conditions = [f"{name} = ?" for name in chosen]
+    values: list[object] = list(chosen.values())
+    if after is not None:
+        conditions.append("(created_at, id) < (?, ?)")
+        values += [after.created_at, after.id]
+    where = f" WHERE {' AND '.join(conditions)}" if conditions else ""
+    rows = connection.execute(  # the names are ours, the values are bound
+        f"SELECT {', '.join(_LISTED)} FROM executions{where} ORDER BY created_at DESC, id DESC LIMIT ?",  # noqa: S608
+        (*values, limit),
+    )
+    return [Summary(**{**dict(zip(_LISTED, row, strict=True)), "status": ExecutionStatus(row[3])}) for row in rows]
+
+
+def forget(connection: sqlite3.Connection, max_count: int, max_bytes: int, max_age: float) -> bool:
+    """Delete some of those that are over and beyond these bounds, oldest first; returns whether there may be more."""
+    count, size = connection.execute(
+        "SELECT count(*), ifnull(sum(size), 0) FROM executions WHERE finished_at IS NOT NULL"
+    ).fetchone()
+    oldest = connection.execute(
+        "SELECT id, finished_at, size FROM executions WHERE finished_at IS NOT NULL ORDER BY finished_at LIMIT ?",
+        (CHUNK,),
+    ).fetchall()
+    gone = []
+    for execution_id, finished_at, its_size in oldest:
+        if count <= max_count and size <= max_bytes and finished_at >= time.time() - max_age:
+            break
+        gone.append((execution_id,))
+        count, size = count - 1, size - its_size
+    connection.executemany("DELETE FROM executions WHERE id = ?", gone)
+    return len(gone) == CHUNK
+
+
+_SELECT: Final = f"SELECT {', '.join(_COLUMNS)}, request, state FROM executions"  # noqa: S608 - our own names
+_UPDATE: Final = (
+    f"UPDATE executions SET {', '.join(f'{name} = ?' for name in _COLUMNS)}, size = length(request) + ?, state = ?"  # noqa: S608
+    " WHERE id = ?"
+)
+_INSERT: Final = (
+    f"INSERT INTO executions ({', '.join(_COLUMNS)}, size, request, state)"  # noqa: S608
+    f" VALUES ({', '.join('?' * (len(_COLUMNS) + 3))})"
+)
+
+
+def _columns(execution: Execution) -> list[Any]:
+    return [execution.status.value if name == "status" else getattr(execution, name) for name in _COLUMNS]
+
+
+def _dump(execution: Execution, names: tuple[str, ...]) -> bytes:
+    return strict_json.dumps({name: _plain(getattr(execution, name)) for name in names})
+
+
+def _plain(value: Any) -> Any:
+    """Return the JSON form of a field's value."""
+    if isinstance(value, tuple):  # of open LLM requests
+        return [{**_fields(item), "request": item.request.model_dump()} for item in value]
+    return dict(value) if hasattr(value, "keys") else value
+
+
+def _fields(item: OpenRequest) -> dict[str, Any]:
+    return {field.name: getattr(item, field.name) for field in fields(item)}
+
+
+def _load(row: tuple[Any, ...]) -> Execution:
+    *columns, request, state = row
+    known = dict(zip(_COLUMNS, columns, strict=True)) | strict_json.loads(request) | strict_json.loads(state)
+    known["status"] = ExecutionStatus(known["status"])
+    known["llm_requests"] = tuple(
+        OpenRequest(**{**item, "request": LLMRequest(**item["request"])}) for item in known["llm_requests"]
+    )
+    return Execution(**known)

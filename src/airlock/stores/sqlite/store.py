@@ -1,0 +1,131 @@
+"""`store: sqlite`: executions outlive the server. What it answered for, it remembers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import Field
+
+from airlock.errors import Conflict, ExecutionNotFound
+from airlock.stores.store import Store, StoreSettings
+from airlock.units import Seconds, Size
+
+from . import file, rows
+from .thread import SqliteThread
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from airlock.executions import Execution, Position, Summary
+    from airlock.models import ExecutionStatus
+
+
+class SqliteSettings(StoreSettings):
+    """Where the file is, what it withstands, and how much of what is over it keeps; the oldest are forgotten first."""
+
+    path: str = Field(
+        ".airlock/executions.db", min_length=1, description="the file; a relative path starts at airlock.yaml's folder"
+    )
+    durability: Literal["process", "power"] = Field(
+        "process",
+        description="process: an accepted execution outlives a crash of the server; "
+        "power: a crash of the machine too, for a write to the disk at each change",
+    )
+    max_count: int = Field(100_000, ge=1, description="executions that are over")
+    max_bytes: Size = Field(2 << 30, ge=1 << 20, description="their code, output and results together")
+    max_age: Seconds = Field(7 * 86_400, gt=0, description="seconds since their end")
+
+
+class SqliteStore(Store[SqliteSettings]):
+    """One file, one thread that reads and writes it.
+
+    Executions that are not over are held in memory too, so that a change need not read the one before it.
+    """
+
+    type = "sqlite"
+    is_durable = True
+    Settings = SqliteSettings
+
+    def __init__(self, settings: SqliteSettings, directory: Path) -> None:
+        """Remember where the file is."""
+        super().__init__(settings, directory)
+        self.path = directory / settings.path
+        self._thread = SqliteThread()
+        self._lock: file.Lock | None = None
+        self._live: dict[str, Execution] = {}
+
+    async def open(self) -> None:
+        """Take the file. Raises StoreRefused."""
+        file.check(self.path)  # before a lock lies beside it
+        self._lock = file.Lock(self.path)
+        await self._thread.start(lambda: file.connect(self.path, self.settings.durability))
+        self._live = {execution.id: execution for execution in await self._thread.call(rows.unfinished)}
+
+    async def create(self, execution: Execution) -> Execution:
+        """Remember a new execution."""
+        known = await self._thread.call(lambda connection: rows.insert(connection, execution))
+        if known is not None:
+            return self._live.get(known.id, known)
+        self._live[execution.id] = execution
+        return execution
+
+    async def get(self, execution_id: str) -> Execution | None:
+        """Return an execution, or None."""
+        if (live := self._live.get(execution_id)) is not None:
+            return live
+        return await self._thread.call(lambda connection: rows.select(connection, execution_id))
+
+    async def find(self, client: str | None, idempotency_key: str) -> Execution | None:
+        """Return the execution of this key, or None."""
+        found = await self._thread.call(lambda connection: rows.find(connection, client, idempotency_key))
+        return found and self._live.get(found.id, found)
+
+    async def transition(self, execution_id: str, version: int, changes: Mapping[str, Any]) -> Execution:
+        """Change an execution."""
+        execution = await self.get(execution_id)
+        if execution is None:
+            raise ExecutionNotFound(f"execution {execution_id} is not known")
+        if execution.version != version:
+            raise Conflict(f"execution {execution_id} is at version {execution.version}, not {version}")
+        changed = execution.changed(changes)
+        await self._thread.call(lambda connection: rows.update(connection, changed))
+        if changed.status.is_terminal:
+            del self._live[execution_id]
+        else:
+            self._live[execution_id] = changed
+        return changed
+
+    async def page(
+        self,
+        *,
+        project: str | None = None,
+        status: ExecutionStatus | None = None,
+        client: str | None = None,
+        after: Position | None = None,
+        limit: int,
+    ) -> list[Summary]:
+        """Return some, newest first."""
+        wanted = {"project": project, "status": status and status.value, "client": client}
+        return await self._thread.call(lambda connection: rows.page(connection, wanted, after, limit))
+
+    async def unfinished(self) -> list[Execution]:
+        """Return those that are not over."""
+        return list(self._live.values())
+
+    async def sweep(self) -> None:
+        """Forget what is beyond the bounds, little by little: what else happens need not wait for all of it."""
+        bounds = self.settings
+
+        def some(connection: sqlite3.Connection) -> bool:
+            return rows.forget(connection, bounds.max_count, bounds.max_bytes, bounds.max_age)
+
+        while await self._thread.call(some):
+            pass
+
+    async def close(self) -> None:
+        """Finish what was asked for, and let the file go."""
+        await self._thread.close()
+        if self._lock is not None:
+            self._lock.release()

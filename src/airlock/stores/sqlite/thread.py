@@ -1,0 +1,115 @@
+"""The thread that works on a SQLite file. What is asked for meanwhile becomes one transaction: a commit is the cost."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import queue
+import sqlite3
+import threading
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
+
+from airlock.errors import StoreUnavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+T = TypeVar("T")
+
+MAX_BATCH: Final = 256
+
+
+class _Work(NamedTuple):
+    function: Callable[[sqlite3.Connection], Any]
+    done: asyncio.Future[Any]
+
+    def finish(self, result: Any) -> None:
+        """Tell who waits, in the thread of the event loop."""
+        if self.done.done():
+            return
+        if isinstance(result, BaseException):
+            self.done.set_exception(result)
+        else:
+            self.done.set_result(result)
+
+
+class SqliteThread:
+    """Runs functions on one connection, in the order of the calls."""
+
+    def __init__(self) -> None:
+        self._queue: queue.SimpleQueue[_Work | None] = queue.SimpleQueue()
+        self._thread: threading.Thread | None = None
+        self._connection: sqlite3.Connection | None = None
+
+    async def start(self, connect: Callable[[], sqlite3.Connection]) -> None:
+        """Connect, and begin. Raises what `connect` raises."""
+        self._connection = await asyncio.get_running_loop().run_in_executor(None, connect)
+        self._thread = threading.Thread(target=self._run, name="airlock store", daemon=True)
+        self._thread.start()
+
+    async def call(self, function: Callable[[sqlite3.Connection], T]) -> T:
+        """Return what the function returns, once that is committed.
+
+        Raises StoreUnavailable when the file cannot be read or written for now; then nothing is changed.
+        """
+        done: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        self._queue.put(_Work(function, done))
+        return await done
+
+    async def close(self) -> None:
+        """Finish what was asked for."""
+        if self._thread is not None:
+            self._queue.put(None)
+            await asyncio.get_running_loop().run_in_executor(None, self._thread.join)
+            self._thread = None
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def _run(self) -> None:
+        stopping = False
+        while not stopping:
+            batch: list[_Work] = []
+            item = self._queue.get()
+            while item is not None:
+                batch.append(item)
+                if len(batch) == MAX_BATCH or self._queue.empty():
+                    break
+                item = self._queue.get()
+            stopping = item is None
+            self._do(batch)
+
+    def _do(self, batch: list[_Work]) -> None:
+        for work, result in zip(batch, self._results(batch), strict=True):
+            work.done.get_loop().call_soon_threadsafe(work.finish, result)
+
+    def _results(self, batch: list[_Work]) -> list[Any]:
+        """Do all of it in one transaction; when that fails, each by itself, so that one hurts no other."""
+        if len(batch) > 1:
+            # What fails is found again, and told, by the one that it belongs to.
+            with contextlib.suppress(Exception), self._transaction() as connection:
+                return [work.function(connection) for work in batch]
+        return [self._result(work) for work in batch]
+
+    def _result(self, work: _Work) -> Any:
+        try:
+            with self._transaction() as connection:
+                return work.function(connection)
+        except sqlite3.Error as error:
+            return StoreUnavailable(f"the store cannot be used for now: {error}")
+        except Exception as error:  # noqa: BLE001 - it belongs to who asked, and the thread goes on
+            return error
+
+    @contextlib.contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        connection = self._connection
+        if connection is None:
+            raise sqlite3.ProgrammingError("the file is not open")
+        connection.execute("BEGIN")  # takes no lock before it writes: reads work where nothing can be written
+        try:
+            yield connection
+            connection.execute("COMMIT")
+        except BaseException:
+            if connection.in_transaction:  # not after a full disk, say: SQLite has rolled back by itself then
+                connection.execute("ROLLBACK")
+            raise

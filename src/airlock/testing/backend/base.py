@@ -1,0 +1,165 @@
+"""What the tests of `BackendContract` work with: backends that are up, and jobs that cannot hang the suite."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pytest
+
+from airlock import strict_json
+from airlock.backends import CAUSES, Backend, Job, Limits, Outcome, Project, unknown_cause
+from airlock.errors import LLMError
+from airlock.models import LLMRequest
+from airlock.testing.contract import Contract, no_exit
+from airlock.testing.recording import RecordingSession
+
+from .capabilities import BACKEND_CAPABILITIES
+from .loop_watch import LoopWatch
+
+PROMISED_KILL = 2.0  # seconds: the contract of `Backend.execute`
+SLOW_MACHINE = 1.0  # seconds that a busy machine may add to it
+
+Answers = Iterable[str | LLMError] | Callable[[LLMRequest], Awaitable[str]]
+
+
+class BackendBench(Contract):
+    """What an author writes, `make_backend`, and what an author may set."""
+
+    known_capabilities = BACKEND_CAPABILITIES
+    capabilities: ClassVar[frozenset[str]] = frozenset()
+
+    runs_python: ClassVar[bool] = True
+    """False for a backend that runs code of another language: what is tested with Python is skipped then."""
+
+    code: ClassVar[str] = "print('hello')"
+    """A job that succeeds on this backend."""
+
+    endless_code: ClassVar[str | None] = None
+    """A job that does not end by itself, once started. Not needed of a backend that runs Python."""
+
+    patience: ClassVar[float] = 60.0
+    """Seconds within which any job of the contract has to end."""
+
+    def make_backend(self, project: Project) -> Backend[Any]:
+        """Return a new backend for this project, as core makes it."""
+        raise NotImplementedError(f"write {type(self).__name__}.make_backend(self, project)")
+
+    def make(self, directory: Path) -> Backend[Any]:
+        """See `Contract.make`."""
+        del directory
+        return self.make_backend(Project(name="contract"))
+
+    @pytest.fixture
+    async def backend(self) -> AsyncIterator[Backend[Any]]:
+        """Return a backend with one worker."""
+        async with self.up() as backend:
+            yield backend
+
+    @asynccontextmanager
+    async def up(self, replicas: int = 1, **limits: Any) -> AsyncIterator[Backend[Any]]:
+        """Bring a backend up, and give everything back in the end."""
+        with LoopWatch(self.patience):
+            backend = self.make_backend(Project(name="contract", limits=Limits(**limits)))
+            await backend.scale(replicas)
+            try:
+                yield backend
+            finally:
+                await backend.scale(0)
+                await backend.close()
+
+    def begin(
+        self,
+        backend: Backend[Any],
+        code: str,
+        session: RecordingSession,
+        settings: Mapping[str, str] | None = None,
+        memory: Mapping[str, Any] | None = None,
+    ) -> asyncio.Task[Outcome]:
+        """Begin a job."""
+        job = Job(id=str(uuid.uuid4()), code=code, timeout=600, settings=settings or {}, memory=memory or {})
+        return asyncio.create_task(no_exit(backend.execute(job, session), "execute"))
+
+    async def end(self, running: asyncio.Task[Outcome], session: RecordingSession) -> Outcome:
+        """Wait for a job, and check what holds for every one of them."""
+        await asyncio.wait({running}, timeout=self.patience)
+        if not running.done():
+            running.cancel()
+            pytest.fail(f"execute() has not returned within {self.patience:g} s (`patience` of the test class)")
+        outcome = running.result()
+        assert session.starts == 1, f"execute() has to await session.started() once; it did {session.starts} times"
+        assert session.faults == [], "execute() did with its session what it may not"
+        assert isinstance(outcome, Outcome), f"execute() has to return an airlock.Outcome, not {type(outcome).__name__}"
+        try:
+            strict_json.dumps([outcome.result, dict(outcome.memory_updates)])
+        except (TypeError, ValueError) as error:
+            pytest.fail(f"result and memory_updates have to be JSON values: {error}")
+        if (outcome.error is None) != (outcome.error_type is None):
+            pytest.fail(f"an Outcome has both error and error_type, or none of them: {outcome}")
+        if outcome.error_type not in (None, *CAUSES):
+            pytest.fail(unknown_cause(outcome))
+        return outcome
+
+    async def run(
+        self,
+        backend: Backend[Any],
+        code: str,
+        *,
+        answers: Answers = (),
+        settings: Mapping[str, str] | None = None,
+        memory: Mapping[str, Any] | None = None,
+    ) -> tuple[Outcome, RecordingSession]:
+        """Run a job to its end."""
+        session = RecordingSession(answers)
+        return await self.end(self.begin(backend, code, session, settings, memory), session), session
+
+    async def result_of(self, backend: Backend[Any], code: str, **more: Any) -> Any:
+        """Run a script that has to succeed, and return its result."""
+        outcome, session = await self.run(backend, code, **more)
+        assert outcome.error is None, session.stderr
+        return outcome.result
+
+    async def started(self, running: asyncio.Task[Outcome], session: RecordingSession) -> None:
+        """Wait until a job has started."""
+        await self.until(running, session, lambda session: session.starts)
+
+    async def until(
+        self,
+        running: asyncio.Task[Outcome],
+        session: RecordingSession,
+        condition: Callable[[RecordingSession], object],
+    ) -> None:
+        """Wait until a running job has done something."""
+        happened = asyncio.create_task(session.until(condition))
+        await asyncio.wait({running, happened}, timeout=self.patience, return_when=asyncio.FIRST_COMPLETED)
+        if not happened.done():
+            happened.cancel()
+            if running.done():
+                pytest.fail(f"execute() returned too early: {running.result()}")
+            running.cancel()
+            pytest.fail(f"nothing of it was seen within {self.patience:g} s")
+
+    async def cancelled(self, running: asyncio.Task[Outcome]) -> None:
+        """Cancel a job, as core does at a timeout, and check that it keeps the promise."""
+        running.cancel()
+        await asyncio.wait({running}, timeout=PROMISED_KILL + SLOW_MACHINE)
+        assert running.done(), f"a cancelled execute() has not ended within {PROMISED_KILL:g} s"
+        assert running.cancelled(), f"a cancelled execute() has to re-raise, not {running}"
+
+    def why_not(self, requirement: str) -> str | None:
+        """Say why a requirement is not met, or None when it is."""
+        backend = type(self.make_backend(Project(name="contract")))
+        if not backend.runs_code:
+            return f"{backend.__name__}.runs_code is False"
+        if not self.runs_python:
+            return f"{type(self).__name__}.runs_python is False"
+        if requirement == "runs_code":
+            return None
+        if requirement.startswith("limits."):
+            is_held = requirement.removeprefix("limits.") in backend.enforces
+            return None if is_held else f"{requirement} is not in {backend.__name__}.enforces"
+        return super().why_not(requirement)

@@ -1,0 +1,124 @@
+"""The part of `BackendContract` about `llm.complete`."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from airlock.backends import Backend
+from airlock.errors import LLMError
+from airlock.models import LLMRequest
+from airlock.testing.recording import RecordingSession, never_answers
+
+from .base import BackendBench
+from .capabilities import needs
+
+
+@pytest.mark.anyio
+class Questions(BackendBench):
+    """A script asks, and goes on with the answer."""
+
+    @needs("runs_code")
+    async def test_answer_is_returned_to_the_script(self, backend: Backend[Any]) -> None:
+        code = "set_result(llm.complete('6 × 7?', model='tiny'))"
+        outcome, session = await self.run(backend, code, answers=["zweiundvierzig €"])
+        assert outcome.result == "zweiundvierzig €"
+        assert session.requests == [LLMRequest(prompt="6 × 7?", model="tiny")]
+
+    @needs("runs_code")
+    async def test_model_is_default_unless_named(self, backend: Backend[Any]) -> None:
+        _, session = await self.run(backend, "llm.complete('?')", answers=["!"])
+        assert session.requests == [LLMRequest(prompt="?", model="default")]
+
+    @needs("runs_code")
+    async def test_questions_one_after_the_other(self, backend: Backend[Any]) -> None:
+        code = "set_result([llm.complete(str(n)) for n in range(3)])"
+        assert await self.result_of(backend, code, answers=["a", "b", "c"]) == ["a", "b", "c"]
+
+    @needs("runs_code")
+    async def test_answer_of_1_mib_arrives(self, backend: Backend[Any]) -> None:
+        code = "set_result(len(llm.complete('long?')))"
+        assert await self.result_of(backend, code, answers=["x" * (1 << 20)]) == 1 << 20
+
+    @needs("runs_code")
+    async def test_error_for_an_answer_is_raised_in_the_script(self, backend: Backend[Any]) -> None:
+        code = "try:\n    llm.complete('?')\nexcept LLMError as error:\n    set_result(str(error))"
+        assert await self.result_of(backend, code, answers=[LLMError("no budget")]) == "no budget"
+
+    @needs("runs_code")
+    async def test_error_for_an_answer_that_is_not_caught_is_a_script_error(self, backend: Backend[Any]) -> None:
+        outcome, _ = await self.run(backend, "llm.complete('?')", answers=[LLMError("no budget")])
+        assert (outcome.error, outcome.error_type) == ("LLMError: no budget", "script_error")
+
+    @needs("runs_code")
+    async def test_questions_of_threads_are_open_at_once_and_get_their_own_answers(self, backend: Backend[Any]) -> None:
+        code = """
+import threading
+answers = {}
+def ask(prompt):
+    answers[prompt] = llm.complete(prompt)
+threads = [threading.Thread(target=ask, args=(prompt,)) for prompt in ('a', 'b', 'c')]
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+set_result(answers)
+"""
+        all_open = asyncio.Barrier(3)
+
+        async def answer(request: LLMRequest) -> str:
+            await all_open.wait()
+            return f"to {request.prompt}"
+
+        result = await self.result_of(backend, code, answers=answer)
+        assert result == {"a": "to a", "b": "to b", "c": "to c"}
+
+    @needs("runs_code", "streams_output")
+    async def test_output_before_a_question_is_there_with_the_question(self, backend: Backend[Any]) -> None:
+        code = """
+import sys
+for n in range(20):
+    print('read this', n)
+    print('and this', n, end=', ', file=sys.stderr)
+    llm.complete(str(n))
+"""
+        seen = []
+
+        async def answer(request: LLMRequest) -> str:
+            seen.append((session.stdout, session.stderr))
+            return request.prompt
+
+        session = RecordingSession(answer)
+        outcome = await self.end(self.begin(backend, code, session), session)
+        assert outcome.error is None, session.stderr
+        numbers = [range(n + 1) for n in range(20)]
+        assert [stdout for stdout, _ in seen] == ["".join(f"read this {i}\n" for i in before) for before in numbers]
+        assert [stderr for _, stderr in seen] == ["".join(f"and this {i}, " for i in before) for before in numbers]
+
+    @needs("runs_code")
+    async def test_cancelled_while_it_waits_for_an_answer(self, backend: Backend[Any]) -> None:
+        session = RecordingSession(never_answers)
+        running = self.begin(backend, "llm.complete('?')", session)
+        await self.until(running, session, lambda session: session.requests)
+        await self.cancelled(running)
+
+    @needs("runs_code")
+    async def test_script_ends_while_a_question_is_open(self, backend: Backend[Any]) -> None:
+        code = "import threading, time; threading.Thread(target=llm.complete, args=('?',)).start(); time.sleep(0.5)"
+        outcome, _ = await self.run(backend, code, answers=never_answers)
+        assert outcome.error is None
+
+    @needs("runs_code")
+    async def test_scale_to_0_lets_a_running_script_finish(self, backend: Backend[Any]) -> None:
+        is_down = asyncio.Event()
+
+        async def answer(_: LLMRequest) -> str:
+            await is_down.wait()
+            return "go on"
+
+        session = RecordingSession(answer)
+        running = self.begin(backend, "set_result(llm.complete('?'))", session)
+        await self.until(running, session, lambda session: session.requests)
+        await asyncio.wait_for(backend.scale(0), self.patience)
+        is_down.set()
+        assert (await self.end(running, session)).result == "go on"

@@ -1,0 +1,208 @@
+"""What a stream costs and holds, seen from inside: an execution in the hands of the test."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import weakref
+from typing import TYPE_CHECKING
+
+import pytest
+
+from airlock.executions import Execution, OpenRequest
+from airlock.http import sse as server_sent_events
+from airlock.http.sse import EventStreamResponse
+from airlock.models import ExecutionStatus, LLMRequest
+from airlock.running import events as event_stream
+from airlock.running.event_id import EventId
+from airlock.running.events import MAX_TEXT, EventStream
+from airlock.running.output import Output
+
+if TYPE_CHECKING:
+    from airlock.backends.backend import Stream
+
+pytestmark = pytest.mark.anyio
+
+
+class Followed:
+    """A running execution."""
+
+    is_final = False
+
+    def __init__(self) -> None:
+        self.execution = Execution(
+            id="01234567", project="p", code="", timeout=1, version=1, status=ExecutionStatus.running
+        )
+        self.output = {"stdout": Output(1 << 20), "stderr": Output(1 << 20)}
+        self.looked = 0
+        self._news = asyncio.Event()
+
+    def read(self, stream: Stream, start: int, most: int) -> str:
+        self.looked += stream == "stdout"
+        return self.output[stream].read(start, most)
+
+    def write(self, data: bytes) -> None:
+        self.output["stdout"].write(data)
+        self._news.set()
+
+    async def news(self) -> None:
+        self._news.clear()
+        await self._news.wait()
+
+    async def change(self) -> None:
+        await asyncio.sleep(60)
+
+
+@pytest.fixture
+def followed() -> Followed:
+    return Followed()
+
+
+def events_of(followed: Followed) -> EventStream:
+    async def look() -> Followed:
+        return followed
+
+    return EventStream(look, EventId(version=1))
+
+
+async def test_what_comes_at_once_becomes_one_event_and_the_first_waits_for_nothing(followed: Followed) -> None:
+    events = events_of(followed)
+    waiting = asyncio.create_task(events.next())
+    await asyncio.sleep(0.02)
+    for _ in range(100):
+        followed.write(b"x")
+    began = asyncio.get_running_loop().time()
+    event = await waiting
+    assert event is not None
+    assert event.data == b'{"text":"%s"}' % (b"x" * 100)
+    assert asyncio.get_running_loop().time() - began < event_stream.PACE
+
+
+async def test_a_flood_of_small_writes_is_looked_at_now_and_then(followed: Followed) -> None:
+    events = events_of(followed)
+
+    async def flood() -> None:
+        for _ in range(5_000):
+            followed.write(b"x")
+            await asyncio.sleep(0)
+
+    flooding = asyncio.create_task(flood())
+    seen = 0
+    began = asyncio.get_running_loop().time()
+    while seen < 5_000:
+        event = await events.next()
+        assert event is not None
+        seen += len(event.data) - len(b'{"text":""}')
+    elapsed = asyncio.get_running_loop().time() - began
+    await flooding
+    assert followed.looked <= 2 * (elapsed / event_stream.PACE + 3)  # one that finds something, one that does not
+
+
+async def test_a_flood_does_not_keep_a_question_back(followed: Followed) -> None:
+    events = events_of(followed)
+
+    async def flood() -> None:
+        while True:
+            followed.write(b"x")
+            await asyncio.sleep(0)
+
+    flooding = asyncio.create_task(flood())
+    assert await events.next()
+    followed.write(b"what led to it")
+    request = OpenRequest(id=1, request=LLMRequest(prompt="?"), created_at=0, expires_at=0, version=2)
+    changes = {"status": ExecutionStatus.awaiting_llm, "llm_requests": (request,)}
+    followed.execution = followed.execution.changed(changes)
+    seen = [await events.next() for _ in range(3)]
+    flooding.cancel()
+    assert [event and event.type for event in seen] == ["stdout", "status", "llm_request"]
+    assert seen[0] is not None
+    assert b"what led to it" in seen[0].data
+
+
+async def test_one_event_has_a_bounded_piece_of_the_output(followed: Followed) -> None:
+    followed.write(b"\0" * (1 << 18))
+    event = await events_of(followed).next()
+    assert event is not None
+    assert len(event.data) == 6 * MAX_TEXT + len(b'{"text":""}')
+
+
+async def test_a_stream_with_much_to_send_lets_others_have_their_turn(followed: Followed) -> None:
+    followed.write(b"x" * (1 << 20))
+    events, turns, seen = events_of(followed), 0, 0
+
+    async def other() -> None:
+        nonlocal turns
+        while True:
+            await asyncio.sleep(0)
+            turns += 1
+
+    others = asyncio.create_task(other())
+    while seen < 60:
+        assert await events.next()
+        seen += 1
+    others.cancel()
+    assert turns >= seen - 1
+
+
+async def test_a_stream_that_nobody_reads_from_keeps_no_execution(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(event_stream, "KEPT", 0.01)
+    found: list[weakref.ref[Followed]] = []
+
+    async def look() -> Followed:
+        execution = Followed()
+        execution.write(b"x" * 2 * MAX_TEXT)
+        found.append(weakref.ref(execution))
+        return execution
+
+    events = EventStream(look, EventId())
+    for _ in range(3):
+        assert await events.next()
+        await asyncio.sleep(0.05)
+        gc.collect()
+        assert not any(reference() for reference in found)
+    assert len(found) == 3
+
+
+async def test_a_stream_that_is_gone_keeps_no_execution() -> None:
+    followed = Followed()
+    followed.write(b"x")
+    events = events_of(followed)
+    await events.next()
+    gone = weakref.ref(followed)
+    del events, followed
+    gc.collect()
+    assert gone() is None
+
+
+async def test_cancelled_while_it_waits_it_loses_nothing(followed: Followed) -> None:
+    events = events_of(followed)
+    seen = b""
+    for number in range(50):
+        waiting = asyncio.create_task(events.next())
+        await asyncio.sleep(0 if number % 2 else 0.001)
+        followed.write(b"%d," % number)
+        for _ in range(number % 5):
+            await asyncio.sleep(0)
+        waiting.cancel()
+        try:
+            event = await waiting
+        except asyncio.CancelledError:
+            continue
+        assert event is not None
+        seen += event.data[len(b'{"text":"') : -2]
+    followed.write(b"end")
+    event = await events.next()
+    assert event is not None
+    seen += event.data[len(b'{"text":"') : -2]
+    assert seen.decode() == "".join(f"{number}," for number in range(50)) + "end"
+
+
+async def test_silence_is_broken_by_comments(followed: Followed, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server_sent_events, "KEEP_ALIVE", 0.02)
+    followed.write(b"x")
+    pieces = EventStreamResponse(events_of(followed)).body_iterator.__aiter__()
+    received = [await anext(pieces) for _ in range(4)]
+    assert received[:2] == [b"retry: 1000\n\n", b'event: stdout\ndata: {"text":"x"}\nid: 01234567.1.0.1.0\n\n']
+    assert received[2:] == [b": ping\n\n"] * 2
+    followed.write(b"y")
+    assert await anext(pieces) == b'event: stdout\ndata: {"text":"y"}\nid: 01234567.1.0.2.0\n\n'

@@ -1,0 +1,330 @@
+"""The host's side of the worker protocol: whatever a sandbox sends, a conversation ends well."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from airlock import Job, Limits, LLMError, LLMRequest, Outcome, ProtocolViolation, strict_json
+from airlock.backends import one_line
+from airlock.sandbox.conversation import Conversation, FrameReader
+from airlock.worker import codec
+
+if TYPE_CHECKING:
+    from airlock import Stream
+
+pytestmark = pytest.mark.anyio
+
+ERROR_TYPES = {None, "script_error", "memory_limit", "result_limit", "llm_limit", "protocol", "worker_lost"}
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+    max_leaves=20,
+)
+FRAMES = st.lists(st.tuples(st.integers(0, 255), st.binary(max_size=200)), max_size=8)
+
+
+def raw(kind: int, body: bytes) -> bytes:
+    return codec.HEADER.pack(len(body), kind) + body
+
+
+class Agent:
+    """A session that answers, or refuses."""
+
+    def __init__(self) -> None:
+        self.asked: list[LLMRequest] = []
+        self.refusal: str | None = None
+
+    async def started(self) -> None:
+        pass
+
+    def write(self, stream: Stream, data: bytes) -> None:
+        raise AssertionError(stream, data)
+
+    async def complete(self, request: LLMRequest) -> str:
+        self.asked.append(request)
+        if self.refusal is not None:
+            raise LLMError(self.refusal)
+        return f"answer to {request.prompt}"
+
+
+def talk(agent: Agent | None = None, **limits: Any) -> tuple[Conversation, list[tuple[int, Any]]]:
+    """Begin a conversation; returns it, and what it sends."""
+    sent: list[tuple[int, Any]] = []
+
+    def send(data: bytes) -> None:
+        size, kind = codec.HEADER.unpack_from(data)
+        assert len(data) == codec.HEADER.size + size
+        sent.append((kind, json.loads(data[codec.HEADER.size :])))
+
+    job = Job(id="secret-id", code="code", timeout=5, settings={"a": "b"}, memory={"m.k": 1})
+    return Conversation(job, agent or Agent(), Limits(**limits), send), sent
+
+
+async def outcome_of(*frames: bytes, **limits: Any) -> Outcome:
+    conversation, _ = talk(**limits)
+    conversation.feed(b"".join(frames))
+    conversation.exited(None)
+    await conversation.close()
+    return conversation.ended.result()
+
+
+# --- any bytes at all --------------------------------------------------------------------------------------------
+
+
+@given(FRAMES, st.data())
+def test_frames_are_cut_the_same_however_the_bytes_arrive(frames: list[tuple[int, bytes]], data: st.DataObject) -> None:
+    stream = b"".join(raw(kind, body) for kind, body in frames)
+    cuts = sorted(data.draw(st.lists(st.integers(0, len(stream)), max_size=10)))
+    reader = FrameReader(1000)
+    pieces = [stream[a:b] for a, b in zip([0, *cuts], [*cuts, len(stream)], strict=True)]
+    assert [frame for piece in pieces for frame in reader.feed(piece)] == frames
+    assert not reader.is_amid_frame
+
+
+@given(st.lists(st.binary(max_size=300), max_size=10))
+def test_no_bytes_make_the_reader_raise_anything_but_a_violation(pieces: list[bytes]) -> None:
+    reader = FrameReader(100)
+    try:
+        for piece in pieces:
+            for _, body in reader.feed(piece):
+                assert len(body) <= 100
+    except ProtocolViolation:
+        return
+
+
+@settings(deadline=None)
+@given(
+    st.lists(
+        st.binary(max_size=100)
+        | st.builds(raw, st.sampled_from(list(b"SLRMEXJA")), st.binary(max_size=60))
+        | st.builds(raw, st.sampled_from(list(b"SLRMEXJA")), JSON.map(lambda v: json.dumps(v).encode()))
+        | st.just(codec.encode(codec.LLM, {"id": 1, "prompt": "p", "model": "m"}))
+        | st.just(codec.encode(codec.MEMORY, ["a.b", {"c": 1}])),
+        max_size=8,
+    )
+)
+def test_no_bytes_make_a_conversation_raise_or_hang(pieces: list[bytes]) -> None:
+    async def converse() -> Outcome:
+        conversation, _ = talk()
+        for piece in pieces:
+            conversation.feed(piece)
+            await asyncio.sleep(0)
+        conversation.exited(None)
+        await conversation.close()
+        return conversation.ended.result()
+
+    outcome = asyncio.run(converse())
+    assert outcome.error_type in ERROR_TYPES
+    assert (outcome.error is None) == (outcome.error_type is None)
+    strict_json.dumps([outcome.result, dict(outcome.memory_updates), outcome.error])
+
+
+# --- the reader --------------------------------------------------------------------------------------------------
+
+
+def test_a_frame_that_announces_too_much_is_a_violation_before_it_is_there() -> None:
+    with pytest.raises(ProtocolViolation, match="a frame of 1001 bytes"):
+        list(FrameReader(1000).feed(codec.HEADER.pack(1001, 1)))
+
+
+def test_too_many_bytes_in_all_are_a_violation() -> None:
+    reader = FrameReader(1000, max_total=2000)
+    for _ in range(19):
+        list(reader.feed(raw(1, b"x" * 100)))
+    with pytest.raises(ProtocolViolation, match="too many bytes"):
+        list(reader.feed(raw(1, b"x" * 100)))
+
+
+def test_a_frame_in_the_making_is_known() -> None:
+    reader = FrameReader(1000)
+    list(reader.feed(raw(1, b"abc")[:-1]))
+    assert reader.is_amid_frame
+
+
+# --- the conversation --------------------------------------------------------------------------------------------
+
+
+async def test_the_job_is_handed_over_without_its_id() -> None:
+    conversation, sent = talk()
+    conversation.start()
+    assert sent == [
+        (codec.JOB, {"code": "code", "settings": {"a": "b"}, "memory": {"m.k": 1}, "timeout": 5}),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("kind", "error_type", "says"),
+    [
+        (codec.RESULT, "result_limit", "result has 100000000 bytes as JSON; limits.result is 1MiB"),
+        (codec.MEMORY, "result_limit", "memory_updates has 100000000 bytes as JSON; limits.result is 1MiB"),
+        (codec.LLM, "llm_limit", "a prompt of about 100000000 bytes is over limits.prompt (256KiB)"),
+        (codec.END, "protocol", "protocol violation: the sandbox sent a frame of 100000000 bytes; 1576960 is the most"),
+        (0, "protocol", "protocol violation: the sandbox sent a frame of 100000000 bytes; 1576960 is the most"),
+    ],
+)
+async def test_a_frame_too_large_to_take_names_the_limit_behind_it(kind: int, error_type: str, says: str) -> None:
+    outcome = await outcome_of(codec.HEADER.pack(100_000_000, kind))
+    assert outcome == Outcome(error=says, error_type=error_type)
+
+
+async def test_the_last_result_and_the_last_value_of_a_key_count() -> None:
+    outcome = await outcome_of(
+        codec.encode(codec.RESULT, 1),
+        codec.encode(codec.MEMORY, ["a.b", 1]),
+        codec.encode(codec.MEMORY, ["a.b", 2]),
+        codec.encode(codec.RESULT, {"x": [1]}),
+        codec.encode(codec.END, {"error": None}),
+    )
+    assert outcome == Outcome(result={"x": [1]}, memory_updates={"a.b": 2})
+
+
+async def test_results_are_kept_when_the_script_fails() -> None:
+    outcome = await outcome_of(codec.encode(codec.RESULT, 1), codec.encode(codec.END, {"error": "ValueError: x"}))
+    assert outcome == Outcome(result=1, error="ValueError: x", error_type="script_error")
+
+
+async def test_what_comes_after_the_end_is_ignored() -> None:
+    outcome = await outcome_of(codec.encode(codec.END, {"error": None}), codec.encode(codec.RESULT, 1), b"\xff" * 100)
+    assert outcome == Outcome()
+
+
+async def test_only_the_last_result_has_to_be_json() -> None:
+    end = codec.encode(codec.END, {"error": None})
+    assert (await outcome_of(raw(codec.RESULT, b"NaN"), codec.encode(codec.RESULT, 1), end)).result == 1
+    assert (await outcome_of(codec.encode(codec.RESULT, 1), raw(codec.RESULT, b"NaN"), end)).error_type == "protocol"
+
+
+async def test_only_the_last_value_of_a_key_has_to_be_json() -> None:
+    outcome = await outcome_of(
+        raw(codec.MEMORY, b'["a.b", {]'),
+        codec.encode(codec.MEMORY, ["a.b", 1]),
+        codec.encode(codec.END, {"error": None}),
+    )
+    assert outcome.memory_updates == {"a.b": 1}
+
+
+@pytest.mark.parametrize("key", ['a.b"', "a.b\\", 'a.\\"', "ä.\U0001f600", "a.b\n", "a.]"])
+async def test_a_key_of_any_text_is_told_from_others(key: str) -> None:
+    frames = [codec.encode(codec.MEMORY, [each, each]) for each in (key, "a.b", key)]
+    outcome = await outcome_of(*frames, codec.encode(codec.END, {"error": None}))
+    assert outcome.memory_updates == {key: key, "a.b": "a.b"}
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'["a.b", 1, 2]',
+        b'["a.b"]',
+        b'["a.b" 1]',
+        b'["a.b", NaN]',
+        b'["ab", 1]',
+        b'["a.", 1]',
+        b'[".b", 1]',
+        b'{"a.b": 1}',
+    ],
+)
+async def test_a_memory_frame_of_another_form_is_a_violation(body: bytes) -> None:
+    outcome = await outcome_of(raw(codec.MEMORY, body), codec.encode(codec.END, {"error": None}))
+    assert outcome.error_type == "protocol"
+
+
+async def test_a_script_that_reads_no_answers_is_ended() -> None:
+    conversation, _ = talk()
+    conversation._send = lambda data: (64 << 20) + len(data)
+    conversation.feed(codec.encode(codec.LLM, {"id": 1, "prompt": "?", "model": "m"}))
+    outcome = await asyncio.wait_for(conversation.ended, 20)
+    await conversation.close()
+    assert (outcome.error_type, "does not read its answers" in (outcome.error or "")) == ("protocol", True)
+
+
+async def test_a_result_over_the_limit_names_the_limit() -> None:
+    outcome = await outcome_of(codec.encode(codec.RESULT, "x" * 2000), result="1KiB")
+    assert outcome.error_type == "result_limit"
+    assert "limits.result is 1KiB" in (outcome.error or "")
+
+
+async def test_memory_updates_over_the_limit_name_the_limit_but_the_same_key_again_is_not_more() -> None:
+    same = [codec.encode(codec.MEMORY, ["a.b", "x" * 600]) for _ in range(10)]
+    assert (await outcome_of(*same, codec.encode(codec.END, {"error": None}), result="1KiB")).error is None
+    outcome = await outcome_of(*(codec.encode(codec.MEMORY, [f"a.{n}", "x" * 600]) for n in range(2)), result="1KiB")
+    assert outcome.error_type == "result_limit"
+
+
+async def test_an_answer_names_its_question() -> None:
+    agent = Agent()
+    conversation, sent = talk(agent)
+    for number in (1, 2):
+        conversation.feed(codec.encode(codec.LLM, {"id": number, "prompt": f"p{number}", "model": "m"}))
+    await asyncio.sleep(0.01)
+    assert sent == [(codec.ANSWER, {"id": n, "answer": f"answer to p{n}"}) for n in (1, 2)]
+    await conversation.close()
+
+
+async def test_a_refused_question_is_answered_with_the_error() -> None:
+    agent = Agent()
+    agent.refusal = "no budget"
+    conversation, sent = talk(agent)
+    conversation.feed(codec.encode(codec.LLM, {"id": 1, "prompt": "p", "model": "m"}))
+    await asyncio.sleep(0.01)
+    assert sent == [(codec.ANSWER, {"id": 1, "error": "no budget"})]
+    await conversation.close()
+
+
+@pytest.mark.parametrize("number", [0, 2, -1, True, "1", 1.0, None])
+async def test_a_question_out_of_turn_is_a_violation_and_asks_nobody(number: object) -> None:
+    agent = Agent()
+    conversation, _ = talk(agent)
+    conversation.feed(codec.encode(codec.LLM, {"id": number, "prompt": "p", "model": "m"}))
+    await asyncio.sleep(0)
+    assert conversation.ended.result().error_type == "protocol"
+    assert agent.asked == []
+
+
+@pytest.mark.parametrize(
+    ("code", "error_type", "error"),
+    [
+        (0, None, None),
+        (3, "script_error", "the script ended with exit code 3"),
+        (-11, "script_error", "the script was killed by SIGSEGV"),
+        (-40, "script_error", "the script was killed by signal 40"),
+        (None, "worker_lost", "the worker was lost"),
+    ],
+)
+async def test_a_process_that_is_gone_says_how(code: int | None, error_type: str | None, error: str | None) -> None:
+    conversation, _ = talk()
+    conversation.exited(code)
+    assert conversation.ended.result() == Outcome(error=error, error_type=error_type)
+    assert not conversation.said_end
+
+
+async def test_running_out_of_memory_in_the_script_names_the_limit() -> None:
+    outcome = await outcome_of(codec.encode(codec.END, {"error": "MemoryError"}), memory="64MiB")
+    assert outcome == Outcome(error="MemoryError (limits.memory is 64MiB)", error_type="memory_limit")
+
+
+@given(st.text(max_size=5000))
+def test_an_error_is_one_printable_line(text: str) -> None:
+    line = one_line(text)
+    assert len(line) <= 2000
+    assert line.isprintable()
+
+
+async def test_an_llm_request_that_airlock_fails_to_handle_ends_the_execution_as_internal() -> None:
+    """Otherwise the script waits for an answer that nobody will give."""
+
+    class OutOfDescriptors(Agent):
+        async def complete(self, request: LLMRequest) -> str:
+            raise OSError(24, "Too many open files")
+
+    conversation, _ = talk(OutOfDescriptors())
+    conversation.feed(codec.encode(codec.LLM, {"id": 1, "prompt": "?", "model": "m"}))
+    async with asyncio.timeout(5):
+        outcome = await conversation.ended
+    assert outcome.error_type == "internal"
+    await conversation.close()

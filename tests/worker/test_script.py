@@ -1,0 +1,299 @@
+"""The code that runs inside a sandbox, here over a plain socket pair: what a script sees and what it sends."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import textwrap
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from airlock.http import requests as strict_requests
+from airlock.worker import codec, script, sdk
+
+Frame = tuple[int, object]
+
+
+@pytest.fixture
+def ends() -> Iterator[tuple[codec.Channel, codec.Channel]]:
+    """The worker's channel, and ours."""
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        ours.settimeout(30)
+        theirs.settimeout(30)
+        yield codec.Channel(theirs), codec.Channel(ours)
+
+
+def run(code: str, channel: codec.Channel, **job: object) -> str | None:
+    main = sys.modules["__main__"]
+    try:
+        return script.run({"code": textwrap.dedent(code), "settings": {}, "memory": {}, **job}, channel)
+    finally:
+        sys.modules["__main__"] = main
+
+
+Ends = tuple[codec.Channel, codec.Channel]
+
+
+def test_result_is_sent(ends: Ends) -> None:
+    assert run("set_result({'a': [1, 'x']})", ends[0]) is None
+    assert ends[1].receive() == (codec.RESULT, {"a": [1, "x"]})
+
+
+def test_settings_and_memory_are_readable_and_set_is_seen(ends: Ends, capsys: pytest.CaptureFixture[str]) -> None:
+    code = """
+    print(settings.get("k"), settings.get("none", "d"), settings.keys())
+    print(memory.get("c", "x"), memory.get("c", "none", 7))
+    value = [1]
+    memory.set("c", "x", value)
+    value.append(2)
+    print(memory.get("c", "x"))
+    """
+    assert run(code, ends[0], settings={"k": "v"}, memory={"c.x": 0}) is None
+    assert capsys.readouterr().out == "v d ['k']\n0 7\n[1]\n"
+    assert ends[1].receive() == (codec.MEMORY, ["c.x", [1]])
+
+
+def test_memory_category_with_a_dot_is_a_value_error(ends: Ends) -> None:
+    error = run("memory.set('a.b', 'c', 1)", ends[0])
+    assert error is not None
+    assert error.startswith("ValueError: memory: a category is not empty and contains no dot")
+
+
+@pytest.mark.parametrize(
+    ("code", "error"),
+    [
+        ("memory.set('a', '', 1)", "ValueError: memory: a key is not empty"),
+        ("memory.set('a', 'b', eval('[' * 99 + ']' * 99))", "ValueError: memory.set: nested deeper than 98 levels"),
+        ("memory.set('a', 'b', [0] * 100_000)", "ValueError: memory.set: more than 100000 values in one"),
+        ("llm.complete('x', model='m' * 201)", "ValueError: llm.complete: a model has at most 200 characters"),
+    ],
+)
+def test_what_airlock_would_not_take_is_an_error_of_the_line(ends: Ends, code: str, error: str) -> None:
+    assert run(code, ends[0]) == error
+
+
+@pytest.mark.parametrize(
+    ("value", "error"),
+    [
+        ("{1, 2}", "TypeError: set_result: Object of type set is not JSON serializable; only str, numbers, bool, None"),
+        ("float('nan')", "ValueError: set_result: NaN and infinities are not JSON; use None, or text"),
+        ("'\\ud800'", "ValueError: set_result: text with lone surrogates is not JSON"),
+        ("{1: 2, '1': 3}", "ValueError: set_result: two keys of a dict are the same text in JSON, like 1 and '1'"),
+        ("[{'a': ({None: 2, 'null': 3},)}]", "ValueError: set_result: two keys of a dict are the same text in JSON"),
+        ("eval('[' * 101 + ']' * 101)", "ValueError: set_result: nested deeper than 100 levels"),
+        ("(lambda x: [x := [x] for _ in range(10**5)][-1])([])", "ValueError: set_result: nested deeper than 100"),
+        ("(lambda x: x.append(x) or x)([])", "ValueError: set_result: Circular reference detected"),
+    ],
+)
+def test_result_that_is_not_json_is_the_scripts_error(ends: Ends, value: str, error: str) -> None:
+    said = run(f"set_result({value})", ends[0])
+    assert said is not None
+    assert said.startswith(error)
+
+
+@pytest.mark.parametrize("value", ["{1: 2, 2: 3}", "eval('[' * 100 + ']' * 100)", "{'a': (1, [None])}", "{1.5: True}"])
+def test_result_that_is_nearly_not_json_is_sent(ends: Ends, value: str) -> None:
+    assert run(f"set_result({value})", ends[0]) is None
+    assert ends[1].receive()[0] == codec.RESULT
+
+
+@pytest.mark.parametrize("value", ["eval('[' * 98 + ']' * 98)", "[0] * 99_999"])
+def test_memory_that_is_sent_can_come_back_with_the_next_request(ends: Ends, value: str) -> None:
+    reading = threading.Thread(target=lambda: frames.append(ends[1].receive()))
+    frames: list[tuple[int, list[object]]] = []
+    reading.start()
+    assert run(f"memory.set('a', 'b', {value})", ends[0]) is None
+    reading.join(30)
+    key, found = frames[0][1]
+    request = {"code": "1", "memory": {key: found}}
+    assert strict_requests.load(json.dumps(request).encode()) == request
+
+
+def test_after_a_result_that_was_refused_the_one_before_counts(ends: Ends) -> None:
+    run("set_result('first')\ntry: set_result({1: 2, '1': 3})\nexcept ValueError: pass", ends[0])
+    ends[0].send(codec.END, {"error": None})
+    assert ends[1].receive() == (codec.RESULT, "first")
+    assert ends[1].receive()[0] == codec.END
+
+
+def test_tracebacks_show_no_line_of_ours(ends: Ends, capsys: pytest.CaptureFixture[str]) -> None:
+    run("def f():\n    set_result({1})\ntry:\n    f()\nexcept TypeError:\n    memory.set('', '', 1)", ends[0])
+    files = {line.split('"')[1] for line in capsys.readouterr().err.splitlines() if line.startswith("  File ")}
+    assert files == {"<script>"}
+
+
+def test_wrong_arguments_are_named_as_the_script_knows_them(ends: Ends) -> None:
+    assert run("set_result()", ends[0]) == "TypeError: set_result() missing 1 required positional argument: 'value'"
+
+
+def test_llm_answer_comes_back(ends: Ends, capsys: pytest.CaptureFixture[str]) -> None:
+    ends[1].send(codec.ANSWER, {"id": 1, "answer": "42"})
+    assert run("print(llm.complete('why?', model='m'))", ends[0]) is None
+    assert capsys.readouterr().out == "42\n"
+    assert ends[1].receive() == (codec.LLM, {"id": 1, "prompt": "why?", "model": "m"})
+
+
+def test_llm_error_is_raised_in_the_script(ends: Ends) -> None:
+    ends[1].send(codec.ANSWER, {"id": 1, "error": "no budget"})
+    code = """
+    try:
+        llm.complete("x")
+    except LLMError as error:
+        set_result(str(error))
+    """
+    assert run(code, ends[0]) is None
+    ends[1].receive()
+    assert ends[1].receive() == (codec.RESULT, "no budget")
+
+
+def test_threads_that_ask_at_once_get_their_own_answers(ends: Ends) -> None:
+    asked = 40
+
+    def answer_in_batches_backwards() -> None:
+        while True:
+            batch = []
+            for _ in range(4):
+                _, question = ends[1].receive()
+                batch.append(question)
+            for question in reversed(batch):
+                ends[1].send(codec.ANSWER, {"id": question["id"], "answer": question["prompt"].upper()})
+            if batch[-1]["id"] >= asked:
+                return
+
+    answering = threading.Thread(target=answer_in_batches_backwards)
+    answering.start()
+    model = sdk.Model(ends[0])
+    got: dict[str, str] = {}
+
+    def ask(name: str) -> None:
+        for turn in range(asked // 4):
+            got[f"{name}{turn}"] = model.complete(f"{name}{turn}")
+
+    threads = [threading.Thread(target=ask, args=(name,)) for name in "abcd"]
+    for thread in threads:
+        thread.start()
+    for thread in [*threads, answering]:
+        thread.join(30)
+    assert got == {f"{name}{turn}": f"{name}{turn}".upper() for name in "abcd" for turn in range(asked // 4)}
+
+
+def test_leader_that_is_interrupted_hands_over(ends: Ends) -> None:
+    """The thread that reads for all is hit by an exception: another one must read on."""
+    model = sdk.Model(ends[0])
+    answers = []
+    interrupted = threading.Event()
+
+    class Interruption(Exception):
+        pass
+
+    receive = ends[0].receive
+
+    def receive_or_fail() -> tuple[int, object]:
+        if not interrupted.is_set():
+            interrupted.wait(30)
+            raise Interruption
+        return receive()
+
+    ends[0].receive = receive_or_fail  # type: ignore[method-assign]
+
+    def lead() -> None:
+        with pytest.raises(Interruption):
+            model.complete("leader")
+
+    leader = threading.Thread(target=lead)
+    leader.start()
+    ends[1].receive()
+    follower = threading.Thread(target=lambda: answers.append(model.complete("follower")))
+    follower.start()
+    ends[1].receive()
+    interrupted.set()
+    ends[1].send(codec.ANSWER, {"id": 1, "answer": "too late"})
+    ends[1].send(codec.ANSWER, {"id": 2, "answer": "for the follower"})
+    leader.join(30)
+    follower.join(30)
+    assert answers == ["for the follower"]
+
+
+def test_child_process_of_a_script_cannot_use_the_channel(ends: Ends) -> None:
+    pid = os.fork()
+    if pid == 0:
+        try:
+            ends[0].send(codec.RESULT, "forged by a child")
+        except RuntimeError:
+            os._exit(0)
+        finally:
+            os._exit(1)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+
+
+def test_traceback_has_the_scripts_lines_and_none_of_ours(ends: Ends, capsys: pytest.CaptureFixture[str]) -> None:
+    code = """
+    def half(x):
+        return x / 0
+
+    half(3)
+    """
+    assert run(code, ends[0]) == "ZeroDivisionError: division by zero"
+    stderr = capsys.readouterr().err
+    assert 'File "<script>", line 3, in half' in stderr
+    assert "return x / 0" in stderr
+    assert "airlock" not in stderr
+
+
+@pytest.mark.parametrize(
+    ("code", "error"),
+    [
+        ("import sys; sys.exit()", None),
+        ("import sys; sys.exit(0)", None),
+        ("raise SystemExit(3)", "SystemExit: 3"),
+        ("import sys; sys.exit('sorry')", "SystemExit: sorry"),
+        ("raise KeyboardInterrupt", "KeyboardInterrupt"),
+        ("raise ValueError('\\ud800 bad')", "ValueError: \\ud800 bad"),
+        ("def f(:", "SyntaxError: invalid syntax (<script>, line 1)"),
+        ("'\\0'\n\0", "SyntaxError: source code string cannot contain null bytes"),
+        ("\ufeffpass", None),
+        ("class E(Exception):\n    def __str__(self): raise ValueError\nraise E", "E: <str() raised ValueError>"),
+        (
+            "import sys; sys.stdout = sys.stderr = None; 1/0",
+            "ZeroDivisionError: division by zero",
+        ),
+    ],
+)
+def test_ends_of_a_script(
+    ends: Ends, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], code: str, error: str | None
+) -> None:
+    monkeypatch.setattr(sys, "stdout", sys.stdout)  # so that what a script does to them is undone
+    monkeypatch.setattr(sys, "stderr", sys.stderr)
+    said = run(code, ends[0])
+    if sys.version_info < (3, 11, 4) and said == "ValueError: source code string cannot contain null bytes":
+        return
+    assert said == error
+
+
+def test_script_is_main(ends: Ends) -> None:
+    run("import __main__; set_result([__name__, __main__.x if 'x' in vars(__main__) else 'no', len(dir())>5])", ends[0])
+    assert ends[1].receive()[1][:2] == ["__main__", "no"]
+
+
+def test_worker_imports_only_the_standard_library_and_never_threading() -> None:
+    """As in a sandbox: isolated, without site-packages, under another package name."""
+    folder = Path(script.__file__).parent
+    code = f"""
+        import importlib.util, json, sys
+        spec = importlib.util.spec_from_file_location(
+            "airlock_worker", {str(folder / "__init__.py")!r}, submodule_search_locations=[{str(folder)!r}])
+        sys.modules["airlock_worker"] = importlib.util.module_from_spec(spec)
+        import airlock_worker.codec, airlock_worker.script, airlock_worker.sdk
+        print(json.dumps(sorted(sys.modules)))
+    """
+    done = subprocess.run([sys.executable, "-I", "-S", "-c", textwrap.dedent(code)], capture_output=True, check=True)
+    modules = json.loads(done.stdout)
+    assert "threading" not in modules
+    assert (
+        not {name.partition(".")[0] for name in modules} - set(sys.stdlib_module_names) - {"airlock_worker", "__main__"}
+    )
