@@ -20,7 +20,7 @@ import ways
 from http_client import Connection
 
 from airlock import Job, Project
-from airlock.testing import RecordingSession, never_answers
+from airlock.testing import RecordingRun, never_answers
 from airlock_local.backend import LocalBackend, LocalSettings
 
 ASK = "import time\nllm.complete('?')\nset_result(time.monotonic())"
@@ -73,7 +73,7 @@ async def megabytes_per_standby(backend: LocalBackend, idle: int) -> tuple[float
     await asyncio.sleep(0.2)
     before = _weight()
     job = Job(id="x", code="print(1)\nllm.complete('?')", timeout=60)
-    running = [asyncio.create_task(backend.execute(job, RecordingSession(never_answers))) for _ in range(idle)]
+    running = [asyncio.create_task(backend.execute(job, RecordingRun(never_answers))) for _ in range(idle)]
     await asyncio.sleep(0.5)  # others stand ready again
     peak = _weight() - before
     for each in running:

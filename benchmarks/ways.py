@@ -15,7 +15,7 @@ from typing import NamedTuple
 from http_client import Connection
 
 from airlock import Job, Project
-from airlock.testing import RecordingSession
+from airlock.testing import RecordingRun
 from airlock_local import packages
 from airlock_local.backend import LocalBackend, LocalSettings
 
@@ -129,7 +129,7 @@ async def without_http(replicas: int) -> AsyncIterator[Run]:
     await backend.scale(replicas)
 
     async def run(code: str) -> None:
-        outcome = await backend.execute(Job(id="x", code=code, timeout=60), RecordingSession())
+        outcome = await backend.execute(Job(id="x", code=code, timeout=60), RecordingRun())
         assert outcome.error is None, outcome
 
     try:
@@ -161,7 +161,7 @@ async def bubblewrap(code: str) -> None:
     """The same interpreter in bubblewrap's namespaces; no limits, no system call filter."""
     await command(
         "bwrap",
-        *("--unshare-all", "--die-with-parent", "--new-session", "--cap-drop", "ALL"),
+        *("--unshare-all", "--die-with-parent", "--new-run", "--cap-drop", "ALL"),
         *("--ro-bind", "/usr", "/usr", "--symlink", "usr/lib", "/lib", "--symlink", "usr/lib64", "/lib64"),
         *("--proc", "/proc", "--dev", "/dev", "--tmpfs", "/tmp", "--clearenv"),
         *("/usr/bin/python3", "-I", "-S", "-c", code),

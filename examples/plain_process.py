@@ -93,19 +93,19 @@ class PlainWorker(airlock.Worker):
         if "failed" in said:
             raise airlock.BackendUnavailable(f"No worker can be started: {said['failed']}.", "Correct `preload`.")
 
-    async def run(self, job: airlock.Job, session: airlock.Session) -> airlock.Outcome:
+    async def run(self, job: airlock.Job, run: airlock.Run) -> airlock.Outcome:
         process = self._process
         if process is None or process.returncode is not None:
             raise airlock.WorkerLost("the process ended before its job came")
         assert process.stdout is not None
         assert process.stderr is not None
-        conversation = Conversation(job, session, self._limits, self._writer.write)
-        await session.started()
+        conversation = Conversation(job, run, self._limits, self._writer.write)
+        await run.started()
         conversation.start()
         reading = [
             asyncio.create_task(self._listen(conversation, process)),
-            asyncio.create_task(copy(process.stdout, "stdout", session)),
-            asyncio.create_task(copy(process.stderr, "stderr", session)),
+            asyncio.create_task(copy(process.stdout, "stdout", run)),
+            asyncio.create_task(copy(process.stderr, "stderr", run)),
         ]
         try:
             return await conversation.ended
@@ -137,9 +137,9 @@ def kill(process: asyncio.subprocess.Process) -> None:
         os.killpg(process.pid, signal.SIGKILL)
 
 
-async def copy(pipe: asyncio.StreamReader, stream: airlock.Stream, session: airlock.Session) -> None:
+async def copy(pipe: asyncio.StreamReader, stream: airlock.Stream, run: airlock.Run) -> None:
     while data := await pipe.read(1 << 16):
-        session.write(stream, data)
+        run.write(stream, data)
 
 
 class PlainBackend(airlock.PooledBackend[airlock.BackendSettings]):

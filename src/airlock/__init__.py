@@ -3,7 +3,7 @@
 This module is the front door for plugin authors: everything that a plugin needs stands here, and nothing else.
 
 Hooks: `hookimpl` marks them, `airlock.plugins.hookspecs` documents them; observers get an `ExecutionResult`.
-Backends: `Backend`, `BackendSettings`, `Project`, `Limits`, `Job`, `Session`, `Stream`, `Outcome`, `Pool`;
+Backends: `Backend`, `BackendSettings`, `Project`, `Limits`, `Job`, `Run`, `Stream`, `Outcome`, `Pool`;
     with warm single-use workers: `PooledBackend`, `Worker`.
 Mediators: `Mediator`, `MediatorSettings`, `LLMRequest`, `AskAgent`.
 Routes (`airlock_extend_app`): `GatewayView`, `Client`.
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
         Pool,
         PooledBackend,
         Project,
-        Session,
+        Run,
         Stream,
         Worker,
     )
@@ -74,7 +74,7 @@ __all__ = [
     "Position",
     "Project",
     "ProtocolViolation",
-    "Session",
+    "Run",
     "Store",
     "StoreRefused",
     "StoreSettings",
@@ -96,7 +96,7 @@ _HOMES = {
         "Pool",
         "PooledBackend",
         "Project",
-        "Session",
+        "Run",
         "Stream",
         "Worker",
     ],

@@ -67,7 +67,7 @@ class MakingFailed(AirlockError):
 
 
 class WorkerLost(AirlockError):
-    """Raised by `Worker.run` when its worker died. Before `session.started()` the pool tries another one silently."""
+    """Raised by `Worker.run` when its worker died. Before `run.started()` the pool tries another one silently."""
 
 
 class ProtocolViolation(AirlockError):
@@ -75,7 +75,7 @@ class ProtocolViolation(AirlockError):
 
 
 class LLMError(AirlockError):
-    """Raised by `Session.complete` when the answer is an error. The script sees it as `LLMError` too."""
+    """Raised by `Run.complete` when the answer is an error. The script sees it as `LLMError` too."""
 
 
 class Conflict(AirlockError):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -13,7 +13,7 @@ from airlock import BackendSettings, BackendUnavailable, Job, Outcome, PooledBac
 from airlock.backends import pool as pools_module
 
 if TYPE_CHECKING:
-    from airlock import LLMRequest, Session, Stream
+    from airlock import LLMRequest, Run, Stream
 
 pytestmark = pytest.mark.anyio
 
@@ -30,11 +30,11 @@ class FakeWorker(Worker):
         self.stops = 0
         self.killed = False
 
-    async def run(self, job: Job, session: Session) -> Outcome:
+    async def run(self, job: Job, run: Run) -> Outcome:
         self.runs += 1
         if self.lost_before_start:
             raise WorkerLost("died while idle")
-        await session.started()
+        await run.started()
         try:
             return await self.finish
         except asyncio.CancelledError:
@@ -75,7 +75,7 @@ class FakeBackend(PooledBackend[BackendSettings]):
 
 
 class Nobody:
-    """A session that only counts its starts."""
+    """A run that only counts its starts."""
 
     def __init__(self) -> None:
         self.starts = 0
@@ -85,6 +85,13 @@ class Nobody:
 
     def write(self, stream: Stream, data: bytes) -> None:
         raise AssertionError(stream, data)
+
+    @property
+    def has_started(self) -> bool:
+        return self.starts > 0
+
+    def on_pause(self, changed: Callable[[bool], None]) -> None:
+        """It never asks."""
 
     async def complete(self, request: LLMRequest) -> str:
         raise AssertionError(request)
@@ -107,8 +114,8 @@ async def settle() -> None:
 
 
 def begin(backend: FakeBackend) -> tuple[asyncio.Task[Outcome], Nobody]:
-    session = Nobody()
-    return asyncio.create_task(backend.execute(JOB, session)), session
+    run = Nobody()
+    return asyncio.create_task(backend.execute(JOB, run)), run
 
 
 async def test_scale_returns_when_that_many_workers_are_idle(backend: FakeBackend) -> None:
@@ -200,19 +207,19 @@ async def test_the_answer_goes_before_a_refill_while_half_of_the_pool_is_idle(
 async def test_a_worker_lost_before_the_start_is_replaced_silently(backend: FakeBackend) -> None:
     await backend.scale(1)
     backend.made[0].lost_before_start = True
-    task, session = begin(backend)
+    task, run = begin(backend)
     await settle()
     backend.made[1].finish.set_result(Outcome(result="second"))
-    assert ((await task).result, session.starts) == ("second", 1)
+    assert ((await task).result, run.starts) == ("second", 1)
 
 
 async def test_a_worker_lost_after_the_start_is_the_outcome(backend: FakeBackend) -> None:
     await backend.scale(1)
-    task, session = begin(backend)
+    task, run = begin(backend)
     await settle()
     backend.made[0].finish.set_exception(WorkerLost("its machine burns"))
     assert await task == Outcome(error="its machine burns", error_type="worker_lost")
-    assert (session.starts, [worker.runs for worker in backend.made if worker.runs]) == (1, [1])
+    assert (run.starts, [worker.runs for worker in backend.made if worker.runs]) == (1, [1])
 
 
 async def test_workers_lost_again_and_again_end_the_job(backend: FakeBackend) -> None:
@@ -237,12 +244,12 @@ async def test_a_job_waits_for_a_worker_when_none_is_idle(backend: FakeBackend) 
     await backend.scale(1)
     backend.gate.clear()
     first, _ = begin(backend)
-    second, session = begin(backend)
+    second, run = begin(backend)
     await settle()
-    assert session.starts == 0
+    assert run.starts == 0
     backend.gate.set()
     await settle()
-    assert session.starts == 1
+    assert run.starts == 1
     for worker in backend.made[:2]:
         worker.finish.set_result(Outcome())
     await asyncio.gather(first, second)
@@ -256,7 +263,7 @@ async def test_jobs_that_wait_are_served_in_turn(backend: FakeBackend) -> None:
     await settle()
     backend.gate.set()
     await settle()
-    assert [session.starts for _, session in waiting] == [1, 1, 1]
+    assert [run.starts for _, run in waiting] == [1, 1, 1]
     assert [worker.runs for worker in backend.made] == [1, 1, 1, 1, 0]
     for worker in backend.made:
         worker.finish.set_result(Outcome())
@@ -267,12 +274,12 @@ async def test_a_job_cancelled_while_it_waits_takes_no_worker(backend: FakeBacke
     await backend.scale(1)
     backend.gate.clear()
     running, _ = begin(backend)
-    waiting, session = begin(backend)
+    waiting, run = begin(backend)
     await settle()
     waiting.cancel()
     backend.gate.set()
     await settle()
-    assert (waiting.cancelled(), session.starts, backend.pool().idle) == (True, 0, 1)
+    assert (waiting.cancelled(), run.starts, backend.pool().idle) == (True, 0, 1)
     backend.made[0].finish.set_result(Outcome())
     await running
 
@@ -398,9 +405,9 @@ async def test_jobs_that_wait_while_starts_fail_are_served_after_the_recovery(ba
     running, _ = begin(backend)
     backend.failures.extend([BackendUnavailable("No room.")] * 2)
     await settle()
-    waiting, session = begin(backend)
+    waiting, run = begin(backend)
     async with asyncio.timeout(5):
-        while session.starts == 0:
+        while run.starts == 0:
             await asyncio.sleep(0.005)
     for worker in backend.made:
         worker.finish.set_result(Outcome(result="served"))
@@ -462,7 +469,7 @@ def test_worker_class_with_wrong_methods_is_refused_where_it_is_defined() -> Non
     ) as caught:
 
         class Wrong(Worker):
-            def run(self, job: Job, session: Session) -> Outcome:  # type: ignore[override]
+            def run(self, job: Job, run: Run) -> Outcome:  # type: ignore[override]
                 return Outcome()
 
             async def stop(self, how: str) -> None:  # type: ignore[override]

@@ -17,7 +17,7 @@ import pytest
 import typer
 from typer.testing import CliRunner, Result
 
-from airlock import Backend, BackendSettings, Job, Limits, Outcome, Pool, Session, hookimpl
+from airlock import Backend, BackendSettings, Job, Limits, Outcome, Pool, Run, hookimpl
 from airlock.cli import app
 from airlock.cli.choice import choose_project
 from airlock.config import load_config
@@ -160,7 +160,7 @@ class Local(Backend[BackendSettings]):
     def pool(self) -> Pool:
         return Pool(replicas=1, idle=1)
 
-    async def execute(self, job: Job, session: Session) -> Outcome:
+    async def execute(self, job: Job, run: Run) -> Outcome:
         return Outcome()
 
 

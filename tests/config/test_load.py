@@ -21,7 +21,7 @@ from airlock import (
     MediatorSettings,
     Outcome,
     Pool,
-    Session,
+    Run,
     hookimpl,
 )
 from airlock.config import Config, find_config, load_config
@@ -46,7 +46,7 @@ class MockBackend(Backend[BackendSettings]):
     def pool(self) -> Pool:
         return Pool(replicas=0, idle=0)
 
-    async def execute(self, job: Job, session: Session) -> Outcome:
+    async def execute(self, job: Job, run: Run) -> Outcome:
         return Outcome()
 
 

@@ -15,7 +15,7 @@ import pytest
 from pydantic import SecretStr
 from tests.conftest import RunningServer
 
-from airlock import Backend, BackendSettings, Job, Outcome, Pool, Project, Session, hookimpl
+from airlock import Backend, BackendSettings, Job, Outcome, Pool, Project, Run, hookimpl
 from airlock.config import Config, load_config
 from airlock.config.json_schema import json_schema
 from airlock.errors import ConfigError
@@ -37,7 +37,7 @@ class CodeBackend(Backend[BackendSettings]):
     def pool(self) -> Pool:
         return Pool(replicas=0, idle=0)
 
-    async def execute(self, job: Job, session: Session) -> Outcome:
+    async def execute(self, job: Job, run: Run) -> Outcome:
         return Outcome()
 
 

@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 
 import pytest
 
-from airlock import Backend, BackendSettings, BackendUnavailable, Job, Limits, Outcome, Pool, Project, Session
+from airlock import Backend, BackendSettings, BackendUnavailable, Job, Limits, Outcome, Pool, Project, Run
 from airlock.config.config import Config
 from airlock.config.projects import ProjectConfig
 from airlock.config.sections import ServerConfig
@@ -56,8 +56,8 @@ class ObedientBackend(Backend[BackendSettings]):
     def pool(self) -> Pool:
         return Pool(replicas=self.replicas, idle=max(0, self.replicas - self.running))
 
-    async def execute(self, job: Job, session: Session) -> Outcome:
-        await session.started()
+    async def execute(self, job: Job, run: Run) -> Outcome:
+        await run.started()
         self.running += 1
         self.most_running = max(self.most_running, self.running)
         try:
@@ -66,7 +66,7 @@ class ObedientBackend(Backend[BackendSettings]):
             elif job.code == "nap":
                 await asyncio.sleep(0.2)
             elif job.code == "ask":
-                return Outcome(result=await session.complete(LLMRequest(prompt="?")))
+                return Outcome(result=await run.complete(LLMRequest(prompt="?")))
             elif job.code == "fail":
                 raise RuntimeError("the backend is broken")
             return Outcome(result=dict(job.settings))
@@ -595,7 +595,7 @@ async def test_a_pool_that_is_none_is_told_in_the_name_of_the_backend(gateways: 
 
 
 class IsNotAsync(ObedientBackend):
-    def execute(self, job: Job, session: Session) -> Any:
+    def execute(self, job: Job, run: Run) -> Any:
         return Outcome()
 
 
@@ -605,26 +605,26 @@ class TakesTooLittle(ObedientBackend):
 
 
 class EndsTheServer(ObedientBackend):
-    async def execute(self, job: Job, session: Session) -> Outcome:
+    async def execute(self, job: Job, run: Run) -> Outcome:
         raise SystemExit(1)
 
 
 class ReturnsText(ObedientBackend):
-    async def execute(self, job: Job, session: Session) -> Any:
-        await session.started()
+    async def execute(self, job: Job, run: Run) -> Any:
+        await run.started()
         return "done"
 
 
 class UpdatesNumbers(ObedientBackend):
-    async def execute(self, job: Job, session: Session) -> Outcome:
-        await session.started()
+    async def execute(self, job: Job, run: Run) -> Outcome:
+        await run.started()
         updates: Any = {1: 2}
         return Outcome(memory_updates=updates)
 
 
 class MakesACauseUp(ObedientBackend):
-    async def execute(self, job: Job, session: Session) -> Outcome:
-        await session.started()
+    async def execute(self, job: Job, run: Run) -> Outcome:
+        await run.started()
         return Outcome(error="no", error_type="oops")
 
 
@@ -675,9 +675,9 @@ async def test_submit_does_not_wait_for_a_slow_backend_that_runs_no_code(gateway
 
 
 class AsksTwice(ObedientBackend):
-    async def execute(self, job: Job, session: Session) -> Outcome:
-        await session.started()
-        return Outcome(result=[await session.complete(LLMRequest(prompt=prompt)) for prompt in ("one?", "two?")])
+    async def execute(self, job: Job, run: Run) -> Outcome:
+        await run.started()
+        return Outcome(result=[await run.complete(LLMRequest(prompt=prompt)) for prompt in ("one?", "two?")])
 
 
 @pytest.fixture
@@ -727,11 +727,11 @@ async def test_an_answer_without_an_id_is_for_the_request_that_is_shown(asked_tw
 class AsksAtOnce(ObedientBackend):
     """Asks as often as the code says, at once, and then once more when all were answered."""
 
-    async def execute(self, job: Job, session: Session) -> Outcome:
-        await session.started()
+    async def execute(self, job: Job, run: Run) -> Outcome:
+        await run.started()
         prompt = "x" * 1024
-        await asyncio.gather(*(session.complete(LLMRequest(prompt=prompt)) for _ in range(int(job.code))))
-        return Outcome(result=await session.complete(LLMRequest(prompt=prompt)))
+        await asyncio.gather(*(run.complete(LLMRequest(prompt=prompt)) for _ in range(int(job.code))))
+        return Outcome(result=await run.complete(LLMRequest(prompt=prompt)))
 
 
 @pytest.mark.parametrize(("count", "error_type"), [("16", None), ("17", "llm_limit")])

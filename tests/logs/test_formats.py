@@ -21,7 +21,7 @@ import httpx
 import pytest
 from fastapi.testclient import TestClient
 
-from airlock import Backend, BackendSettings, Job, LLMRequest, Outcome, Pool, Session, hookimpl
+from airlock import Backend, BackendSettings, Job, LLMRequest, Outcome, Pool, Run, hookimpl
 from airlock.api import app, create_app
 from airlock.config import load_config
 from airlock.gateway import keys
@@ -290,10 +290,10 @@ class StaleBackend(Backend[BackendSettings]):
     def pool(self) -> Pool:
         return Pool(replicas=1, idle=1)
 
-    async def execute(self, job: Job, session: Session) -> Outcome:
+    async def execute(self, job: Job, run: Run) -> Outcome:
         async def work() -> str:
-            await session.started()
-            return await session.complete(LLMRequest(prompt="why"))
+            await run.started()
+            return await run.complete(LLMRequest(prompt="why"))
 
         return Outcome(result=await asyncio.create_task(work(), context=self.stale))
 

@@ -21,7 +21,7 @@ from airlock import (
     Pool,
     PooledBackend,
     Project,
-    Session,
+    Run,
     StoreSettings,
     Worker,
 )
@@ -38,7 +38,7 @@ class Echo(Backend[BackendSettings]):
     def pool(self) -> Pool:
         return Pool(replicas=0, idle=0)
 
-    async def execute(self, job: Job, session: Session) -> Outcome:
+    async def execute(self, job: Job, run: Run) -> Outcome:
         return Outcome(result=job.code)
 
 
@@ -104,7 +104,7 @@ def test_isolation_that_nobody_wrote_says_when_no_code_runs() -> None:
 
 
 def test_parameters_may_have_other_names_and_more_of_them_defaults() -> None:
-    async def execute(self: object, what: Job, to: Session, retries: int = 3, *, trace: bool = False) -> Outcome:
+    async def execute(self: object, what: Job, to: Run, retries: int = 3, *, trace: bool = False) -> Outcome:
         return Outcome()
 
     def init(self: object, project: Project, settings: BackendSettings, client: object = None) -> None:
@@ -173,8 +173,8 @@ async def unknown(self: object, *, project: str) -> None:
 @pytest.mark.parametrize(
     ("base", "name", "method", "told"),
     [
-        (Echo, "execute", too_few, "(self, one) cannot be called as core does, execute(job, session): too many pos"),
-        (Echo, "execute", too_many, "execute(job, session): missing a required argument: 'three'"),
+        (Echo, "execute", too_few, "(self, one) cannot be called as core does, execute(job, run): too many pos"),
+        (Echo, "execute", too_many, "execute(job, run): missing a required argument: 'three'"),
         (Parrot, "complete", too_few, "complete(request, ask_agent): too many positional arguments"),
         (Parrot, "__init__", lambda self: None, "__init__(project, settings): too many positional arguments"),
         (Kept, "page", unknown, "page(project=..., status=..., client=..., after=..., limit=...): got an unexpected"),

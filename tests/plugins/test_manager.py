@@ -22,7 +22,7 @@ from airlock import (
     MediatorSettings,
     Outcome,
     Pool,
-    Session,
+    Run,
     Worker,
     hookimpl,
 )
@@ -45,7 +45,7 @@ class EchoBackend(Backend[BackendSettings]):
     def pool(self) -> Pool:
         return Pool(replicas=0, idle=0)
 
-    async def execute(self, job: Job, session: Session) -> Outcome:
+    async def execute(self, job: Job, run: Run) -> Outcome:
         return Outcome(result=job.code)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from pydantic import TypeAdapter
 
-from airlock import Backend, BackendSettings, Job, LLMRequest, Mediator, Outcome, Pool, Project, Session, WorkerLost
+from airlock import Backend, BackendSettings, Job, LLMRequest, Mediator, Outcome, Pool, Project, Run, WorkerLost
 from airlock.backends.limits import Limits
 from airlock.errors import LLMError, NotAwaitingLLM
 from airlock.executions import Execution
@@ -20,11 +20,11 @@ from airlock.running.questions import Answer
 from airlock.running.run import LiveExecution
 from airlock.running.slots import Slots
 from airlock.stores.memory import MemoryStore
-from airlock.testing import RecordingSession
+from airlock.testing import RecordingRun
 
 pytestmark = pytest.mark.anyio
 
-Script = Callable[[Session], Awaitable[Outcome]]
+Script = Callable[[Run], Awaitable[Outcome]]
 Complete = Callable[[LLMRequest, Callable[[LLMRequest], Awaitable[str]]], Awaitable[str]]
 
 
@@ -43,8 +43,8 @@ class FunctionBackend(Backend[BackendSettings]):
     def pool(self) -> Pool:
         return Pool(replicas=1, idle=1)
 
-    async def execute(self, job: Job, session: Session) -> Outcome:
-        return await self.scripts[job.code](session)
+    async def execute(self, job: Job, run: Run) -> Outcome:
+        return await self.scripts[job.code](run)
 
 
 class FunctionMediator(Mediator[MediatorSettings]):
@@ -132,31 +132,31 @@ def status_is(live: LiveExecution, status: str) -> Callable[[], bool]:
     return lambda: live.execution.status.value == status
 
 
-async def endless(session: Session) -> Outcome:
-    await session.started()
+async def endless(run: Run) -> Outcome:
+    await run.started()
     await asyncio.sleep(3600)
     return Outcome()
 
 
-async def quick(session: Session) -> Outcome:
-    await session.started()
+async def quick(run: Run) -> Outcome:
+    await run.started()
     return Outcome(result="quick")
 
 
-async def asks(session: Session) -> Outcome:
-    await session.started()
-    return Outcome(result=await session.complete(LLMRequest(prompt="?")))
+async def asks(run: Run) -> Outcome:
+    await run.started()
+    return Outcome(result=await run.complete(LLMRequest(prompt="?")))
 
 
 # --- running -----------------------------------------------------------------------------------------------------
 
 
 async def test_outcome_is_stored_with_output_and_run_time(bench: Benches) -> None:
-    async def script(session: Session) -> Outcome:
-        await session.started()
-        session.write("stdout", "h\u00e9".encode()[:2])
-        session.write("stdout", "h\u00e9".encode()[2:])
-        session.write("stderr", b"woe")
+    async def script(run: Run) -> Outcome:
+        await run.started()
+        run.write("stdout", "h\u00e9".encode()[:2])
+        run.write("stdout", "h\u00e9".encode()[2:])
+        run.write("stderr", b"woe")
         await asyncio.sleep(0.1)
         return Outcome(result={"a": 1}, memory_updates={"b.c": 2})
 
@@ -169,9 +169,9 @@ async def test_outcome_is_stored_with_output_and_run_time(bench: Benches) -> Non
 
 
 async def test_output_is_visible_while_it_runs(bench: Benches) -> None:
-    async def script(session: Session) -> Outcome:
-        await session.started()
-        session.write("stdout", b"partial")
+    async def script(run: Run) -> Outcome:
+        await run.started()
+        run.write("stdout", b"partial")
         await asyncio.sleep(3600)
         return Outcome()
 
@@ -181,8 +181,8 @@ async def test_output_is_visible_while_it_runs(bench: Benches) -> None:
 
 
 async def test_error_of_the_script_keeps_result_and_memory(bench: Benches) -> None:
-    async def script(session: Session) -> Outcome:
-        await session.started()
+    async def script(run: Run) -> Outcome:
+        await run.started()
         return Outcome(
             result=1, memory_updates={"a.b": 2}, error="ValueError: no\x1b[31m\nmore", error_type="script_error"
         )
@@ -193,8 +193,8 @@ async def test_error_of_the_script_keeps_result_and_memory(bench: Benches) -> No
 
 
 async def test_error_that_is_not_the_scripts_reports_no_result(bench: Benches) -> None:
-    async def script(session: Session) -> Outcome:
-        await session.started()
+    async def script(run: Run) -> Outcome:
+        await run.started()
         return Outcome(result=1, memory_updates={"a.b": 2}, error="too much", error_type="memory_limit")
 
     done = await bench().run(script)
@@ -216,13 +216,13 @@ async def test_second_waits_as_pending_for_the_slot(bench: Benches) -> None:
 
 
 async def test_deadline_ends_it_as_timeout_with_what_it_wrote(bench: Benches) -> None:
-    async def script(session: Session) -> Outcome:
-        await session.started()
-        session.write("stdout", b"before ")
+    async def script(run: Run) -> Outcome:
+        await run.started()
+        run.write("stdout", b"before ")
         try:
             await asyncio.sleep(3600)
         finally:
-            session.write("stdout", b"drained")
+            run.write("stdout", b"drained")
         return Outcome()
 
     done = await bench().run(script, timeout=1)
@@ -234,8 +234,8 @@ async def test_deadline_ends_it_as_timeout_with_what_it_wrote(bench: Benches) ->
 
 
 async def test_waiting_for_the_slot_does_not_count_as_run_time(bench: Benches) -> None:
-    async def nap(session: Session) -> Outcome:
-        await session.started()
+    async def nap(run: Run) -> Outcome:
+        await run.started()
         await asyncio.sleep(0.7)
         return Outcome()
 
@@ -253,9 +253,9 @@ async def test_queue_timeout_ends_what_waits_for_a_slot(bench: Benches) -> None:
 
 
 async def test_queue_timeout_ends_what_waits_for_a_worker(bench: Benches) -> None:
-    async def script(session: Session) -> Outcome:
+    async def script(run: Run) -> Outcome:
         await asyncio.sleep(3600)  # for a worker, say
-        await session.started()
+        await run.started()
         return Outcome()
 
     done = await bench(queue_timeout=0.1).run(script)
@@ -263,8 +263,8 @@ async def test_queue_timeout_ends_what_waits_for_a_worker(bench: Benches) -> Non
 
 
 async def test_queue_timeout_does_not_touch_what_has_started(bench: Benches) -> None:
-    async def script(session: Session) -> Outcome:
-        await session.started()
+    async def script(run: Run) -> Outcome:
+        await run.started()
         await asyncio.sleep(0.3)
         return Outcome()
 
@@ -306,11 +306,11 @@ async def test_first_cause_wins(bench: Benches) -> None:
 
 
 async def test_output_over_the_limit_is_dropped_and_marked(bench: Benches) -> None:
-    async def script(session: Session) -> Outcome:
-        await session.started()
+    async def script(run: Run) -> Outcome:
+        await run.started()
         for _ in range(10):
-            session.write("stdout", b"x" * 50)
-        session.write("stderr", b"whole")
+            run.write("stdout", b"x" * 50)
+        run.write("stderr", b"whole")
         return Outcome()
 
     done = await bench(output=120).run(script)
@@ -328,8 +328,8 @@ async def test_output_over_the_limit_is_dropped_and_marked(bench: Benches) -> No
     ],
 )
 async def test_result_over_the_limit_is_result_limit(bench: Benches, outcome: Outcome, error: str) -> None:
-    async def script(session: Session) -> Outcome:
-        await session.started()
+    async def script(run: Run) -> Outcome:
+        await run.started()
         return outcome
 
     done = await bench(result=100).run(script)
@@ -343,9 +343,9 @@ async def test_result_over_the_limit_is_result_limit(bench: Benches, outcome: Ou
 async def test_backend_that_raises_is_internal_and_the_log_has_the_traceback(
     bench: Benches, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async def script(session: Session) -> Outcome:
-        await session.started()
-        session.write("stdout", b"so far")
+    async def script(run: Run) -> Outcome:
+        await run.started()
+        run.write("stdout", b"so far")
         raise TimeoutError("of the backend's own")
 
     one = bench()
@@ -368,8 +368,8 @@ async def test_backend_that_raises_is_internal_and_the_log_has_the_traceback(
     ],
 )
 async def test_outcome_that_is_not_json_is_internal(bench: Benches, outcome: Any) -> None:
-    async def script(session: Session) -> Outcome:
-        await session.started()
+    async def script(run: Run) -> Outcome:
+        await run.started()
         return outcome  # type: ignore[no-any-return]
 
     done = await bench().run(script)
@@ -378,44 +378,44 @@ async def test_outcome_that_is_not_json_is_internal(bench: Benches, outcome: Any
 
 
 async def test_backend_that_lets_worker_lost_out_is_internal(bench: Benches) -> None:
-    async def script(session: Session) -> Outcome:
-        await session.started()
+    async def script(run: Run) -> Outcome:
+        await run.started()
         raise WorkerLost("a pooled backend would have made an outcome of this")
 
     assert (await bench().run(script)).error_type == "internal"
 
 
 async def test_backend_that_never_starts_is_internal(bench: Benches, caplog: pytest.LogCaptureFixture) -> None:
-    async def script(session: Session) -> Outcome:
-        del session
+    async def script(run: Run) -> Outcome:
+        del run
         return Outcome(result="cheated")
 
     done = await bench().run(script)
     assert (done.status.value, done.error_type, done.result) == ("error", "internal", None)
-    assert "without Session.started()" in caplog.text
+    assert "without Run.started()" in caplog.text
 
 
 async def test_worker_lost_before_the_start_says_so(bench: Benches) -> None:
-    async def script(session: Session) -> Outcome:
-        del session
+    async def script(run: Run) -> Outcome:
+        del run
         return Outcome(error="3 workers in a row were lost", error_type="worker_lost")
 
     assert (await bench().run(script)).error_type == "worker_lost"
 
 
 async def test_backend_that_starts_twice_is_internal(bench: Benches) -> None:
-    async def script(session: Session) -> Outcome:
-        await session.started()
-        await session.started()
+    async def script(run: Run) -> Outcome:
+        await run.started()
+        await run.started()
         return Outcome()
 
     assert (await bench().run(script)).error_type == "internal"
 
 
 async def test_backend_that_swallows_cancellation_changes_nothing(bench: Benches) -> None:
-    async def script(session: Session) -> Outcome:
+    async def script(run: Run) -> Outcome:
         try:
-            return await endless(session)
+            return await endless(run)
         except asyncio.CancelledError:
             return Outcome(result="as if nothing had happened")
 
@@ -426,9 +426,9 @@ async def test_backend_that_swallows_cancellation_changes_nothing(bench: Benches
 async def test_backend_that_fails_in_its_kill_changes_nothing_and_is_logged(
     bench: Benches, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async def script(session: Session) -> Outcome:
+    async def script(run: Run) -> Outcome:
         try:
-            return await endless(session)
+            return await endless(run)
         finally:
             raise RuntimeError("the kill failed")
 
@@ -443,13 +443,13 @@ async def test_backend_that_fails_in_its_kill_changes_nothing_and_is_logged(
 async def test_write_of_something_else_is_told_as_recording_session_tells_it(
     bench: Benches, caplog: pytest.LogCaptureFixture, stream: Any, data: Any
 ) -> None:
-    async def script(session: Session) -> Outcome:
-        await session.started()
-        session.write(stream, data)
+    async def script(run: Run) -> Outcome:
+        await run.started()
+        run.write(stream, data)
         return Outcome()
 
     assert (await bench().run(script)).error_type == "internal"
-    recording = RecordingSession()
+    recording = RecordingRun()
     await recording.started()
     with pytest.raises(AssertionError) as caught:
         recording.write(stream, data)
@@ -467,9 +467,9 @@ async def test_mediator_that_hangs_when_it_is_cancelled_is_named(
         finally:
             await may_end.wait()
 
-    async def script(session: Session) -> Outcome:
-        await session.started()
-        return Outcome(result=await session.complete(LLMRequest(prompt="?")))
+    async def script(run: Run) -> Outcome:
+        await run.started()
+        return Outcome(result=await run.complete(LLMRequest(prompt="?")))
 
     one = bench(mediate=mediate)
     live = await one.launch(script)
@@ -485,13 +485,13 @@ async def test_backend_that_hangs_in_its_kill_keeps_only_its_slot(
 ) -> None:
     may_end = asyncio.Event()
 
-    async def script(session: Session) -> Outcome:
+    async def script(run: Run) -> Outcome:
         try:
-            return await endless(session)
+            return await endless(run)
         except asyncio.CancelledError:
-            session.write("stdout", b"in time")
+            run.write("stdout", b"in time")
             await may_end.wait()
-            session.write("stdout", b", too late")
+            run.write("stdout", b", too late")
             raise
 
     one = bench(replicas=1)
@@ -514,12 +514,12 @@ async def test_question_during_a_hanging_kill_is_refused_and_frees_no_slot(bench
     refused: list[str] = []
     may_end = asyncio.Event()
 
-    async def script(session: Session) -> Outcome:
+    async def script(run: Run) -> Outcome:
         try:
-            return await endless(session)
+            return await endless(run)
         except asyncio.CancelledError:
             try:
-                await session.complete(LLMRequest(prompt="one more thing"))
+                await run.complete(LLMRequest(prompt="one more thing"))
             except LLMError as error:
                 refused.append(str(error))
             await may_end.wait()
@@ -566,10 +566,10 @@ async def test_pause_stops_the_clock(bench: Benches) -> None:
 
 
 async def test_clock_goes_on_after_the_pause(bench: Benches) -> None:
-    async def script(session: Session) -> Outcome:
-        await session.started()
+    async def script(run: Run) -> Outcome:
+        await run.started()
         await asyncio.sleep(0.6)
-        await session.complete(LLMRequest(prompt="?"))
+        await run.complete(LLMRequest(prompt="?"))
         await asyncio.sleep(3600)
         return Outcome()
 
@@ -614,18 +614,18 @@ async def test_resumed_one_goes_ahead_of_the_queue_and_counts_no_time_meanwhile(
     order: list[str] = []
     may_end = asyncio.Event()
 
-    async def resumed(session: Session) -> Outcome:
-        outcome = await asks(session)
+    async def resumed(run: Run) -> Outcome:
+        outcome = await asks(run)
         order.append("resumed")
         return outcome
 
-    async def running(session: Session) -> Outcome:
-        await session.started()
+    async def running(run: Run) -> Outcome:
+        await run.started()
         await may_end.wait()
         return Outcome()
 
-    async def queued(session: Session) -> Outcome:
-        await session.started()
+    async def queued(run: Run) -> Outcome:
+        await run.started()
         order.append("queued")
         return Outcome()
 
@@ -646,9 +646,9 @@ async def test_resumed_one_goes_ahead_of_the_queue_and_counts_no_time_meanwhile(
 
 
 async def test_open_questions_are_answered_in_the_order_of_asking(bench: Benches) -> None:
-    async def script(session: Session) -> Outcome:
-        await session.started()
-        answers = await asyncio.gather(*(session.complete(LLMRequest(prompt=p)) for p in ("a", "b", "c")))
+    async def script(run: Run) -> Outcome:
+        await run.started()
+        answers = await asyncio.gather(*(run.complete(LLMRequest(prompt=p)) for p in ("a", "b", "c")))
         return Outcome(result=answers)
 
     one = bench()
@@ -668,11 +668,11 @@ async def test_open_questions_are_answered_in_the_order_of_asking(bench: Benches
 async def test_answer_reaches_its_thread_while_others_are_open(bench: Benches) -> None:
     got: list[str] = []
 
-    async def script(session: Session) -> Outcome:
-        await session.started()
+    async def script(run: Run) -> Outcome:
+        await run.started()
 
         async def ask(prompt: str) -> None:
-            got.append(await session.complete(LLMRequest(prompt=prompt)))
+            got.append(await run.complete(LLMRequest(prompt=prompt)))
 
         await asyncio.gather(ask("a"), ask("b"))
         return Outcome()
@@ -686,9 +686,9 @@ async def test_answer_reaches_its_thread_while_others_are_open(bench: Benches) -
 
 
 async def test_questions_one_after_the_other_are_numbered(bench: Benches) -> None:
-    async def script(session: Session) -> Outcome:
-        await session.started()
-        return Outcome(result=[await session.complete(LLMRequest(prompt=str(n))) for n in range(3)])
+    async def script(run: Run) -> Outcome:
+        await run.started()
+        return Outcome(result=[await run.complete(LLMRequest(prompt=str(n))) for n in range(3)])
 
     one = bench()
     live = await one.launch(script)
@@ -740,9 +740,9 @@ async def test_end_while_paused_closes_the_question(bench: Benches) -> None:
 async def test_question_that_is_open_when_the_script_ends_is_closed(bench: Benches) -> None:
     asking: list[asyncio.Task[str]] = []
 
-    async def script(session: Session) -> Outcome:
-        await session.started()
-        asking.append(asyncio.create_task(session.complete(LLMRequest(prompt="?"))))
+    async def script(run: Run) -> Outcome:
+        await run.started()
+        asking.append(asyncio.create_task(run.complete(LLMRequest(prompt="?"))))
         await asyncio.sleep(0.05)
         return Outcome(result="done without it")
 
@@ -755,9 +755,9 @@ async def test_question_that_is_open_when_the_script_ends_is_closed(bench: Bench
 
 
 async def test_question_that_the_backend_gives_up_does_not_stop_the_clock_for_good(bench: Benches) -> None:
-    async def script(session: Session) -> Outcome:
-        await session.started()
-        asking = asyncio.create_task(session.complete(LLMRequest(prompt="?")))
+    async def script(run: Run) -> Outcome:
+        await run.started()
+        asking = asyncio.create_task(run.complete(LLMRequest(prompt="?")))
         await asyncio.sleep(0.05)
         asking.cancel()
         await asyncio.sleep(3600)
@@ -776,10 +776,10 @@ async def test_one_question_too_many_is_llm_limit(bench: Benches) -> None:
     async def answer(request: LLMRequest, _: Any) -> str:
         return request.prompt
 
-    async def script(session: Session) -> Outcome:
-        await session.started()
+    async def script(run: Run) -> Outcome:
+        await run.started()
         while True:
-            await session.complete(LLMRequest(prompt="again"))
+            await run.complete(LLMRequest(prompt="again"))
 
     done = await bench(mediate=answer, llm_calls=3).run(script)
     assert (done.status.value, done.error_type) == ("error", "llm_limit")
@@ -787,10 +787,10 @@ async def test_one_question_too_many_is_llm_limit(bench: Benches) -> None:
 
 
 async def test_prompt_over_the_limit_is_llm_limit_even_if_the_script_catches_it(bench: Benches) -> None:
-    async def script(session: Session) -> Outcome:
-        await session.started()
+    async def script(run: Run) -> Outcome:
+        await run.started()
         try:
-            await session.complete(LLMRequest(prompt="é" * 6))
+            await run.complete(LLMRequest(prompt="é" * 6))
         except LLMError:
             return Outcome(result="caught")
         return Outcome()
@@ -820,10 +820,10 @@ async def test_error_of_a_mediator_is_raised_in_the_script(bench: Benches) -> No
     async def refuse(request: LLMRequest, _: Any) -> str:
         raise LLMError(f"no answer to {request.prompt}")
 
-    async def script(session: Session) -> Outcome:
-        await session.started()
+    async def script(run: Run) -> Outcome:
+        await run.started()
         try:
-            await session.complete(LLMRequest(prompt="?"))
+            await run.complete(LLMRequest(prompt="?"))
         except LLMError as error:
             return Outcome(result=str(error))
         return Outcome()
@@ -837,10 +837,10 @@ async def test_mediator_that_fails_is_an_error_in_the_script_and_logged(
     async def fail(_: LLMRequest, __: Any) -> str:
         raise RuntimeError("secret of the mediator")
 
-    async def script(session: Session) -> Outcome:
-        await session.started()
+    async def script(run: Run) -> Outcome:
+        await run.started()
         try:
-            await session.complete(LLMRequest(prompt="?"))
+            await run.complete(LLMRequest(prompt="?"))
         except LLMError as error:
             return Outcome(result=str(error))
         return Outcome()
@@ -888,9 +888,9 @@ async def test_mediator_that_asks_the_agent_when_all_is_over_is_refused_quietly(
         await may_ask.wait()
         return await ask_agent(request)
 
-    async def script(session: Session) -> Outcome:
-        await session.started()
-        asking.append(asyncio.create_task(session.complete(LLMRequest(prompt="?"))))
+    async def script(run: Run) -> Outcome:
+        await run.started()
+        asking.append(asyncio.create_task(run.complete(LLMRequest(prompt="?"))))
         await asyncio.sleep(0.01)
         return Outcome(result="over")
 
@@ -925,6 +925,6 @@ async def test_a_store_that_raises_what_it_should_not_delays_the_end_and_loses_n
     assert any(record.exc_info for record in caplog.records), "the log has the traceback"
 
 
-async def returns_at_once(session: Session) -> Outcome:
-    await session.started()
+async def returns_at_once(run: Run) -> Outcome:
+    await run.started()
     return Outcome()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -34,17 +35,22 @@ def raw(kind: int, body: bytes) -> bytes:
 
 
 class Agent:
-    """A session that answers, or refuses."""
+    """A run that answers, or refuses."""
 
     def __init__(self) -> None:
         self.asked: list[LLMRequest] = []
         self.refusal: str | None = None
+
+    has_started = True
 
     async def started(self) -> None:
         pass
 
     def write(self, stream: Stream, data: bytes) -> None:
         raise AssertionError(stream, data)
+
+    def on_pause(self, changed: Callable[[bool], None]) -> None:
+        """There is no clock."""
 
     async def complete(self, request: LLMRequest) -> str:
         self.asked.append(request)

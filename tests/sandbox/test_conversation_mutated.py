@@ -6,6 +6,7 @@ import asyncio
 import os
 import random
 import resource
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -52,11 +53,16 @@ SPICES: Final = (
 class Agent:
     """Answers everything."""
 
+    has_started = True
+
     async def started(self) -> None:
         """There is no clock."""
 
     def write(self, stream: Stream, data: bytes) -> None:
         raise AssertionError(stream, data)
+
+    def on_pause(self, changed: Callable[[bool], None]) -> None:
+        """There is no clock."""
 
     async def complete(self, request: LLMRequest) -> str:
         return request.prompt

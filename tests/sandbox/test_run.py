@@ -8,7 +8,7 @@ import pytest
 
 from airlock import LLMRequest
 from airlock.sandbox.pauses import PauseWatch
-from airlock.testing import RecordingSession
+from airlock.testing import RecordingRun
 
 pytestmark = pytest.mark.anyio
 
@@ -28,8 +28,11 @@ class Sandbox:
     def end(self) -> None:
         self.is_over = True
 
-    def watch(self, answer: Callable[[LLMRequest], Any], timeout: float) -> PauseWatch:
-        return PauseWatch(RecordingSession(answer), timeout, 2, self.cpu_time, self.end)
+    async def start(self, answer: Callable[[LLMRequest], Any], timeout: float) -> RecordingRun:
+        run = RecordingRun(answer)
+        await run.started()
+        PauseWatch(run, timeout, 2, self.cpu_time, self.end)
+        return run
 
 
 REQUEST = LLMRequest(prompt="x", model="x")
@@ -43,10 +46,9 @@ async def test_run_time_before_the_pause_leaves_less_for_it() -> None:
         await asyncio.sleep(1)
         return ""
 
-    watch = sandbox.watch(answer, timeout=1)
-    await watch.started()
+    run = await sandbox.start(answer, timeout=1)
     await asyncio.sleep(0.3)
-    await watch.complete(REQUEST)
+    await run.complete(REQUEST)
     assert sandbox.is_over
 
 
@@ -57,10 +59,9 @@ async def test_cpu_time_between_pauses_is_the_clocks_to_bound() -> None:
         await asyncio.sleep(0.2)
         return ""
 
-    watch = sandbox.watch(answer, timeout=1)
-    await watch.started()
+    run = await sandbox.start(answer, timeout=1)
     for _ in range(3):
-        await watch.complete(REQUEST)
+        await run.complete(REQUEST)
         sandbox.used += 10
     assert not sandbox.is_over
 
@@ -72,9 +73,8 @@ async def test_a_request_opened_while_another_is_open_starts_no_second_pause() -
     async def answer(request: LLMRequest) -> str:
         return await answers.get()
 
-    watch = sandbox.watch(answer, timeout=1)
-    await watch.started()
-    both = asyncio.gather(watch.complete(REQUEST), watch.complete(REQUEST))
+    run = await sandbox.start(answer, timeout=1)
+    both = asyncio.gather(run.complete(REQUEST), run.complete(REQUEST))
     await asyncio.sleep(0)
     sandbox.used += 0.9
     answers.put_nowait("first")
@@ -93,7 +93,6 @@ async def test_a_script_that_only_waits_is_hardly_looked_at() -> None:
         await asyncio.sleep(0.5)
         return ""
 
-    watch = sandbox.watch(answer, timeout=60)
-    await watch.started()
-    await watch.complete(REQUEST)
+    run = await sandbox.start(answer, timeout=60)
+    await run.complete(REQUEST)
     assert sandbox.looks <= 4

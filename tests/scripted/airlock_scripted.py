@@ -37,30 +37,30 @@ class ScriptedBackend(airlock.Backend[ScriptedSettings]):
     def pool(self) -> airlock.Pool:
         return airlock.Pool(replicas=self._replicas, idle=self._replicas, detail=self._detail)
 
-    async def execute(self, job: airlock.Job, session: airlock.Session) -> airlock.Outcome:
-        await session.started()
+    async def execute(self, job: airlock.Job, run: airlock.Run) -> airlock.Outcome:
+        await run.started()
         result: Any = None
         updates: dict[str, Any] = {}
         for line in job.code.splitlines():
             word, _, rest = line.partition(" ")
             match word:
                 case "say":
-                    session.write("stdout", f"{rest}\n".encode())
+                    run.write("stdout", f"{rest}\n".encode())
                 case "err":
-                    session.write("stderr", f"{rest}\n".encode())
+                    run.write("stderr", f"{rest}\n".encode())
                 case "hex":
-                    session.write("stdout", bytes.fromhex(rest))
+                    run.write("stdout", bytes.fromhex(rest))
                 case "setting":
-                    session.write("stdout", f"{job.settings.get(rest)}\n".encode())
+                    run.write("stdout", f"{job.settings.get(rest)}\n".encode())
                 case "recall":
-                    session.write("stdout", f"{job.memory.get(rest)}\n".encode())
+                    run.write("stdout", f"{job.memory.get(rest)}\n".encode())
                 case "remember":
                     key, _, value = rest.partition(" ")
                     updates[key] = json.loads(value)
                 case "sleep":
                     await sleep(rest)
                 case "ask":  # questions between bars are asked at once
-                    asked = (session.complete(airlock.LLMRequest(prompt=prompt)) for prompt in rest.split("|"))
+                    asked = (run.complete(airlock.LLMRequest(prompt=prompt)) for prompt in rest.split("|"))
                     try:
                         result, *others = await asyncio.gather(*asked)
                     except airlock.LLMError as error:

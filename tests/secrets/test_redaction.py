@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 
 from airlock.models import LLMRequest
 from airlock.running.output import Output
-from airlock.secrets.redaction import MARK, Redactor
 from airlock.secrets.forms import forms_of
+from airlock.secrets.redaction import MARK, Redactor
 
 SECRET = "p+/ä\"s\\w'or&d =1"
 PEM = (

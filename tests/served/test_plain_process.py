@@ -9,20 +9,20 @@ from typing import Any
 import pytest
 
 import airlock
-from airlock.testing import RecordingSession
+from airlock.testing import RecordingRun
 from airlock.testing.backend.canary import Canary
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 SERVER = """
 import asyncio, sys
 import airlock
-from airlock.testing import RecordingSession
+from airlock.testing import RecordingRun
 from plain_process import PlainBackend
 
 async def main(code):
     backend = PlainBackend(airlock.Project(name="p"), airlock.BackendSettings())
     await backend.scale(1)
-    await backend.execute(airlock.Job(id="1", code=code, timeout=600), RecordingSession())
+    await backend.execute(airlock.Job(id="1", code=code, timeout=600), RecordingRun())
 
 asyncio.run(main(sys.argv[1]))
 """
@@ -54,14 +54,14 @@ async def test_script_that_never_looks_dies_with_a_server_that_is_killed() -> No
 async def test_limit_that_a_script_ran_into_is_named_on_stderr(code: str, told: str) -> None:
     limits = airlock.Limits(files=64, file_size=1 << 20)
     backend = example().PlainBackend(airlock.Project(name="p", limits=limits), airlock.BackendSettings())
-    session = RecordingSession()
+    run = RecordingRun()
     await backend.scale(1)
     try:
-        await backend.execute(airlock.Job(id="1", code=code, timeout=60), session)
+        await backend.execute(airlock.Job(id="1", code=code, timeout=60), run)
     finally:
         await backend.scale(0)
         await backend.close()
-    assert told in session.stderr
+    assert told in run.stderr
 
 
 def example() -> Any:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 
-from airlock import Backend, BackendSettings, Job, MediatorSettings, Outcome, Pool, Project, Session
+from airlock import Backend, BackendSettings, Job, MediatorSettings, Outcome, Pool, Project, Run
 from airlock.config.config import Config
 from airlock.config.projects import ProjectConfig
 from airlock.gateway import projects as registry
@@ -222,7 +222,7 @@ class StuckBackend(Backend[BackendSettings]):
     def pool(self) -> Pool:
         return Pool(replicas=1, idle=1)
 
-    async def execute(self, job: Job, session: Session) -> Outcome:
+    async def execute(self, job: Job, run: Run) -> Outcome:
         return Outcome()
 
     async def close(self) -> None:

@@ -50,7 +50,7 @@ def airlock_register_mediators():
 """
 
 SHUT = """
-from airlock.memory_store import MemorySettings, MemoryStore
+from airlock.stores.memory import MemorySettings, MemoryStore
 import airlock
 
 class Shut(MemoryStore):

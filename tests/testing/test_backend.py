@@ -14,7 +14,7 @@ from airlock.errors import LLMError
 from airlock.llm.agent import AgentMediator
 from airlock.llm.mediator import MediatorSettings
 from airlock.models import LLMRequest
-from airlock.testing import MediatorContract, RecordingSession, never_answers
+from airlock.testing import MediatorContract, RecordingRun, never_answers
 
 pytest_plugins = ["pytester"]
 
@@ -34,9 +34,9 @@ class Echo(airlock.Backend[airlock.BackendSettings]):
     def pool(self):
         return airlock.Pool(replicas=self.replicas, idle=self.replicas)
 
-    async def execute(self, job, session):
-        await session.started()
-        session.write("stdout", job.code.encode())
+    async def execute(self, job, run):
+        await run.started()
+        run.write("stdout", job.code.encode())
         if job.code == "endless":
             await asyncio.sleep(3600)
         return airlock.Outcome(result=job.code)
@@ -186,9 +186,9 @@ class TestAgentMediator(MediatorContract):
         pytest.param(
             """
 class Fake(Echo):
-    async def execute(self, job, session):
+    async def execute(self, job, run):
         try:
-            return await super().execute(job, session)
+            return await super().execute(job, run)
         except asyncio.CancelledError:
             await asyncio.sleep(60)
             raise
@@ -199,9 +199,9 @@ class Fake(Echo):
         pytest.param(
             """
 class Fake(Echo):
-    async def execute(self, job, session):
+    async def execute(self, job, run):
         try:
-            return await super().execute(job, session)
+            return await super().execute(job, run)
         except asyncio.CancelledError:
             return airlock.Outcome(error="cancelled", error_type="script_error")
 """,
@@ -211,7 +211,7 @@ class Fake(Echo):
         pytest.param(
             """
 class Fake(Echo):
-    async def execute(self, job, session):
+    async def execute(self, job, run):
         return airlock.Outcome(result=job.code)
 """,
             ALL_JOBS | CANCELLED_JOBS,
@@ -220,9 +220,9 @@ class Fake(Echo):
         pytest.param(
             """
 class Fake(Echo):
-    async def execute(self, job, session):
-        await session.started()
-        return await super().execute(job, session)
+    async def execute(self, job, run):
+        await run.started()
+        return await super().execute(job, run)
 """,
             ALL_JOBS | CANCELLED_JOBS,
             id="starts twice",
@@ -230,9 +230,9 @@ class Fake(Echo):
         pytest.param(
             """
 class Fake(Echo):
-    async def execute(self, job, session):
-        session.write("stdout", b"early")
-        return await super().execute(job, session)
+    async def execute(self, job, run):
+        run.write("stdout", b"early")
+        return await super().execute(job, run)
 """,
             ALL_JOBS | CANCELLED_JOBS,
             id="writes before it starts",
@@ -240,11 +240,11 @@ class Fake(Echo):
         pytest.param(
             """
 class Fake(Echo):
-    async def execute(self, job, session):
+    async def execute(self, job, run):
         async def write():
-            session.write("stdout", b"early")
+            run.write("stdout", b"early")
         await asyncio.gather(write(), return_exceptions=True)
-        return await super().execute(job, session)
+        return await super().execute(job, run)
 """,
             ALL_JOBS | {"test_cancelled_job_ends_as_promised"},
             id="writes before it starts in another task",
@@ -252,8 +252,8 @@ class Fake(Echo):
         pytest.param(
             """
 class Fake(Echo):
-    async def execute(self, job, session):
-        await super().execute(job, session)
+    async def execute(self, job, run):
+        await super().execute(job, run)
         return airlock.Outcome(result=float("nan"))
 """,
             ALL_JOBS,
@@ -262,8 +262,8 @@ class Fake(Echo):
         pytest.param(
             """
 class Fake(Echo):
-    async def execute(self, job, session):
-        await super().execute(job, session)
+    async def execute(self, job, run):
+        await super().execute(job, run)
         return airlock.Outcome(error="no cause is given")
 """,
             ALL_JOBS,
@@ -272,8 +272,8 @@ class Fake(Echo):
         pytest.param(
             """
 class Fake(Echo):
-    async def execute(self, job, session):
-        await super().execute(job, session)
+    async def execute(self, job, run):
+        await super().execute(job, run)
         return airlock.Outcome(error="no", error_type="oops")
 """,
             ALL_JOBS,
@@ -282,8 +282,8 @@ class Fake(Echo):
         pytest.param(
             """
 class Fake(Echo):
-    async def execute(self, job, session):
-        await super().execute(job, session)
+    async def execute(self, job, run):
+        await super().execute(job, run)
         raise ValueError("a failure of the script")
 """,
             ALL_JOBS,
@@ -293,11 +293,11 @@ class Fake(Echo):
             """
 class Fake(Echo):
     is_used = False
-    async def execute(self, job, session):
+    async def execute(self, job, run):
         if self.is_used:
             raise RuntimeError("one job is all it can do")
         self.is_used = True
-        return await super().execute(job, session)
+        return await super().execute(job, run)
 """,
             {
                 "test_jobs_one_after_the_other",
@@ -357,9 +357,9 @@ class Fake(Echo):
 import time
 
 class Fake(Echo):
-    async def execute(self, job, session):
+    async def execute(self, job, run):
         time.sleep(0.4 if job.code == "endless" else 0)
-        return await super().execute(job, session)
+        return await super().execute(job, run)
 """,
             {"test_event_loop_is_not_blocked"},
             id="blocks the loop for a while",
@@ -389,9 +389,9 @@ def test_bad_backend_is_caught(pytester: pytest.Pytester, fake: str, caught_by: 
             """
 class Fake(PlainBackend):
     history = ""
-    async def execute(self, job, session):
+    async def execute(self, job, run):
         self.history += job.code + "\\n"
-        return await super().execute(airlock.Job(id=job.id, code=self.history, timeout=job.timeout), session)
+        return await super().execute(airlock.Job(id=job.id, code=self.history, timeout=job.timeout), run)
 """,
             "test_state_does_not_reach_the_next_script",
             id="leaks state",
@@ -399,10 +399,10 @@ class Fake(PlainBackend):
         pytest.param(
             """
 class Fake(PlainBackend):
-    async def execute(self, job, session):
+    async def execute(self, job, run):
         import os
         code = f"import os; os.environ.update({dict(os.environ)!r})\\n" + job.code
-        return await super().execute(airlock.Job(id=job.id, code=code, timeout=job.timeout), session)
+        return await super().execute(airlock.Job(id=job.id, code=code, timeout=job.timeout), run)
 """,
             "test_environment_of_the_host_cannot_be_seen",
             id="shows the host's environment",
@@ -410,16 +410,16 @@ class Fake(PlainBackend):
         pytest.param(
             """
 class Fake(PlainBackend):
-    async def execute(self, job, session):
+    async def execute(self, job, run):
         class Late:
-            started, complete = session.started, session.complete
+            started, complete = run.started, run.complete
             held = []
             def write(self, *what):
                 self.held.append(what)
         late = Late()
         outcome = await super().execute(job, late)
         for what in late.held:
-            session.write(*what)
+            run.write(*what)
         return outcome
 """,
             "test_output_can_be_seen_while_the_script_runs",
@@ -428,13 +428,13 @@ class Fake(PlainBackend):
         pytest.param(
             """
 class Fake(PlainBackend):
-    async def execute(self, job, session):
+    async def execute(self, job, run):
         class OneAtATime:
-            started, write = session.started, session.write
+            started, write = run.started, run.write
             lock = asyncio.Lock()
             async def complete(self, request):
                 async with self.lock:
-                    return await session.complete(request)
+                    return await run.complete(request)
         return await super().execute(job, OneAtATime())
 """,
             "test_questions_of_threads_are_open_at_once_and_get_their_own_answers",
@@ -512,8 +512,8 @@ def test_call_that_blocks_the_loop_for_good_is_interrupted_and_told_with_its_pla
 import subprocess
 
 class Fake(Echo):
-    async def execute(self, job, session):
-        await session.started()
+    async def execute(self, job, run):
+        await run.started()
         subprocess.run(["sleep", "600"])
 
 Suite.patience = 1
@@ -567,7 +567,7 @@ def test_bad_mediator_is_caught(pytester: pytest.Pytester, mediator: str, caught
 
 
 STORE = """
-        from airlock.memory_store import MemoryStore
+        from airlock.stores.memory import MemoryStore
         from airlock.testing import StoreContract
 
         class Fake(MemoryStore):
@@ -601,7 +601,7 @@ def test_bad_store_is_told_in_words(pytester: pytest.Pytester, method: str, told
 
 
 def test_backend_that_exits_fails_its_tests_only(pytester: pytest.Pytester) -> None:
-    fake = "class Fake(Echo):\n    async def execute(self, job, session):\n        raise SystemExit(3)\n"
+    fake = "class Fake(Echo):\n    async def execute(self, job, run):\n        raise SystemExit(3)\n"
     pytester.makepyfile(with_fake(ECHO, fake))
     result = pytester.runpytest("-k", "one_after_the_other or settings_refuse")
     result.assert_outcomes(passed=1, failed=1, skipped=1)
@@ -620,11 +620,11 @@ from plain_process import PlainBackend
 class NotPooled(airlock.Backend[airlock.BackendSettings]):
     async def scale(self, replicas): ...
     def pool(self): ...
-    async def execute(self, job, session): ...
+    async def execute(self, job, run): ...
 
 class KeepsFiles(PlainBackend):
-    async def execute(self, job, session):
-        return await super().execute(dataclasses.replace(job, code=job.code.replace("os.unlink", "len")), session)
+    async def execute(self, job, run):
+        return await super().execute(dataclasses.replace(job, code=job.code.replace("os.unlink", "len")), run)
 
 class Fake({base}):
     type = "fake"
@@ -750,35 +750,35 @@ def test_unknown_capability_is_refused(pytester: pytest.Pytester) -> None:
     result.stdout.fnmatch_lines(["*TestFake.capabilities: flies: unknown; known: no_network, private_tmp,*"])
 
 
-# --- RecordingSession --------------------------------------------------------------------------------------------
+# --- RecordingRun --------------------------------------------------------------------------------------------
 
 
 @pytest.mark.anyio
 async def test_recording_session_gives_answers_in_turn_and_then_none() -> None:
-    session = RecordingSession(["a", LLMError("no"), "b"])
-    await session.started()
-    assert await session.complete(LLMRequest(prompt="1")) == "a"
+    run = RecordingRun(["a", LLMError("no"), "b"])
+    await run.started()
+    assert await run.complete(LLMRequest(prompt="1")) == "a"
     with pytest.raises(LLMError, match="no"):
-        await session.complete(LLMRequest(prompt="2"))
-    assert await session.complete(LLMRequest(prompt="3")) == "b"
+        await run.complete(LLMRequest(prompt="2"))
+    assert await run.complete(LLMRequest(prompt="3")) == "b"
     with pytest.raises(LLMError, match="no answer to '4'"):
-        await session.complete(LLMRequest(prompt="4"))
-    assert [request.prompt for request in session.requests] == ["1", "2", "3", "4"]
+        await run.complete(LLMRequest(prompt="4"))
+    assert [request.prompt for request in run.requests] == ["1", "2", "3", "4"]
 
 
 @pytest.mark.anyio
 async def test_recording_session_waits_until_something_was_recorded() -> None:
-    session = RecordingSession(never_answers)
-    await session.started()
-    asyncio.get_running_loop().call_later(0.01, session.write, "stdout", b"now")
+    run = RecordingRun(never_answers)
+    await run.started()
+    asyncio.get_running_loop().call_later(0.01, run.write, "stdout", b"now")
     async with asyncio.timeout(5):
-        await session.until(lambda session: session.stdout == "now")
+        await run.until(lambda run: run.stdout == "now")
 
 
 @pytest.mark.anyio
 async def test_recording_session_refuses_what_is_not_bytes() -> None:
-    session = RecordingSession()
-    await session.started()
+    run = RecordingRun()
+    await run.started()
     with pytest.raises(AssertionError, match="takes 'stdout' or 'stderr', and bytes"):
-        session.write("stdout", "text")  # type: ignore[arg-type]
-    assert len(session.faults) == 1
+        run.write("stdout", "text")  # type: ignore[arg-type]
+    assert len(run.faults) == 1

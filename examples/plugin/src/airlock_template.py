@@ -28,15 +28,15 @@ class TemplateBackend(airlock.Backend[TemplateSettings]):
     def pool(self) -> airlock.Pool:
         return airlock.Pool(replicas=self.replicas, idle=self.replicas)
 
-    async def execute(self, job: airlock.Job, session: airlock.Session) -> airlock.Outcome:
-        await session.started()
+    async def execute(self, job: airlock.Job, run: airlock.Run) -> airlock.Outcome:
+        await run.started()
         template = Template(job.code)
         fill_in = template.substitute if self.settings.strict else template.safe_substitute
         try:
             text = fill_in(job.settings)
         except (KeyError, ValueError) as error:  # a failure of the user's template is an outcome, not an exception
             return airlock.Outcome(error=f"{type(error).__name__}: {error}", error_type="script_error")
-        session.write("stdout", text.encode())
+        run.write("stdout", text.encode())
         return airlock.Outcome(result=text)
 
 

@@ -4,7 +4,7 @@ import pytest
 from airlock_template import TemplateBackend, TemplateSettings
 
 import airlock
-from airlock.testing import BackendContract, RecordingSession
+from airlock.testing import BackendContract, RecordingRun
 
 
 def backend(strict: bool = True) -> TemplateBackend:
@@ -24,7 +24,7 @@ def anyio_backend() -> str:
 @pytest.mark.anyio
 async def test_settings_fill_the_template() -> None:
     job = airlock.Job(id="1", code="Dear $name", timeout=1, settings={"name": "Ada"})
-    outcome = await backend().execute(job, RecordingSession())
+    outcome = await backend().execute(job, RecordingRun())
     assert outcome.result == "Dear Ada"
 
 
@@ -32,4 +32,4 @@ async def test_settings_fill_the_template() -> None:
 @pytest.mark.parametrize(("strict", "error"), [(True, "KeyError: 'name'"), (False, None)])
 async def test_placeholder_without_a_setting(strict: bool, error: str | None) -> None:
     job = airlock.Job(id="1", code="Dear $name", timeout=1)
-    assert (await backend(strict).execute(job, RecordingSession())).error == error
+    assert (await backend(strict).execute(job, RecordingRun())).error == error

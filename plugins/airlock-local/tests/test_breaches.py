@@ -45,9 +45,9 @@ def state(pid: int) -> str:
 
 async def begin(local: Any, code: str) -> asyncio.Task[Any]:
     """Start a script, and wait until it printed."""
-    task, session = local.start(code)
+    task, run = local.start(code)
     async with asyncio.timeout(5):
-        await session.until(lambda session: session.stdout)
+        await run.until(lambda run: run.stdout)
     return task  # type: ignore[no-any-return]
 
 
@@ -116,16 +116,16 @@ channel.detach()
 
 @asynccontextmanager
 async def slowed_down(local: Any, code: str) -> AsyncIterator[tuple[Any, Any]]:
-    """Have a script run until it is told that it is slowed down; yields its group and session."""
+    """Have a script run until it is told that it is slowed down; yields its group and run."""
     groups = local.backend._groups
     if groups is None or not {"pids", "cpu"} <= groups.controllers:
         missing("cgroup", local.backend.isolation)
     group = local.backend._idle[0]._group
-    task, session = local.start(code)
+    task, run = local.start(code)
     try:
         async with asyncio.timeout(60):
-            await session.until(lambda session: "slowed down" in session.stderr)
-        yield group, session
+            await run.until(lambda run: "slowed down" in run.stderr)
+        yield group, run
     finally:
         task.cancel()
         await asyncio.wait({task})
@@ -141,12 +141,12 @@ while True:
     try: os.fork()
     except OSError: pass
 """
-    async with slowed_down(local, bomb) as (group, session):
+    async with slowed_down(local, bomb) as (group, run):
         before = group.cpu_time()
         await asyncio.sleep(1)
         used = group.cpu_time() - before
     assert used < 0.5  # 0.1, and the machine's two or more if nothing holds it
-    assert session.stderr == (
+    assert run.stderr == (
         "airlock: limits.processes (64) was reached\n"
         "airlock: the script is slowed down, as it keeps asking for more processes\n"
     )
@@ -277,10 +277,10 @@ while True:  # also when those of others, who count as well, arrived
 @as_user
 async def test_descriptors_that_a_script_keeps_in_flight_keep_no_standby_from_starting(make_local: Any) -> None:
     local = await make_local(files=64)
-    task, session = local.start(IN_FLIGHT)
+    task, run = local.start(IN_FLIGHT)
     async with asyncio.timeout(5):
-        await session.until(lambda session: session.stdout)
-    assert session.stdout == "Too many references: cannot splice\n"
+        await run.until(lambda run: run.stdout)
+    assert run.stdout == "Too many references: cannot splice\n"
     for _ in range(3):
         assert (await local.run("print(1)")).stdout == "1\n"
     task.cancel()

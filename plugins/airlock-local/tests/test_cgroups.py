@@ -138,7 +138,7 @@ def test_a_group_that_was_throttled_has_a_tenth_of_a_core_and_is_not_used_again(
 AIRLOCK = """
 import asyncio, json, sys
 from airlock import BackendUnavailable, Job, Limits, Project
-from airlock.testing import RecordingSession
+from airlock.testing import RecordingRun
 from airlock_local.backend import LocalBackend, LocalSettings
 
 MEMORY = '''
@@ -157,12 +157,12 @@ async def main():
     await backend.scale(1)
     said = {"isolation": backend.isolation}
     for name, code in {"memory": MEMORY, "processes": PROCESSES}.items() if "all" in sys.argv else []:
-        session = RecordingSession()
-        outcome = await backend.execute(Job(id="x", code=code, timeout=60), session)
-        said[name] = [outcome.error_type, session.stderr.splitlines()[-1:]]
+        run = RecordingRun()
+        outcome = await backend.execute(Job(id="x", code=code, timeout=60), run)
+        said[name] = [outcome.error_type, run.stderr.splitlines()[-1:]]
     print(json.dumps(said), flush=True)
     if "stay" in sys.argv:
-        await backend.execute(Job(id="x", code="import time; time.sleep(60)", timeout=60), RecordingSession())
+        await backend.execute(Job(id="x", code="import time; time.sleep(60)", timeout=60), RecordingRun())
     await backend.close()
 
 asyncio.run(main())

@@ -117,9 +117,9 @@ as_root = pytest.mark.skipif(os.geteuid() != 0, reason="as ordinary user, script
 
 @as_root
 async def test_root_is_nobody_outside_the_sandbox(local: Any, descendants: Any) -> None:
-    task, session = local.start("import os, time\nprint(1)\ntime.sleep(30)")
+    task, run = local.start("import os, time\nprint(1)\ntime.sleep(30)")
     async with asyncio.timeout(5):
-        await session.until(lambda session: session.stdout)
+        await run.until(lambda run: run.stdout)
     await local.settle()  # a standby that is being made has not taken its uid yet
     ids = [_ids(pid) for pid in descendants(os.getpid())]
     assert len(ids) == 7  # the box, its zygote, the maker of inits; init and script, twice
@@ -134,9 +134,9 @@ async def test_executions_at_once_have_different_uids_outside_and_none_is_the_zy
     local = await make_local(replicas=3)
     tasks = []
     for _ in range(3):
-        task, session = local.start("import os, time\nos.fork()\nprint(1)\ntime.sleep(30)")
+        task, run = local.start("import os, time\nos.fork()\nprint(1)\ntime.sleep(30)")
         async with asyncio.timeout(5):
-            await session.until(lambda session: session.stdout)
+            await run.until(lambda run: run.stdout)
         tasks.append(task)
     await local.settle()
     scripts = [pid for pid in descendants(os.getpid()) if _inner_pids(pid)[1:] == [2]]
@@ -156,9 +156,9 @@ async def test_the_kernel_lets_no_script_signal_or_trace_another_by_their_uids(
     """From outside, with the uid of one script and no rights, as a script would be that broke out of all else."""
     local = await make_local(replicas=2)
     for _ in range(2):
-        _, session = local.start("import time\nprint(1)\ntime.sleep(30)")
+        _, run = local.start("import time\nprint(1)\ntime.sleep(30)")
         async with asyncio.timeout(5):
-            await session.until(lambda session: session.stdout)
+            await run.until(lambda run: run.stdout)
     one, other = [pid for pid in descendants(os.getpid()) if _inner_pids(pid)[1:] == [2]][:2]
     own = _ids(one)[0]
     code = f"""

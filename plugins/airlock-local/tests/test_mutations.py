@@ -146,9 +146,9 @@ async def reaches_a_service_of_the_host(local: Any) -> bool:
 
 async def neighbour(local: Any, code: str = "") -> asyncio.Task[Any]:
     """Have something run beside the attacker."""
-    task, session = local.start(f"{code}\n{HOLD}")
+    task, run = local.start(f"{code}\n{HOLD}")
     async with asyncio.timeout(10):
-        await session.until(lambda session: session.stdout)
+        await run.until(lambda run: run.stdout)
     return task  # type: ignore[no-any-return]
 
 

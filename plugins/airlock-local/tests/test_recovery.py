@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from airlock import BackendUnavailable, Job, Limits, Project, WorkerLost
-from airlock.testing import RecordingSession
+from airlock.testing import RecordingRun
 from airlock_local import run_directory
 from airlock_local.backend import LocalBackend, LocalSettings
 
@@ -35,15 +35,15 @@ def children(pid: int) -> list[int]:
     return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
-async def begun(session: Any) -> None:
+async def begun(run: Any) -> None:
     async with asyncio.timeout(SOON):
-        await session.until(lambda session: session.stdout)
+        await run.until(lambda run: run.stdout)
 
 
 async def test_a_killed_zygote_fails_what_ran_in_it_and_nothing_else(make_local: Any) -> None:
     local = await make_local(replicas=2)
-    running, session = local.start("import time\nprint(1)\ntime.sleep(60)")
-    await begun(session)
+    running, run = local.start("import time\nprint(1)\ntime.sleep(60)")
+    await begun(run)
     os.kill(zygote_of(local), signal.SIGKILL)
     assert (await running).error_type == "worker_lost"
     async with asyncio.timeout(SOON):
@@ -52,8 +52,8 @@ async def test_a_killed_zygote_fails_what_ran_in_it_and_nothing_else(make_local:
 
 async def test_executions_that_wait_are_served_by_the_next_box(local: Any) -> None:
     os.kill(zygote_of(local), signal.SIGSTOP)  # so that the one standby there is has no successor
-    running, session = local.start("import time\nprint(1)\ntime.sleep(60)")
-    await begun(session)
+    running, run = local.start("import time\nprint(1)\ntime.sleep(60)")
+    await begun(run)
     waiting = [local.start(f"set_result({n})")[0] for n in range(4)]
     await asyncio.sleep(0.05)
     os.kill(zygote_of(local), signal.SIGKILL)
@@ -81,8 +81,8 @@ async def test_a_stopped_zygote_is_replaced(local: Any, monkeypatch: pytest.Monk
 
 
 async def test_a_killed_init_is_a_lost_worker(local: Any) -> None:
-    running, session = local.start("import time\nprint(1)\ntime.sleep(60)")
-    await begun(session)
+    running, run = local.start("import time\nprint(1)\ntime.sleep(60)")
+    await begun(run)
     zygote = zygote_of(local)
     maker, *_ = children(zygote)
     for init in children(maker):
@@ -159,7 +159,7 @@ async def test_close_leaves_nothing(sandboxed: Any) -> None:
         "x = [0] * 10 ** 9",
         "import os; os.fork()",
     ):
-        task = asyncio.create_task(backend.execute(Job(id="x", code=code, timeout=60), RecordingSession()))
+        task = asyncio.create_task(backend.execute(Job(id="x", code=code, timeout=60), RecordingRun()))
         await asyncio.wait({task}, timeout=0.5)
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
@@ -171,7 +171,7 @@ async def test_a_close_while_something_runs_ends_it(sandboxed: Any) -> None:
     processes = sandboxed()
     backend = LocalBackend(Project(name="test"), LocalSettings())
     await backend.scale(1)
-    running = asyncio.create_task(backend.execute(Job(id="x", code="while True: pass", timeout=60), RecordingSession()))
+    running = asyncio.create_task(backend.execute(Job(id="x", code="while True: pass", timeout=60), RecordingRun()))
     await asyncio.sleep(0.1)
     await backend.close()
     assert (await running).error_type == "worker_lost"
@@ -182,7 +182,7 @@ SERVER = """
 import asyncio, sys
 from airlock import Job, Project
 from airlock_local.backend import LocalBackend, LocalSettings
-class Session:
+class Run:
     async def started(self): pass
     def write(self, stream, data): print(data.decode(), end="", flush=True)
     async def complete(self, request): return ""
@@ -190,7 +190,7 @@ async def main():
     backend = LocalBackend(Project(name="x"), LocalSettings())
     await backend.scale(2)
     print(backend._directory.path, flush=True)
-    await backend.execute(Job(id="x", code="import time; print('begun'); time.sleep(600)", timeout=600), Session())
+    await backend.execute(Job(id="x", code="import time; print('begun'); time.sleep(600)", timeout=600), Run())
 asyncio.run(main())
 """
 

@@ -21,7 +21,7 @@ FOUND = {
     "own_network": "its own net namespace",
     "own_user": "its own user namespace",
     "only_own_descriptors": "no descriptors of others",
-    "own_session": "its own session",
+    "own_session": "its own run",
     "resource_limits": "resource limits",
     "no_capabilities": "no capabilities",
     "no_new_privileges": "landlock_restrict_self: Operation not permitted",  # the kernel refuses the next

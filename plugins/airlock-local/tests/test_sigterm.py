@@ -32,8 +32,8 @@ async def test_it_ends_scripts_that_do_not_handle_it_and_nothing_else(
     box = local.backend._box
     (handling, first), (other, second) = local.start(HANDLES), local.start(HANDLES_NOTHING)
     async with asyncio.timeout(SOON):
-        for session in (first, second):
-            await session.until(lambda session: session.stdout)
+        for run in (first, second):
+            await run.until(lambda run: run.stdout)
     for pid in [box._process.pid, *descendants(box._process.pid)]:
         os.kill(pid, signal.SIGTERM)
     assert (await handling).result == "told"

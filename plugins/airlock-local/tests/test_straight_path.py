@@ -16,7 +16,7 @@ async def test_print_arrives_as_stdout(local: Any) -> None:
 
 
 async def test_the_session_is_told_of_the_start_exactly_once(local: Any) -> None:
-    assert (await local.run("pass")).session.starts == 1
+    assert (await local.run("pass")).run.starts == 1
 
 
 async def test_the_last_result_counts(local: Any) -> None:
@@ -113,10 +113,10 @@ subprocess.run([sys.executable, "-c", "print('f')"])
 
 
 async def test_output_is_there_while_the_script_runs(local: Any) -> None:
-    task, session = local.start("import time\nprint('early')\ntime.sleep(60)")
+    task, run = local.start("import time\nprint('early')\ntime.sleep(60)")
     async with asyncio.timeout(5):
-        await session.until(lambda session: session.stdout)
-    assert session.stdout == "early\n"
+        await run.until(lambda run: run.stdout)
+    assert run.stdout == "early\n"
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
@@ -178,9 +178,9 @@ async def test_many_standbys_come_up_at_once(make_local: Any) -> None:
 
 
 async def test_down_lets_running_executions_finish_and_up_works_again(local: Any) -> None:
-    task, session = local.start("import time\nprint(1)\ntime.sleep(0.5)\nset_result('finished')")
+    task, run = local.start("import time\nprint(1)\ntime.sleep(0.5)\nset_result('finished')")
     async with asyncio.timeout(5):
-        await session.until(lambda session: session.stdout)
+        await run.until(lambda run: run.stdout)
     await local.backend.scale(0)
     assert local.backend.pool().replicas == 0
     assert (await task).result == "finished"

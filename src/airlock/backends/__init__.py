@@ -11,7 +11,7 @@ from .backend import (
     Job,
     Pool,
     Project,
-    Session,
+    Run,
     Stream,
     check_write,
 )
@@ -35,7 +35,7 @@ __all__ = [
     "Pool",
     "PooledBackend",
     "Project",
-    "Session",
+    "Run",
     "Stream",
     "Worker",
     "check_write",

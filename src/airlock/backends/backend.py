@@ -16,9 +16,9 @@ A plugin's backend in full, without its hook (see `hookspecs.py`):
         def pool(self) -> Pool:
             return Pool(replicas=self._replicas, idle=self._replicas)
 
-        async def execute(self, job: Job, session: Session) -> Outcome:
-            await session.started()
-            session.write("stdout", job.code.encode())
+        async def execute(self, job: Job, run: Run) -> Outcome:
+            await run.started()
+            run.write("stdout", job.code.encode())
             return Outcome(result=self.settings.prefix + job.code)
 """
 
@@ -33,7 +33,7 @@ from pydantic import BaseModel, ConfigDict
 from .limits import Limits
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from airlock.models import LLMRequest
 
@@ -82,19 +82,23 @@ class Pool:
 
 
 def check_write(stream: object, data: object) -> None:
-    """Raise TypeError when this cannot be given to `Session.write`."""
+    """Raise TypeError when this cannot be given to `Run.write`."""
     if stream not in ("stdout", "stderr") or not isinstance(data, bytes):
         raise TypeError(f"write({stream!r}, {type(data).__name__}) takes 'stdout' or 'stderr', and bytes")
 
 
-class Session(Protocol):
+class Run(Protocol):
     """The only way from a running job back into core. Given to `execute`, valid until `execute` returns."""
+
+    @property
+    def has_started(self) -> bool:
+        """Whether `started` was called. Before that a worker may be replaced silently, after it never."""
 
     async def started(self) -> None:
         """Tell core that the code is about to be handed over; returns when that is stored. Exactly once.
 
-        The status becomes `running` and the clock starts. Before this call a worker may be replaced silently, after it
-        never: user code has side effects.
+        The status becomes `running` and the clock starts. After this call the code may have run: user code has side
+        effects, so it is never handed to another worker.
         """
 
     def write(self, stream: Stream, data: bytes) -> None:
@@ -107,6 +111,12 @@ class Session(Protocol):
         execution stands still meanwhile.
 
         Raises LLMError when the answer is an error: hand its text to the script.
+        """
+
+    def on_pause(self, changed: Callable[[bool], None]) -> None:
+        """Have `changed(True)` called when the clock stops for an LLM request, `changed(False)` when it goes on.
+
+        A sandbox bounds with it what a script computes while its clock stands still. There is one listener.
         """
 
 
@@ -168,11 +178,11 @@ class Backend(ABC, Generic[S]):
         """Look at the workers. Called by `GET /projects`: no I/O."""
 
     @abstractmethod
-    async def execute(self, job: Job, session: Session) -> Outcome:
+    async def execute(self, job: Job, run: Run) -> Outcome:
         """Run one job on a fresh worker. Core calls it at most `replicas` times at once.
 
         A failure of the user's code is an `Outcome`; an exception is a fault of the backend. When cancelled: kill what
-        runs, hand output that is left to `session.write`, and re-raise, all within two seconds.
+        runs, hand output that is left to `run.write`, and re-raise, all within two seconds.
         """
 
     async def close(self) -> None:

@@ -11,7 +11,7 @@ from .backend import Backend, BackendSettings, Pool
 if TYPE_CHECKING:
     from airlock.errors import MakingFailed
 
-    from .backend import Job, Project, Session
+    from .backend import Job, Project, Run
 
 
 class BrokenBackend(Backend[Any]):
@@ -31,7 +31,7 @@ class BrokenBackend(Backend[Any]):
         if replicas:
             raise self._refusal
 
-    async def execute(self, job: Job, session: Session) -> NoReturn:
+    async def execute(self, job: Job, run: Run) -> NoReturn:
         """Refuse."""
         raise self._refusal
 

@@ -13,7 +13,7 @@ from airlock import interfaces
 from airlock.backoff import Retry
 from airlock.errors import BackendUnavailable, WorkerLost
 
-from .backend import Backend, Job, Pool, Project, S, Session
+from .backend import Backend, Job, Pool, Project, Run, S
 from .outcome import Outcome
 
 if TYPE_CHECKING:
@@ -37,10 +37,10 @@ class Worker(ABC):
             raise TypeError(f"{wrong} (see docs/plugins.md, Warm workers)")
 
     @abstractmethod
-    async def run(self, job: Job, session: Session) -> Outcome:
+    async def run(self, job: Job, run: Run) -> Outcome:
         """Run the job. Returns when nothing of the script runs any more, or soon will.
 
-        When cancelled: kill, hand output that is left to `session.write`, re-raise.
+        When cancelled: kill, hand output that is left to `run.write`, re-raise.
 
         Raises WorkerLost when the worker died without a word.
         """
@@ -106,16 +106,15 @@ class PooledBackend(Backend[S]):
                     await PooledBackend.scale(self, 0)
                 raise error
 
-    async def execute(self, job: Job, session: Session) -> Outcome:
+    async def execute(self, job: Job, run: Run) -> Outcome:
         """Run a job on an idle worker, which is then gone."""
-        watched = _WatchedSession(session)
         tries = TRIES + len(self._idle)  # those that are idle now may all have died of one cause
         for _ in range(tries):
             worker = await self._take()
             try:
-                return await worker.run(job, watched)
+                return await worker.run(job, run)
             except WorkerLost as lost:
-                if watched.has_started:
+                if run.has_started:
                     return Outcome(error=str(lost) or "the worker was lost", error_type="worker_lost")
                 log.warning("project %s: a worker was lost before its job began: %s", self.project.name, lost)
             finally:
@@ -222,20 +221,6 @@ class PooledBackend(Backend[S]):
     def _report(self, task: asyncio.Task[None]) -> None:
         if not task.cancelled() and (error := task.exception()) is not None:
             log.error("project %s: a worker could not be started or stopped", self.project.name, exc_info=error)
-
-
-class _WatchedSession:
-    """Remembers whether the job has begun: before that a lost worker may be replaced."""
-
-    def __init__(self, session: Session) -> None:
-        self._session = session
-        self.write = session.write
-        self.complete = session.complete
-        self.has_started = False
-
-    async def started(self) -> None:
-        self.has_started = True
-        await self._session.started()
 
 
 async def _finish(tasks: set[asyncio.Task[None]], *, cancel: bool = False) -> None:

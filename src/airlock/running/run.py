@@ -45,7 +45,7 @@ KILL_GRACE: Final = 2.0  # seconds that a backend gets to kill what it runs
 
 
 class LiveExecution:
-    """Carries one execution from pending to its end. It is the backend's `Session`, and can be `Followed`.
+    """Carries one execution from pending to its end. It is the backend's `Run`, and can be `Followed`.
 
     Only it and its questions write the record.
     """
@@ -74,6 +74,7 @@ class LiveExecution:
         self._secrets = secrets
         self._redactor = redactor
         self._stays_pending = False
+        self.has_started = False
         self.request_id = REQUEST_ID.get()  # that of the client who submitted it
         self.limits = backend.project.limits
         self._backend = backend
@@ -153,13 +154,18 @@ class LiveExecution:
             ending = Ending(ExecutionStatus.error, "internal", "Airlock failed to run this; the server's log says why")
         await self._finish(ending)
 
-    # --- for the backend: the Session protocol -------------------------------------------------------------------
+    # --- for the backend: the Run protocol -------------------------------------------------------------------
+
+    def on_pause(self, changed: Callable[[bool], None]) -> None:
+        """See `Run.on_pause`."""
+        self._turn.on_pause = changed
 
     async def started(self) -> None:
-        """See `Session.started`."""
+        """See `Run.started`."""
+        self.has_started = True
         async with self.record.changing:
             if self.execution.status is not ExecutionStatus.pending:
-                raise RuntimeError("Session.started() is to be called exactly once")
+                raise RuntimeError("Run.started() is to be called exactly once")
             self._queue_alarm.cancel()
             await self.record.change(status=ExecutionStatus.running, started_at=time.time())
         self._clock.enter("run")
@@ -167,14 +173,14 @@ class LiveExecution:
         self._tell("execution started", queued_ms=max(0, round(waited * 1000)))
 
     def write(self, stream: Stream, data: bytes) -> None:
-        """See `Session.write`."""
+        """See `Run.write`."""
         check_write(stream, data)
         if not self._outputs.is_finished:
             self._outputs.write(stream, data)
             self.record.tell_output()
 
     async def complete(self, request: LLMRequest) -> str:
-        """See `Session.complete`."""
+        """See `Run.complete`."""
         number = self._questions.count(request)
         request = self._redactor.request(request)
         project, execution_id = self.execution.project, self.execution.id
@@ -262,7 +268,7 @@ class LiveExecution:
                 self.record.leave()
                 return
             if self.execution.status is ExecutionStatus.pending and ending.status is not ExecutionStatus.error:
-                log.error("execution %s: the backend returned without Session.started()", self.execution.id)
+                log.error("execution %s: the backend returned without Run.started()", self.execution.id)
                 ending = Ending(ExecutionStatus.error, "internal", "the backend never started it")
             await self.record.change(**ending._asdict(), llm_requests=(), finished_at=time.time(), **self._progress())
 

@@ -22,6 +22,7 @@ class Turn:
         self._has_slot = False
         self._open = 0
         self._is_over = False
+        self.on_pause: Callable[[bool], None] = _nobody_listens
 
     @property
     def is_paused(self) -> bool:
@@ -29,7 +30,7 @@ class Turn:
         return self._open > 0 and not self._has_slot
 
     async def begin(self) -> None:
-        """Wait for a slot. The clock starts later, with `Session.started`."""
+        """Wait for a slot. The clock starts later, with `Run.started`."""
         await self._slots.acquire()
         self._has_slot = True
 
@@ -37,6 +38,8 @@ class Turn:
         """An LLM request was opened."""
         self._open += 1
         self._clock.enter("llm_wait")
+        if self._open == 1:
+            self.on_pause(True)
         if self._has_slot and self._may_pause():
             self._release()
 
@@ -50,22 +53,30 @@ class Turn:
         self._open -= 1
         if self._is_over or (self._open and self._may_pause()):  # another thread of the script asked meanwhile
             self._release()
-        if not self._is_over and not self._open:
-            self._clock.enter("run")
+        self._go_on()
 
     def abandon(self) -> None:
         """An LLM request was given up by the backend: the clock must not stand still for it. Takes no slot."""
         self._open -= 1
-        if not self._is_over and not self._open:
-            self._clock.enter("run")
+        self._go_on()
 
     def end(self) -> None:
         """Stop the clock and give the slot back, now and for good."""
         self._is_over = True
+        self.on_pause = _nobody_listens
         self._clock.enter(None)
         self._release()
+
+    def _go_on(self) -> None:
+        if not self._is_over and not self._open:
+            self._clock.enter("run")
+            self.on_pause(False)
 
     def _release(self) -> None:
         if self._has_slot:
             self._has_slot = False
             self._slots.release()
+
+
+def _nobody_listens(is_paused: bool) -> None:
+    del is_paused

@@ -5,5 +5,6 @@ worker's half in `airlock.worker`.
 """
 
 from .conversation import Conversation, FrameReader
+from .pauses import PauseWatch
 
-__all__ = ["Conversation", "FrameReader"]
+__all__ = ["Conversation", "FrameReader", "PauseWatch"]

@@ -19,7 +19,7 @@ from airlock.worker.sdk import MAX_MODEL, is_memory_key
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from airlock.backends import Job, Limits, Session
+    from airlock.backends import Job, Limits, Run
 
 log = logging.getLogger(__name__)
 
@@ -79,22 +79,22 @@ class FrameReader:
 class Conversation:
     """One job, talked through with one worker, whatever carries the bytes.
 
-    A `Worker.run` makes one, calls `start` after `session.started()`, hands everything that arrives to `feed`, calls
+    A `Worker.run` makes one, calls `start` after `run.started()`, hands everything that arrives to `feed`, calls
     `exited` when the worker is gone, awaits `ended`, and calls `close` in the end, whatever happened:
 
-        conversation = Conversation(job, session, limits, send)
-        await session.started()
+        conversation = Conversation(job, run, limits, send)
+        await run.started()
         conversation.start()
         outcome = await conversation.ended
     """
 
-    def __init__(self, job: Job, session: Session, limits: Limits, send: Callable[[bytes], int | None]) -> None:
+    def __init__(self, job: Job, run: Run, limits: Limits, send: Callable[[bytes], int | None]) -> None:
         """`send` takes bytes of any size and never blocks: what the transport does not take now, it keeps.
 
         It may return how many bytes it keeps: a script that reads none of its answers is ended before they are many.
         """
         self._job = job
-        self._session = session
+        self._run = run
         self._limits = limits
         self._send = send
         # A character may take six bytes as JSON (\\u0000), so a prompt within its limit may take that much.
@@ -207,7 +207,7 @@ class Conversation:
 
     async def _answer(self, number: int, request: LLMRequest) -> None:
         try:
-            answer = {"id": number, "answer": await self._session.complete(request)}
+            answer = {"id": number, "answer": await self._run.complete(request)}
         except LLMError as error:
             answer = {"id": number, "error": str(error)}
         except Exception:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn
 from airlock.backends import Job
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from airlock.backends import Stream, Worker
     from airlock.models import LLMRequest
@@ -37,7 +37,7 @@ limits = json.loads(settings.get("limits"))
 with open("/proc/self/status") as file:
     status = dict(line.split(":\\t", 1) for line in file.read().splitlines() if ":\\t" in line)
 common = {
-    "its own session": os.getsid(0) == os.getpgrp() == os.getpid(),
+    "its own run": os.getsid(0) == os.getpgrp() == os.getpid(),
     "no processes of others": {p for p in os.listdir("/proc") if p.isdigit()} == {"1", str(os.getpid())},
     "resource limits": all(resource.getrlimit(int(number))[1] <= limits[number] for number in limits),
     "a user who owns nothing": os.stat("/usr/lib").st_uid != os.getuid() and refused(lambda: os.setuid(0)),
@@ -57,12 +57,17 @@ common = {
 
 @dataclass
 class Transcript:
-    """A session that keeps what it hears."""
+    """A run that keeps what it hears."""
 
     output: bytearray = field(default_factory=bytearray)
+    has_started: bool = False
 
     async def started(self) -> None:
         """There is no clock to start."""
+        self.has_started = True
+
+    def on_pause(self, changed: Callable[[bool], None]) -> None:
+        """There is no clock to stop."""
 
     def write(self, stream: Stream, data: bytes) -> None:
         """Keep output, to show it should the test fail."""

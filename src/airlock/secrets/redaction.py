@@ -10,6 +10,7 @@ from ahocorasick_rs import BytesAhoCorasick, Implementation
 
 from airlock import strict_json
 from airlock.models import LLMRequest
+
 from .forms import MIN_BYTES, forms_of
 
 if TYPE_CHECKING:

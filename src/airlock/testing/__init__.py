@@ -10,7 +10,7 @@ For a store: `StoreContract`. That is a whole test file:
 Each test follows from what the plugin's class declares (`runs_code`, `enforces`) or from a capability that the test
 class names (`BACKEND_CAPABILITIES`, `MEDIATOR_CAPABILITIES`); `pytest -ra` prints what was skipped, and why.
 
-For tests of your own: `RunningPool` runs scripts on a `PooledBackend`; `RecordingSession` stands in for core,
+For tests of your own: `RunningPool` runs scripts on a `PooledBackend`; `RecordingRun` stands in for core,
 `never_answers` for an agent that does not answer; `missing` skips what the machine cannot do, or fails it where
 $AIRLOCK_TEST_REQUIRE says that it must.
 `served` runs a server process. `Crashes` kills servers on your backend at random moments: nothing that they accepted
@@ -24,7 +24,7 @@ from .backend.contract import BackendContract
 from .crashes import Crashes
 from .mediator import MediatorContract
 from .mock_code import code_that_asks
-from .recording import RecordingSession, never_answers
+from .recording import RecordingRun, never_answers
 from .requirements import missing
 from .running import Ran, RunningPool
 from .servers import served
@@ -37,7 +37,7 @@ __all__ = [
     "Crashes",
     "MediatorContract",
     "Ran",
-    "RecordingSession",
+    "RecordingRun",
     "RunningPool",
     "StoreContract",
     "code_that_asks",

@@ -22,10 +22,10 @@ async def never_answers(request: LLMRequest) -> str:
     return await asyncio.get_running_loop().create_future()  # type: ignore[no-any-return]  # nobody sets a result
 
 
-class RecordingSession:
-    """A `Session` that remembers what a backend does with it, and notes in `faults` what it may not do.
+class RecordingRun:
+    """A `Run` that remembers what a backend does with it, and notes in `faults` what it may not do.
 
-    A fault is also raised where it happens; `faults` is for backends that talk to their session in another task.
+    A fault is also raised where it happens; `faults` is for backends that talk to their run in another task.
     """
 
     def __init__(self, answers: Iterable[str | LLMError] | Callable[[LLMRequest], Awaitable[str]] = ()) -> None:
@@ -36,6 +36,13 @@ class RecordingSession:
         self.faults: list[str] = []
         self._answer = answers if callable(answers) else _in_turn(answers)
         self._changed = asyncio.Event()
+        self._on_pause: Callable[[bool], None] = lambda _: None
+        self._open = 0
+
+    @property
+    def has_started(self) -> bool:
+        """See `Run.has_started`."""
+        return self.starts > 0
 
     @property
     def stdout(self) -> str:
@@ -47,21 +54,21 @@ class RecordingSession:
         """What was written to stderr so far."""
         return self.output["stderr"].decode(errors="replace")
 
-    async def until(self, condition: Callable[[RecordingSession], object]) -> None:
+    async def until(self, condition: Callable[[RecordingRun], object]) -> None:
         """Wait until the condition holds; it is looked at whenever something was recorded."""
         while not condition(self):
             self._changed.clear()
             await self._changed.wait()
 
     async def started(self) -> None:
-        """See `Session.started`."""
+        """See `Run.started`."""
         self.starts += 1
         self._changed.set()
         if self.starts > 1:
-            self._fault("Session.started() was called more than once")
+            self._fault("Run.started() was called more than once")
 
     def write(self, stream: Stream, data: bytes) -> None:
-        """See `Session.write`."""
+        """See `Run.write`."""
         self._check_started("write()")
         try:
             check_write(stream, data)
@@ -71,15 +78,27 @@ class RecordingSession:
         self._changed.set()
 
     async def complete(self, request: LLMRequest) -> str:
-        """See `Session.complete`."""
+        """See `Run.complete`."""
         self._check_started("complete()")
         self.requests.append(request)
         self._changed.set()
-        return await self._answer(request)
+        self._open += 1
+        if self._open == 1:
+            self._on_pause(True)
+        try:
+            return await self._answer(request)
+        finally:
+            self._open -= 1
+            if not self._open:
+                self._on_pause(False)
+
+    def on_pause(self, changed: Callable[[bool], None]) -> None:
+        """See `Run.on_pause`."""
+        self._on_pause = changed
 
     def _check_started(self, call: str) -> None:
         if not self.starts:
-            self._fault(f"Session.{call} came before started()")
+            self._fault(f"Run.{call} came before started()")
 
     def _fault(self, fault: str) -> None:
         self.faults.append(fault)
@@ -90,7 +109,7 @@ def _in_turn(answers: Iterable[str | LLMError]) -> Callable[[LLMRequest], Awaita
     left = iter(answers)
 
     async def answer(request: LLMRequest) -> str:
-        following = next(left, LLMError(f"this RecordingSession has no answer to {request.prompt!r}"))
+        following = next(left, LLMError(f"this RecordingRun has no answer to {request.prompt!r}"))
         if isinstance(following, LLMError):
             raise following
         return following

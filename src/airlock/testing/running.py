@@ -10,7 +10,7 @@ from typing import Any, Generic, TypeVar
 from airlock.backends import Job, Outcome, PooledBackend
 from airlock.models import LLMRequest
 
-from .recording import RecordingSession
+from .recording import RecordingRun
 
 B = TypeVar("B", bound=PooledBackend[Any])
 Answer = Callable[[LLMRequest], Awaitable[str]]
@@ -25,7 +25,7 @@ class Ran:
     """How an execution went."""
 
     outcome: Outcome
-    session: RecordingSession
+    run: RecordingRun
     seconds: float
 
     @property
@@ -47,12 +47,12 @@ class Ran:
     @property
     def stdout(self) -> str:
         """What it printed."""
-        return self.session.stdout
+        return self.run.stdout
 
     @property
     def stderr(self) -> str:
         """What it wrote to stderr."""
-        return self.session.stderr
+        return self.run.stderr
 
 
 @dataclass
@@ -66,26 +66,26 @@ class RunningPool(Generic[B]):
         self,
         code: str,
         *,
-        session: RecordingSession | None = None,
+        run: RecordingRun | None = None,
         answer: Answer = _echo,
         timeout: int = 60,
         **job: Any,
     ) -> Ran:
         """Run a script to its end. `job` are other fields of `Job`. Raises TimeoutError after `patience`."""
-        session = session or RecordingSession(answer)
+        run = run or RecordingRun(answer)
         began = asyncio.get_running_loop().time()
         async with asyncio.timeout(self.patience):
-            outcome = await self.backend.execute(Job(id="test", code=code, timeout=timeout, **job), session)
-        return Ran(outcome, session, asyncio.get_running_loop().time() - began)
+            outcome = await self.backend.execute(Job(id="test", code=code, timeout=timeout, **job), run)
+        return Ran(outcome, run, asyncio.get_running_loop().time() - began)
 
     async def result(self, code: str, **job: Any) -> Any:
         """Run a script, and return its result."""
         return (await self.run(code, **job)).result
 
-    def start(self, code: str, answer: Answer = _echo, **job: Any) -> tuple[asyncio.Task[Ran], RecordingSession]:
+    def start(self, code: str, answer: Answer = _echo, **job: Any) -> tuple[asyncio.Task[Ran], RecordingRun]:
         """Run in the background."""
-        session = RecordingSession(answer)
-        return asyncio.create_task(self.run(code, session=session, **job)), session
+        run = RecordingRun(answer)
+        return asyncio.create_task(self.run(code, run=run, **job)), run
 
     async def settle(self) -> None:
         """Wait until the pool is as it was before the last execution. Raises TimeoutError after `patience`."""

@@ -10,7 +10,7 @@ import signal
 from typing import TYPE_CHECKING, Any, Final
 
 from airlock import BackendUnavailable, Outcome, ProtocolViolation, Worker, WorkerLost
-from airlock.sandbox import Conversation, FrameReader, causes, pauses
+from airlock.sandbox import Conversation, FrameReader, PauseWatch, causes, pauses
 from airlock.worker import codec
 
 from .attachment import Attachment
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import socket
     from collections.abc import Callable
 
-    from airlock import Job, Limits, Session
+    from airlock import Job, Limits, Run
 
     from .engine import Engine
     from .groups import Group
@@ -67,7 +67,7 @@ class DockerWorker(Worker):
         self._ready: asyncio.Future[dict[str, Any]] = self._loop.create_future()
         self._attachment: Attachment | None = None
         self._conversation: Conversation | None = None
-        self._session: Session | None = None
+        self._run: Run | None = None
         self._exit_code: int | None = None
         self._processes_reached = limits.reached("processes").encode()
         self._has_named_processes = False  # in the sandbox, which sees those errors only that nobody catches
@@ -99,15 +99,15 @@ class DockerWorker(Worker):
             )
         self.landlock_version = ready["landlock"]
 
-    async def run(self, job: Job, session: Session) -> Outcome:
+    async def run(self, job: Job, run: Run) -> Outcome:
         """Run the job. Returns at once when the script's main code is over; anything else waits for its death."""
         attachment = self._attachment
         if attachment is None or attachment.ended.done():
             raise WorkerLost("the container was gone before its job came")
-        session = self._watch_pauses(session, job.timeout)
-        conversation = Conversation(job, session, self._limits, attachment.send)
-        await session.started()
-        self._session, self._conversation = session, conversation
+        conversation = Conversation(job, run, self._limits, attachment.send)
+        await run.started()
+        pause_watch = self._watch_pauses(run, job.timeout)
+        self._run, self._conversation = run, conversation
         began = self._loop.time()
         try:
             if attachment.ended.done():
@@ -116,20 +116,22 @@ class DockerWorker(Worker):
                 conversation.start()
             outcome = await conversation.ended
             used = self._cpu_time_since(began) if causes.may_be_wrong(outcome) else 0.0
-            self._name_refused_processes(session)
+            self._name_refused_processes(run)
             is_out_of_memory = self.group is not None and self.group.has_killed_for_memory()
             if outcome.error is None and is_out_of_memory:  # a child was killed, say
-                session.write("stderr", f"{self._limits.reached('memory')}\n".encode())
+                run.write("stderr", f"{self._limits.reached('memory')}\n".encode())
             if not conversation.said_end and self._exit_code is None:
                 await self._kill(attachment)
         except asyncio.CancelledError:
-            self._name_refused_processes(session)
+            self._name_refused_processes(run)
             await self._kill(attachment)
             raise
         finally:
             if self._exit_code == -signal.SIGXFSZ:
-                session.write("stderr", f"{self._limits.reached('file_size')}\n".encode())
-            self._session = None
+                run.write("stderr", f"{self._limits.reached('file_size')}\n".encode())
+            self._run = None
+            if pause_watch is not None:
+                pause_watch.stop()
             await conversation.close()
         return await self._true_cause(outcome, job, used, is_out_of_memory=is_out_of_memory)
 
@@ -164,8 +166,8 @@ class DockerWorker(Worker):
         if kind == STDERR and self._processes_reached in body:
             self._has_named_processes = True
         if kind in (STDOUT, STDERR):
-            if self._session is not None:
-                self._session.write("stdout" if kind == STDOUT else "stderr", body)
+            if self._run is not None:
+                self._run.write("stdout" if kind == STDOUT else "stderr", body)
         elif kind == FRAMES:
             if self._conversation is not None:
                 self._conversation.feed(body)
@@ -192,24 +194,24 @@ class DockerWorker(Worker):
         else:
             self._on_idle_death(self)
 
-    def _watch_pauses(self, session: Session, timeout: int) -> Session:
+    def _watch_pauses(self, run: Run, timeout: int) -> PauseWatch | None:
         def end() -> None:
             if self._conversation is not None:
                 self._conversation.end("cpu_limit", pauses.over(timeout))
 
         if self.group is None:
-            return session  # limit_cpu inside bounds at least each process
-        return pauses.PauseWatch(session, timeout, self._cores, self.group.cpu_time, end)
+            return None  # limit_cpu inside bounds at least each process
+        return PauseWatch(run, timeout, self._cores, self.group.cpu_time, end)
 
     def _cpu_time_since(self, began: float) -> float:
         """Return the CPU seconds that a script used at most. Called before the container's end: its group goes too."""
         most = (self._loop.time() - began) * self._cores  # also in pauses
         return most if self.group is None else min(most, self.group.cpu_time() or most)
 
-    def _name_refused_processes(self, session: Session) -> None:
+    def _name_refused_processes(self, run: Run) -> None:
         """Say on stderr what the script may have caught. Called before the container's end, when its group goes too."""
         if self.group is not None and not self._has_named_processes and self.group.has_refused_processes():
-            session.write("stderr", self._processes_reached + b"\n")
+            run.write("stderr", self._processes_reached + b"\n")
 
     async def _kill(self, attachment: Attachment) -> None:
         """End it before it ends itself, and wait until its last output is here."""

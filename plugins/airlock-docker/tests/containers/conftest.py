@@ -147,9 +147,9 @@ class Up(RunningPool[DockerBackend]):
         """Run in the background until something is printed; returns the name of its container too."""
         worker = self.backend._idle[0]
         assert hasattr(worker, "name")
-        task, session = self.start(code)
+        task, run = self.start(code)
         async with asyncio.timeout(HANG):
-            await session.until(lambda session: session.stdout)
+            await run.until(lambda run: run.stdout)
         return task, worker.name
 
 

@@ -23,7 +23,7 @@ async def test_container_killed_from_outside_is_worker_lost(client: docker.Docke
     ran = await running
     assert ran.outcome.error == "the container was killed from outside (exit code 137)"
     assert ran.outcome.error_type == "worker_lost"
-    assert ran.session.stdout == "there\n"
+    assert ran.run.stdout == "there\n"
     assert await up.result("set_result(1)") == 1
 
 

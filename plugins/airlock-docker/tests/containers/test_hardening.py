@@ -124,7 +124,7 @@ async def test_a_missing_layer_is_found_and_the_project_stays_down(
 
     found = {
         "only_own_descriptors": "no descriptors of others",
-        "own_session": "its own session",
+        "own_session": "its own run",
         "resource_limits": "resource limits",
         "landlock": "Landlock",
         "system_call_filter": "seccomp",

@@ -78,7 +78,7 @@ async def test_packages_are_in_the_image_and_preloaded(make_docker: Callable[...
     code = "import sys; there = 'six' in sys.modules; import six; set_result([there, six.__file__])"
     assert await up.result(code) == [True, "/opt/airlock/site/six.py"]
     code = "import subprocess, sys; subprocess.run([sys.executable, '-c', 'import six; print(six.__cached__)'])"
-    assert (await up.run(code)).session.stdout.startswith("/opt/airlock/site/__pycache__/six.")
+    assert (await up.run(code)).run.stdout.startswith("/opt/airlock/site/__pycache__/six.")
 
 
 async def test_an_image_is_built_once(

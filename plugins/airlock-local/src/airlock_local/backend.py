@@ -17,7 +17,7 @@ from .run_directory import RunDirectory
 from .standby import LocalWorker
 
 if TYPE_CHECKING:
-    from airlock import Job, Outcome, Session
+    from airlock import Job, Outcome, Run
 
     from .cgroups import Groups
     from .packages import Site
@@ -103,12 +103,12 @@ class LocalBackend(PooledBackend[LocalSettings]):
         async with self._starts:
             return await self._start_in(box)
 
-    async def execute(self, job: Job, session: Session) -> Outcome:
+    async def execute(self, job: Job, run: Run) -> Outcome:
         """Run a job on a standby. The box outlives `scale(0)` by the executions that still run in it."""
         self._running += 1
         self._none_runs.clear()
         try:
-            return await super().execute(job, session)
+            return await super().execute(job, run)
         finally:
             self._running -= 1
             if not self._running:

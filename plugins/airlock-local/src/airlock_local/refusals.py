@@ -10,7 +10,7 @@ import asyncio
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from airlock import Limits, Session
+    from airlock import Limits, Run
 
     from .cgroups import Group
 
@@ -24,10 +24,10 @@ SLOWED: Final = b"airlock: the script is slowed down, as it keeps asking for mor
 class RefusalWatch:
     """Looks at the group of an execution until it is over."""
 
-    def __init__(self, group: Group, session: Session, limits: Limits) -> None:
+    def __init__(self, group: Group, run: Run, limits: Limits) -> None:
         """Begin to look."""
         self._group = group
-        self._session = session
+        self._run = run
         self._limits = limits
         self._is_said = False
         self._known = 0
@@ -50,8 +50,8 @@ class RefusalWatch:
             return
         self._say_limit()
         if self._group.throttle():
-            self._session.write("stderr", SLOWED)
+            self._run.write("stderr", SLOWED)
 
     def _say_limit(self) -> None:
         self._is_said = True
-        self._session.write("stderr", f"{self._limits.reached('processes')}\n".encode())
+        self._run.write("stderr", f"{self._limits.reached('processes')}\n".encode())

@@ -11,7 +11,7 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING, Final
 
 from airlock import Worker, WorkerLost
-from airlock.sandbox import Conversation, FrameReader, causes, pauses
+from airlock.sandbox import Conversation, FrameReader, PauseWatch, causes, pauses
 from airlock.worker import codec
 from airlock.worker.syscalls import ID
 
@@ -22,7 +22,7 @@ from .transport import FrameSocket, OutputPipe
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from airlock import Job, Limits, Outcome, Session
+    from airlock import Job, Limits, Outcome, Run
 
     from .box import Box
     from .cgroups import Group, Groups
@@ -100,19 +100,19 @@ class LocalWorker(Worker):
             raise
         return worker
 
-    async def run(self, job: Job, session: Session) -> Outcome:
+    async def run(self, job: Job, run: Run) -> Outcome:
         """Run the job. Returns at once when the script's main code is over; anything else waits for its death."""
         if self._died() or not self._box.is_alive:
             raise WorkerLost("the standby died before its job came")
-        session = self._watch_pauses(session, job.timeout)
-        conversation = Conversation(job, session, self._limits, self._frames.send)
-        await session.started()
+        conversation = Conversation(job, run, self._limits, self._frames.send)
+        await run.started()
+        pause_watch = self._watch_pauses(run, job.timeout)
         self._conversation = conversation
         began = self._loop.time()
         for output in self._outputs:
-            output.connect(session.write)
+            output.connect(run.write)
         watch = self._loop.call_later(PUMP_DELAY, self._watch_output)
-        refusals = None if self._group is None else RefusalWatch(self._group, session, self._limits)
+        refusals = None if self._group is None else RefusalWatch(self._group, run, self._limits)
         try:
             if self._died():
                 conversation.exited(None)
@@ -126,16 +126,18 @@ class LocalWorker(Worker):
             raise
         finally:
             watch.cancel()
+            if pause_watch is not None:
+                pause_watch.stop()
             self._frames.unwatch()
             for output in self._outputs:
                 output.finish()
             if refusals is not None:
                 refusals.end()
             if self._exit_code == -signal.SIGXFSZ:
-                session.write("stderr", f"{self._limits.reached('file_size')}\n".encode())
+                run.write("stderr", f"{self._limits.reached('file_size')}\n".encode())
             await conversation.close()
         if outcome.error is None and self._group is not None and self._group.oom_killed():  # a child, say
-            session.write("stderr", f"{self._limits.reached('memory')}\n".encode())
+            run.write("stderr", f"{self._limits.reached('memory')}\n".encode())
         return self._true_cause(outcome, job, self._loop.time() - began)
 
     @property
@@ -241,14 +243,14 @@ class LocalWorker(Worker):
             self._is_lost = True
             self._on_idle_death(self)
 
-    def _watch_pauses(self, session: Session, timeout: int) -> Session:
+    def _watch_pauses(self, run: Run, timeout: int) -> PauseWatch | None:
         def end() -> None:
             if self._conversation is not None:
                 self._conversation.end("cpu_limit", pauses.over(timeout))
 
         if self._group is None or not self._group.counts_cpu_time:
-            return session  # limit_cpu inside bounds at least each process
-        return pauses.PauseWatch(session, timeout, self._box.cores, self._group.cpu_time, end)
+            return None  # limit_cpu inside bounds at least each process
+        return PauseWatch(run, timeout, self._box.cores, self._group.cpu_time, end)
 
     def _died(self) -> bool:
         """Look whether it died while idle, which may be news: a standby without a job has nothing to say."""

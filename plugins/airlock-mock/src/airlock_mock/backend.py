@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from airlock import Backend, BackendSettings, LLMError, LLMRequest, Outcome, Pool
 
 if TYPE_CHECKING:
-    from airlock import Job, Session
+    from airlock import Job, Run
 
 ASK = "# mock: ask "
 """Code that begins with this is a question: the rest of its first line is put to the model."""
@@ -34,15 +34,15 @@ class MockBackend(Backend[BackendSettings]):
         """Return that many idle workers: an echo is never busy."""
         return Pool(replicas=self._replicas, idle=self._replicas)
 
-    async def execute(self, job: Job, session: Session) -> Outcome:
+    async def execute(self, job: Job, run: Run) -> Outcome:
         """Echo, or ask."""
-        await session.started()
-        session.write("stdout", job.code.encode())
+        await run.started()
+        run.write("stdout", job.code.encode())
         result = {"echo": job.code}
         first_line, _, _ = job.code.partition("\n")
         if first_line.startswith(ASK):
             try:
-                result["answer"] = await session.complete(LLMRequest(prompt=first_line.removeprefix(ASK)))
+                result["answer"] = await run.complete(LLMRequest(prompt=first_line.removeprefix(ASK)))
             except LLMError as error:  # as it would be for a script that does not catch it
                 return Outcome(error=f"LLMError: {error}", error_type="script_error")
         return Outcome(result=result)

@@ -152,8 +152,8 @@ class Arena(Contract):
     @asynccontextmanager
     async def beside(self, pool: Pool, code: str) -> AsyncIterator[Any]:
         """Have a script run meanwhile, from when it printed something; yields its task."""
-        task, session = pool.start(code)
-        printed = asyncio.create_task(session.until(lambda session: session.stdout))
+        task, run = pool.start(code)
+        printed = asyncio.create_task(run.until(lambda run: run.stdout))
         try:
             await asyncio.wait({task, printed}, timeout=self.patience, return_when=asyncio.FIRST_COMPLETED)
             assert printed.done(), task

@@ -8,7 +8,7 @@ import pytest
 
 from airlock.backends import Job, Stream
 from airlock.testing.backend.capabilities import needs
-from airlock.testing.recording import RecordingSession, never_answers
+from airlock.testing.recording import RecordingRun, never_answers
 
 from .arena import Arena, Pools
 from .canaries import Pool
@@ -35,7 +35,7 @@ FORK_BOMB = "import os\nwhile True: os.fork()"
 THREAD_BOMB = "import threading, time\nwhile True: threading.Thread(target=time.sleep, args=(600,)).start()"
 
 
-class Deaf(RecordingSession):
+class Deaf(RecordingRun):
     """Keeps no output."""
 
     def write(self, stream: Stream, data: bytes) -> None: ...
@@ -47,15 +47,15 @@ class Ends(Arena):
 
     @pytest.mark.parametrize("body", ENDLESS.values(), ids=ENDLESS)
     async def test_a_cancelled_execution_is_dead_at_once(self, pool: Pool, body: str) -> None:
-        task, session = pool.start(f"import os, signal, time\nprint('begun')\n{body}", answer=never_answers)
+        task, run = pool.start(f"import os, signal, time\nprint('begun')\n{body}", answer=never_answers)
         async with asyncio.timeout(self.patience):
-            await session.until(lambda session: session.stdout)
+            await run.until(lambda run: run.stdout)
         began = asyncio.get_running_loop().time()
         task.cancel()
         await asyncio.wait({task}, timeout=self.patience)
         assert task.cancelled()
         assert asyncio.get_running_loop().time() - began < self.soon
-        assert session.stdout.startswith("begun\n")
+        assert run.stdout.startswith("begun\n")
         assert await pool.result("set_result('next')") == "next"
 
     async def test_output_right_before_a_crash_is_kept(self, pool: Pool) -> None:

@@ -45,7 +45,7 @@ class Mixture:
             ran = await self._pool.run(code)
             assert ran.error_type == cause, (kind, ran)
             return
-        task, session = self._pool.start(code)
-        await session.until(lambda session: session.stdout)
+        task, run = self._pool.start(code)
+        await run.until(lambda run: run.stdout)
         task.cancel()
         await asyncio.wait({task})

@@ -60,7 +60,7 @@ class Pauses(Arena):
         code = f"{SPINNING['children']}\nfor n in range(100): llm.complete(str(n))"
         ran = await pool.run(code, answer=answer, timeout=1)
         assert ran.error_type == "cpu_limit"
-        assert len(ran.session.requests) < 50
+        assert len(ran.run.requests) < 50
 
     async def test_a_busy_script_may_still_wait_for_as_long_as_it_likes(self, pool: Pool) -> None:
         async def answer(_: LLMRequest) -> str:

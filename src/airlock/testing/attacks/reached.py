@@ -107,12 +107,12 @@ class ReachedLimits(Arena):
 
     @needs("counts_refusals")
     async def test_the_line_is_there_when_the_script_is_ended_from_outside(self, small: Pool) -> None:
-        task, session = small.start(f"{FORK_AND_CATCH}\nprint('full')\ntime.sleep(60)")
+        task, run = small.start(f"{FORK_AND_CATCH}\nprint('full')\ntime.sleep(60)")
         async with asyncio.timeout(self.patience):
-            await session.until(lambda session: session.stdout)
+            await run.until(lambda run: run.stdout)
         task.cancel()
         await asyncio.wait({task}, timeout=self.patience)
-        assert session.stderr == "airlock: limits.processes (20) was reached\n"
+        assert run.stderr == "airlock: limits.processes (20) was reached\n"
 
     @needs("counts_processes")
     async def test_a_limit_that_one_execution_reached_is_not_said_of_the_next(self, small: Pool) -> None:

@@ -16,7 +16,7 @@ from airlock.backends import CAUSES, Backend, Job, Limits, Outcome, Project, unk
 from airlock.errors import LLMError
 from airlock.models import LLMRequest
 from airlock.testing.contract import Contract, no_exit
-from airlock.testing.recording import RecordingSession
+from airlock.testing.recording import RecordingRun
 
 from .capabilities import BACKEND_CAPABILITIES
 from .loop_watch import LoopWatch
@@ -76,23 +76,23 @@ class BackendBench(Contract):
         self,
         backend: Backend[Any],
         code: str,
-        session: RecordingSession,
+        run: RecordingRun,
         settings: Mapping[str, str] | None = None,
         memory: Mapping[str, Any] | None = None,
     ) -> asyncio.Task[Outcome]:
         """Begin a job."""
         job = Job(id=str(uuid.uuid4()), code=code, timeout=600, settings=settings or {}, memory=memory or {})
-        return asyncio.create_task(no_exit(backend.execute(job, session), "execute"))
+        return asyncio.create_task(no_exit(backend.execute(job, run), "execute"))
 
-    async def end(self, running: asyncio.Task[Outcome], session: RecordingSession) -> Outcome:
+    async def end(self, running: asyncio.Task[Outcome], run: RecordingRun) -> Outcome:
         """Wait for a job, and check what holds for every one of them."""
         await asyncio.wait({running}, timeout=self.patience)
         if not running.done():
             running.cancel()
             pytest.fail(f"execute() has not returned within {self.patience:g} s (`patience` of the test class)")
         outcome = running.result()
-        assert session.starts == 1, f"execute() has to await session.started() once; it did {session.starts} times"
-        assert session.faults == [], "execute() did with its session what it may not"
+        assert run.starts == 1, f"execute() has to await run.started() once; it did {run.starts} times"
+        assert run.faults == [], "execute() did with its run what it may not"
         assert isinstance(outcome, Outcome), f"execute() has to return an airlock.Outcome, not {type(outcome).__name__}"
         try:
             strict_json.dumps([outcome.result, dict(outcome.memory_updates)])
@@ -112,29 +112,29 @@ class BackendBench(Contract):
         answers: Answers = (),
         settings: Mapping[str, str] | None = None,
         memory: Mapping[str, Any] | None = None,
-    ) -> tuple[Outcome, RecordingSession]:
+    ) -> tuple[Outcome, RecordingRun]:
         """Run a job to its end."""
-        session = RecordingSession(answers)
-        return await self.end(self.begin(backend, code, session, settings, memory), session), session
+        run = RecordingRun(answers)
+        return await self.end(self.begin(backend, code, run, settings, memory), run), run
 
     async def result_of(self, backend: Backend[Any], code: str, **more: Any) -> Any:
         """Run a script that has to succeed, and return its result."""
-        outcome, session = await self.run(backend, code, **more)
-        assert outcome.error is None, session.stderr
+        outcome, run = await self.run(backend, code, **more)
+        assert outcome.error is None, run.stderr
         return outcome.result
 
-    async def started(self, running: asyncio.Task[Outcome], session: RecordingSession) -> None:
+    async def started(self, running: asyncio.Task[Outcome], run: RecordingRun) -> None:
         """Wait until a job has started."""
-        await self.until(running, session, lambda session: session.starts)
+        await self.until(running, run, lambda run: run.starts)
 
     async def until(
         self,
         running: asyncio.Task[Outcome],
-        session: RecordingSession,
-        condition: Callable[[RecordingSession], object],
+        run: RecordingRun,
+        condition: Callable[[RecordingRun], object],
     ) -> None:
         """Wait until a running job has done something."""
-        happened = asyncio.create_task(session.until(condition))
+        happened = asyncio.create_task(run.until(condition))
         await asyncio.wait({running, happened}, timeout=self.patience, return_when=asyncio.FIRST_COMPLETED)
         if not happened.done():
             happened.cancel()

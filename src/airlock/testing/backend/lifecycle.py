@@ -9,7 +9,7 @@ import pytest
 from pydantic import ValidationError
 
 from airlock.backends import Backend, Pool, Project
-from airlock.testing.recording import RecordingSession, never_answers
+from airlock.testing.recording import RecordingRun, never_answers
 
 from .audit import io_seen
 from .base import PROMISED_KILL, SLOW_MACHINE, BackendBench
@@ -82,11 +82,11 @@ class Lifecycle(BackendBench):
         assert not left, f"processes of workers still run after scale(0) and close(): {left}"
 
     async def test_pool_is_a_pool_while_a_job_runs(self, backend: Backend[Any]) -> None:
-        session = RecordingSession()
-        running = self.begin(backend, self.code, session)
-        await self.started(running, session)
+        run = RecordingRun()
+        running = self.begin(backend, self.code, run)
+        await self.started(running, run)
         assert isinstance(backend.pool(), Pool)
-        await self.end(running, session)
+        await self.end(running, run)
 
 
 @pytest.mark.anyio
@@ -94,14 +94,14 @@ class Jobs(BackendBench):
     """How core treats one execution."""
 
     async def test_job_starts_once_and_before_anything_else(self, backend: Backend[Any]) -> None:
-        outcome, session = await self.run(backend, self.code)  # `end` looks at the rest
-        assert outcome.error is None, session.stderr
-        assert session.starts == 1
+        outcome, run = await self.run(backend, self.code)  # `end` looks at the rest
+        assert outcome.error is None, run.stderr
+        assert run.starts == 1
 
     async def test_jobs_one_after_the_other(self, backend: Backend[Any]) -> None:
         for _ in range(5):
-            outcome, session = await self.run(backend, self.code)
-            assert outcome.error is None, session.stderr
+            outcome, run = await self.run(backend, self.code)
+            assert outcome.error is None, run.stderr
 
     async def test_jobs_at_once_as_many_as_replicas(self) -> None:
         async with self.up(3) as backend:
@@ -109,14 +109,14 @@ class Jobs(BackendBench):
         assert [outcome.error for outcome, _ in runs] == [None] * 3
 
     async def test_cancelled_job_ends_as_promised(self, backend: Backend[Any]) -> None:
-        session = RecordingSession(never_answers)
-        running = self.begin(backend, self._endless_code(backend), session)
-        await self.started(running, session)
+        run = RecordingRun(never_answers)
+        running = self.begin(backend, self._endless_code(backend), run)
+        await self.started(running, run)
         await self.cancelled(running)
-        assert session.faults == []
+        assert run.faults == []
 
     async def test_job_cancelled_before_it_starts_ends_as_promised(self, backend: Backend[Any]) -> None:
-        running = self.begin(backend, self._endless_code(backend), RecordingSession(never_answers))
+        running = self.begin(backend, self._endless_code(backend), RecordingRun(never_answers))
         await asyncio.sleep(0)
         await self.cancelled(running)
 
@@ -124,7 +124,7 @@ class Jobs(BackendBench):
         async def use() -> None:
             async with self.up() as backend:
                 for code in filter(None, (self.code, self._endless(backend))):  # how they end is for the other tests
-                    running = self.begin(backend, code, RecordingSession(never_answers))
+                    running = self.begin(backend, code, RecordingRun(never_answers))
                     await asyncio.wait({running}, timeout=0.5)
                     running.cancel()
                     await asyncio.wait({running}, timeout=PROMISED_KILL)
@@ -132,12 +132,12 @@ class Jobs(BackendBench):
         await check_never_blocks(use, self.patience)
 
     async def test_job_after_a_cancelled_one_works(self, backend: Backend[Any]) -> None:
-        session = RecordingSession(never_answers)
-        running = self.begin(backend, self._endless_code(backend), session)
-        await self.started(running, session)
+        run = RecordingRun(never_answers)
+        running = self.begin(backend, self._endless_code(backend), run)
+        await self.started(running, run)
         await self.cancelled(running)
-        outcome, session = await self.run(backend, self.code)
-        assert outcome.error is None, session.stderr
+        outcome, run = await self.run(backend, self.code)
+        assert outcome.error is None, run.stderr
 
     def _endless_code(self, backend: Backend[Any]) -> str:
         code = self._endless(backend)

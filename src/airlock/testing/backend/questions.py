@@ -10,7 +10,7 @@ import pytest
 from airlock.backends import Backend
 from airlock.errors import LLMError
 from airlock.models import LLMRequest
-from airlock.testing.recording import RecordingSession, never_answers
+from airlock.testing.recording import RecordingRun, never_answers
 
 from .base import BackendBench
 from .capabilities import needs
@@ -23,14 +23,14 @@ class Questions(BackendBench):
     @needs("runs_code")
     async def test_answer_is_returned_to_the_script(self, backend: Backend[Any]) -> None:
         code = "set_result(llm.complete('6 × 7?', model='tiny'))"
-        outcome, session = await self.run(backend, code, answers=["zweiundvierzig €"])
+        outcome, run = await self.run(backend, code, answers=["zweiundvierzig €"])
         assert outcome.result == "zweiundvierzig €"
-        assert session.requests == [LLMRequest(prompt="6 × 7?", model="tiny")]
+        assert run.requests == [LLMRequest(prompt="6 × 7?", model="tiny")]
 
     @needs("runs_code")
     async def test_model_is_default_unless_named(self, backend: Backend[Any]) -> None:
-        _, session = await self.run(backend, "llm.complete('?')", answers=["!"])
-        assert session.requests == [LLMRequest(prompt="?", model="default")]
+        _, run = await self.run(backend, "llm.complete('?')", answers=["!"])
+        assert run.requests == [LLMRequest(prompt="?", model="default")]
 
     @needs("runs_code")
     async def test_questions_one_after_the_other(self, backend: Backend[Any]) -> None:
@@ -85,21 +85,21 @@ for n in range(20):
         seen = []
 
         async def answer(request: LLMRequest) -> str:
-            seen.append((session.stdout, session.stderr))
+            seen.append((run.stdout, run.stderr))
             return request.prompt
 
-        session = RecordingSession(answer)
-        outcome = await self.end(self.begin(backend, code, session), session)
-        assert outcome.error is None, session.stderr
+        run = RecordingRun(answer)
+        outcome = await self.end(self.begin(backend, code, run), run)
+        assert outcome.error is None, run.stderr
         numbers = [range(n + 1) for n in range(20)]
         assert [stdout for stdout, _ in seen] == ["".join(f"read this {i}\n" for i in before) for before in numbers]
         assert [stderr for _, stderr in seen] == ["".join(f"and this {i}, " for i in before) for before in numbers]
 
     @needs("runs_code")
     async def test_cancelled_while_it_waits_for_an_answer(self, backend: Backend[Any]) -> None:
-        session = RecordingSession(never_answers)
-        running = self.begin(backend, "llm.complete('?')", session)
-        await self.until(running, session, lambda session: session.requests)
+        run = RecordingRun(never_answers)
+        running = self.begin(backend, "llm.complete('?')", run)
+        await self.until(running, run, lambda run: run.requests)
         await self.cancelled(running)
 
     @needs("runs_code")
@@ -116,9 +116,9 @@ for n in range(20):
             await is_down.wait()
             return "go on"
 
-        session = RecordingSession(answer)
-        running = self.begin(backend, "set_result(llm.complete('?'))", session)
-        await self.until(running, session, lambda session: session.requests)
+        run = RecordingRun(answer)
+        running = self.begin(backend, "set_result(llm.complete('?'))", run)
+        await self.until(running, run, lambda run: run.requests)
         await asyncio.wait_for(backend.scale(0), self.patience)
         is_down.set()
-        assert (await self.end(running, session)).result == "go on"
+        assert (await self.end(running, run)).result == "go on"

@@ -9,7 +9,7 @@ import pytest
 
 from airlock.backends import Backend
 from airlock.models import LLMRequest
-from airlock.testing.recording import RecordingSession
+from airlock.testing.recording import RecordingRun
 
 from .base import PROMISED_KILL, SLOW_MACHINE, BackendBench
 from .canary import Canary
@@ -39,46 +39,46 @@ class Scripts(BackendBench):
 
     @needs("runs_code")
     async def test_stdout_and_stderr_are_told_apart(self, backend: Backend[Any]) -> None:
-        _, session = await self.run(backend, "import sys; print('out'); print('err', file=sys.stderr)")
-        assert (session.stdout, session.stderr) == ("out\n", "err\n")
+        _, run = await self.run(backend, "import sys; print('out'); print('err', file=sys.stderr)")
+        assert (run.stdout, run.stderr) == ("out\n", "err\n")
 
     @needs("runs_code")
     async def test_output_is_utf_8(self, backend: Backend[Any]) -> None:
-        _, session = await self.run(backend, "print('héllo 😀 中')")
-        assert session.output["stdout"] == "héllo 😀 中\n".encode()
+        _, run = await self.run(backend, "print('héllo 😀 中')")
+        assert run.output["stdout"] == "héllo 😀 中\n".encode()
 
     @needs("runs_code")
     async def test_output_that_is_not_text_arrives_as_it_is(self, backend: Backend[Any]) -> None:
-        _, session = await self.run(backend, "import sys; sys.stdout.buffer.write(bytes(range(256)))")
-        assert session.output["stdout"] == bytes(range(256))
+        _, run = await self.run(backend, "import sys; sys.stdout.buffer.write(bytes(range(256)))")
+        assert run.output["stdout"] == bytes(range(256))
 
     @needs("runs_code")
     async def test_much_output_arrives_whole_and_in_order(self, backend: Backend[Any]) -> None:
-        _, session = await self.run(backend, "for n in range(50_000): print(n)")
-        assert session.stdout == "".join(f"{n}\n" for n in range(50_000))
+        _, run = await self.run(backend, "for n in range(50_000): print(n)")
+        assert run.stdout == "".join(f"{n}\n" for n in range(50_000))
 
     @needs("runs_code")
     async def test_exception_is_a_script_error_with_the_scripts_own_lines(self, backend: Backend[Any]) -> None:
-        outcome, session = await self.run(backend, "def divide(by):\n    return 1 / by\n\ndivide(0)")
+        outcome, run = await self.run(backend, "def divide(by):\n    return 1 / by\n\ndivide(0)")
         assert (outcome.error, outcome.error_type) == ("ZeroDivisionError: division by zero", "script_error")
-        assert "line 4, in <module>\n    divide(0)\n" in session.stderr
-        assert "return 1 / by" in session.stderr
-        assert session.stderr.endswith("ZeroDivisionError: division by zero\n")
+        assert "line 4, in <module>\n    divide(0)\n" in run.stderr
+        assert "return 1 / by" in run.stderr
+        assert run.stderr.endswith("ZeroDivisionError: division by zero\n")
 
     @needs("runs_code")
     async def test_syntax_error_is_a_script_error(self, backend: Backend[Any]) -> None:
-        outcome, session = await self.run(backend, "print('never')\ndef (:")
+        outcome, run = await self.run(backend, "print('never')\ndef (:")
         assert outcome.error_type == "script_error"
         assert "SyntaxError" in (outcome.error or "")
-        assert session.stdout == ""
-        assert "line 2" in session.stderr
+        assert run.stdout == ""
+        assert "line 2" in run.stderr
 
     @needs("runs_code")
     async def test_exception_keeps_output_result_and_memory(self, backend: Backend[Any]) -> None:
         code = "print('so far'); set_result(1); memory.set('a', 'b', 2); raise ValueError('no')"
-        outcome, session = await self.run(backend, code)
+        outcome, run = await self.run(backend, code)
         assert (outcome.error, outcome.error_type) == ("ValueError: no", "script_error")
-        assert (session.stdout, outcome.result, dict(outcome.memory_updates)) == ("so far\n", 1, {"a.b": 2})
+        assert (run.stdout, outcome.result, dict(outcome.memory_updates)) == ("so far\n", 1, {"a.b": 2})
 
     @needs("runs_code")
     async def test_exit_0_succeeds(self, backend: Backend[Any]) -> None:
@@ -92,23 +92,23 @@ class Scripts(BackendBench):
 
     @needs("runs_code")
     async def test_exit_from_c_with_7_is_an_error(self, backend: Backend[Any]) -> None:
-        outcome, session = await self.run(backend, "import os; print('before'); os._exit(7)")
+        outcome, run = await self.run(backend, "import os; print('before'); os._exit(7)")
         assert outcome.error_type == "script_error"
-        assert session.stdout == "before\n"
+        assert run.stdout == "before\n"
 
     @needs("runs_code")
     async def test_script_that_kills_itself_is_an_error(self, backend: Backend[Any]) -> None:
         code = "import os, signal; print('before'); os.kill(os.getpid(), signal.SIGKILL)"
-        outcome, session = await self.run(backend, code)
+        outcome, run = await self.run(backend, code)
         assert outcome.error_type in ("script_error", "worker_lost")
-        assert session.stdout == "before\n"
+        assert run.stdout == "before\n"
 
     @needs("runs_code")
     @pytest.mark.parametrize("value", ["object()", "float('nan')", "{1, 2}", "'\\ud800'"])
     async def test_result_that_is_not_json_is_a_script_error(self, backend: Backend[Any], value: str) -> None:
-        outcome, session = await self.run(backend, f"set_result({value})")
+        outcome, run = await self.run(backend, f"set_result({value})")
         assert outcome.error_type == "script_error"
-        assert "set_result" in session.stderr
+        assert "set_result" in run.stderr
 
     @needs("runs_code")
     async def test_settings_can_be_read(self, backend: Backend[Any]) -> None:
@@ -134,19 +134,19 @@ set_result([before, memory.get('runs', 'count'), memory.get('runs', 'none', 'els
 
     @needs("runs_code", "streams_output")
     async def test_output_can_be_seen_while_the_script_runs(self, backend: Backend[Any]) -> None:
-        session = RecordingSession()
-        running = self.begin(backend, "print('partial')\nwhile True: pass", session)
-        await self.until(running, session, lambda session: session.stdout == "partial\n")
+        run = RecordingRun()
+        running = self.begin(backend, "print('partial')\nwhile True: pass", run)
+        await self.until(running, run, lambda run: run.stdout == "partial\n")
         await self.cancelled(running)
 
     @needs("runs_code")
     async def test_cancelled_script_leaves_what_it_wrote(self, backend: Backend[Any]) -> None:
-        session = RecordingSession()
-        running = self.begin(backend, "print('partial')\nwhile True: pass", session)
-        await self.started(running, session)
+        run = RecordingRun()
+        running = self.begin(backend, "print('partial')\nwhile True: pass", run)
+        await self.started(running, run)
         await asyncio.sleep(1)  # more than any script needs to get there
         await self.cancelled(running)
-        assert session.stdout == "partial\n"
+        assert run.stdout == "partial\n"
 
     @needs("runs_code")
     @pytest.mark.parametrize(
@@ -160,17 +160,17 @@ set_result([before, memory.get('runs', 'count'), memory.get('runs', 'none', 'els
         ids=["loop", "catches everything", "ignores signals", "floods"],
     )
     async def test_script_that_will_not_end_is_ended(self, backend: Backend[Any], code: str) -> None:
-        session = RecordingSession()
-        running = self.begin(backend, code, session)
-        await self.started(running, session)
+        run = RecordingRun()
+        running = self.begin(backend, code, run)
+        await self.started(running, run)
         await asyncio.sleep(0.2)  # into the loop
         await self.cancelled(running)
 
     @needs("runs_code")
     async def test_cancelled_script_does_not_run_on(self, backend: Backend[Any]) -> None:
-        canary, session = Canary(), RecordingSession()
-        running = self.begin(backend, f"{canary.code}\nimport time\nwhile True: time.sleep(0.01)", session)
-        await self.started(running, session)
+        canary, run = Canary(), RecordingRun()
+        running = self.begin(backend, f"{canary.code}\nimport time\nwhile True: time.sleep(0.01)", run)
+        await self.started(running, run)
         can_be_seen = await canary.appears()
         await self.cancelled(running)
         if not can_be_seen:
@@ -181,8 +181,8 @@ set_result([before, memory.get('runs', 'count'), memory.get('runs', 'none', 'els
     @needs("runs_code", "subprocesses")
     async def test_output_of_a_program_is_captured(self, backend: Backend[Any]) -> None:
         code = "import subprocess; subprocess.run(['/bin/sh', '-c', 'echo child; echo woe >&2'], check=True)"
-        _, session = await self.run(backend, code)
-        assert (session.stdout, session.stderr) == ("child\n", "woe\n")
+        _, run = await self.run(backend, code)
+        assert (run.stdout, run.stderr) == ("child\n", "woe\n")
 
     @needs("runs_code", "subprocesses")
     async def test_child_does_not_outlive_the_script(self, backend: Backend[Any]) -> None:

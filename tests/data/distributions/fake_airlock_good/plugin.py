@@ -15,7 +15,7 @@ class GoodBackend(airlock.Backend[airlock.BackendSettings]):
     def pool(self) -> airlock.Pool:
         return airlock.Pool(replicas=0, idle=0)
 
-    async def execute(self, job: airlock.Job, session: airlock.Session) -> airlock.Outcome:
+    async def execute(self, job: airlock.Job, run: airlock.Run) -> airlock.Outcome:
         return airlock.Outcome()
 
 
