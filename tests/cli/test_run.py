@@ -19,7 +19,7 @@ from typer.testing import CliRunner, Result
 
 from airlock import Backend, BackendSettings, Job, Limits, Outcome, Pool, Run, hookimpl
 from airlock.cli import app
-from airlock.cli.choice import choose_project
+from airlock.cli.run import choose_project
 from airlock.config import load_config
 from airlock.plugins.manager import Plugins
 

@@ -5,19 +5,21 @@ import os
 from functools import partial
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from airlock.config import Config, ProjectConfig, json_schema
 from airlock.errors import ConfigError, MakingFailed, StoreRefused
-from airlock.http import AccessPolicy
 from airlock.plugins import Plugins, make
 from airlock.stores import SqliteSettings
 from airlock.stores.sqlite import file
 
 from . import setup
 from .terminal import columns, fail, out, refuse, say, warn
+
+if TYPE_CHECKING:
+    from airlock.http import AccessPolicy
 
 
 def init(
@@ -38,6 +40,8 @@ def init(
 
 def check(config: setup.ConfigOption = None) -> None:
     """Validate the configuration and name every problem."""
+    from airlock.http import AccessPolicy  # noqa: PLC0415 - the web framework would slow every other command
+
     plugins = Plugins.discover()
     loaded = setup.load(config, plugins, code=1)
     if failures := _failures(loaded):
@@ -72,7 +76,7 @@ def _failures(config: Config) -> list[str]:
     return failures
 
 
-def _refusals(config: Config, policy: AccessPolicy) -> list[str]:
+def _refusals(config: Config, policy: "AccessPolicy") -> list[str]:
     """Say why `airlock serve` would not listen, started from the same environment: that of a service may have a key."""
     try:
         policy.check_bind(config.server.host or policy.default_host)

@@ -12,10 +12,9 @@ from airlock.client import ExecutionStatus
 from airlock.client.running import Stream
 
 from . import answers
+from .following import report, report_result
 from .inputs import STDIN, read_memory, read_script, read_settings
-from .remote import JsonOption, KeyOption, UrlOption, connected, echo_json
-from .remote_run import run_there
-from .reporting import report, report_result
+from .remote import JsonOption, KeyOption, UrlOption, connected, echo_json, run_there
 from .terminal import columns, fail, out, printable
 
 Ids = Annotated[list[str], typer.Argument(metavar="ID...")]

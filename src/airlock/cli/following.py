@@ -1,83 +1,26 @@
-"""Follows one execution on the terminal: progress until it runs, its output as it comes, its LLM requests."""
+"""What every command does that runs a script and waits: show its output, stop at a signal, say how it ended."""
 
 from __future__ import annotations
 
 import asyncio
+import json
+import signal
 import sys
-from contextlib import ExitStack, suppress
-from functools import partial
-from typing import TYPE_CHECKING, Final, NoReturn
+from typing import TYPE_CHECKING, Any
 
-from rich.text import Text
+import typer
 
-from airlock.errors import NotAwaitingLLM
-from airlock.models import ExecutionStatus, OpenLLMRequest, OutputEvent
-from airlock.running import Answer as GivenAnswer
-from airlock.running import EventId, EventStream
+from airlock.models import ExecutionStatus
 
-from .terminal import err, printable
+from .inputs import write_memory
+from .terminal import err, fail, printable, say, warn
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from airlock.client import Result
     from airlock.executions import Execution
-    from airlock.gateway import Gateway
-
-    from .answers import Answer
-
-INTERVAL: Final = 0.02  # seconds between looks while it waits to begin
-
-
-async def follow(gateway: Gateway, execution_id: str, answer: Answer) -> Execution:
-    """Return the execution once it is over.
-
-    Raises NoAnswer when an LLM request cannot be answered.
-    """
-    await _wait_until_begun(gateway, execution_id)
-    output, questions = Output(), asyncio.Queue[OpenLLMRequest]()
-    showing = asyncio.create_task(_show(gateway, execution_id, output, questions))
-    answering = asyncio.create_task(_answer(gateway, execution_id, output, questions, answer))
-    try:
-        await asyncio.wait((showing, answering), return_when=asyncio.FIRST_COMPLETED)
-        if answering.done():
-            answering.result()  # raises: it goes on for ever
-        showing.result()
-        return await gateway.get(execution_id)
-    finally:
-        for task in (showing, answering):
-            task.cancel()
-        await asyncio.gather(showing, answering, return_exceptions=True)
-
-
-async def _show(gateway: Gateway, execution_id: str, output: Output, questions: asyncio.Queue[OpenLLMRequest]) -> None:
-    """Show the output as it comes, and pass on what is asked, until it is over."""
-    events = EventStream(partial(gateway.follow, execution_id), EventId())
-    while (event := await events.next()) is not None:
-        if event.type in {"stdout", "stderr"}:
-            output.write(OutputEvent.model_validate_json(event.data).text)
-        elif event.type == "llm_request":
-            questions.put_nowait(OpenLLMRequest.model_validate_json(event.data))
-    output.end_line()
-
-
-async def _answer(
-    gateway: Gateway, execution_id: str, output: Output, questions: asyncio.Queue[OpenLLMRequest], answer: Answer
-) -> NoReturn:
-    """Answer one request after the other."""
-    while True:
-        asked = await questions.get()
-        output.end_line()
-        response = await answer(asked)
-        with suppress(NotAwaitingLLM):  # it was withdrawn meanwhile, or the script has ended
-            await gateway.respond(execution_id, GivenAnswer(response, asked.id))
-
-
-async def _wait_until_begun(gateway: Gateway, execution_id: str) -> None:
-    with ExitStack() as stack:
-        status = stack.enter_context(err.status("")) if err.is_terminal else None
-        while (await gateway.get(execution_id)).status is ExecutionStatus.pending:
-            if status is not None:
-                [project] = await gateway.projects.infos()
-                status.update(Text(printable(f"{project.name}: {project.detail or 'waiting for a worker'}")))
-            await asyncio.sleep(INTERVAL)
 
 
 class Output:
@@ -97,3 +40,44 @@ class Output:
         if self._last != "\n":
             self._last = "\n"
             sys.stderr.write("\n")
+
+
+class Interruption:
+    """Cancels the task that watches at the first signal; the next ones, and late ones, disturb no tidying up."""
+
+    def __init__(self) -> None:
+        self.received: int | None = None
+        self.is_ending = False
+
+    def watch(self) -> None:
+        """Have the current task cancelled."""
+        task = asyncio.current_task()
+        assert task is not None
+
+        def stop(number: int) -> None:
+            if not self.is_ending:  # once it is under way nothing may interrupt it; it is bounded
+                self.received, self.is_ending = number, True
+                task.cancel()
+
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            if signal.getsignal(number) is not signal.SIG_IGN:  # nohup
+                asyncio.get_running_loop().add_signal_handler(number, stop, number)
+
+
+def report(execution: Execution | Result) -> None:
+    """Say how it ended; ends the command unless it completed."""
+    if execution.truncated:
+        warn("the script wrote more than limits.output: some was dropped")
+    if execution.error_type == "project_down":
+        fail(str(execution.error), code=2)
+    if execution.status is not ExecutionStatus.completed:
+        fail(f"{execution.error_type}: {execution.error}", code=1)
+    say(f"completed in {execution.execution_time_ms} ms", "green")
+
+
+def report_result(execution: Execution | Result, memory: Path | None, remembered: Mapping[str, Any]) -> None:
+    """Say how it ended; unless that ends the command, print the result, and keep what is to be remembered."""
+    report(execution)
+    typer.echo(json.dumps(execution.result, ensure_ascii=False, indent=2).encode())
+    if memory and execution.memory_updates:
+        write_memory(memory, {**remembered, **execution.memory_updates})

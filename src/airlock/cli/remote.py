@@ -1,15 +1,18 @@
-"""What every command starts from that talks to a server."""
+"""What every command starts from that talks to a server, and a script that runs there."""
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
-from airlock.client import AccessDenied, Airlock, ClientError
+from airlock.client import AccessDenied, Airlock, AsyncAirlock, ClientError
 
+from .answers import NoAnswer
+from .following import Interruption, Output
 from .inputs import read_text
 from .terminal import fail
 
@@ -17,6 +20,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from pydantic import BaseModel
+
+    from airlock.client import OpenLLMRequest, Result
+
+    from .answers import Answer
 
 UrlOption = Annotated[str | None, typer.Option("--url", help="The server. Else: $AIRLOCK_URL, http://127.0.0.1:8000.")]
 KeyOption = Annotated[
@@ -61,3 +68,55 @@ def refused(error: ClientError) -> NoReturn:
 def echo_json(model: BaseModel) -> None:
     """Print a model as one line of JSON."""
     typer.echo(model.model_dump_json().encode())
+
+
+def run_there(url: str | None, key: str | None, answer: Answer, *, project: str | None, **given: Any) -> Result:
+    """Return the execution when it is over, or end the command. Interrupted, it is cancelled."""
+    output, interruption = Output(), Interruption()
+    no_answer: list[NoAnswer] = []
+
+    async def main() -> Result:
+        interruption.watch()
+        task = asyncio.current_task()
+        assert task is not None
+        one_at_a_time = asyncio.Lock()
+
+        async def llm(request: OpenLLMRequest) -> str:
+            async with one_at_a_time:
+                output.end_line()
+                try:
+                    return await answer(request)
+                except NoAnswer as error:
+                    no_answer.append(error)
+                    task.cancel()
+                    return await asyncio.Future()  # till this task is cancelled with it
+
+        async with AsyncAirlock(url, read_key(key), retry_for=10) as client:
+            chosen = project or await _only_project(client)
+            result = await client.run(
+                project=chosen, llm=llm, on_output=lambda stream, text: output.write(text), **given
+            )
+            interruption.is_ending = True
+            output.end_line()
+            return result
+
+    try:
+        return asyncio.run(main())
+    except asyncio.CancelledError:
+        output.end_line()
+        if no_answer:
+            fail(str(no_answer[0]), code=no_answer[0].code)
+        if interruption.received is None:
+            raise
+        fail("interrupted", code=128 + interruption.received)
+    except ValueError as error:
+        fail(str(error), code=2)
+    except ClientError as error:
+        refused(error)
+
+
+async def _only_project(client: AsyncAirlock) -> str:
+    names = sorted(project.name for project in await client.projects())
+    if len(names) != 1:
+        fail(f"choose with --project: {', '.join(names) or 'the server lists none'}", code=2)
+    return names[0]

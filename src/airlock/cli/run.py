@@ -2,30 +2,37 @@
 
 import asyncio
 import logging
+from contextlib import ExitStack, suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Final, NoReturn
 
 import typer
 from pydantic import ValidationError
+from rich.text import Text
 
-from airlock.config import Config
-from airlock.errors import RequestError
+from airlock.backends import Project
+from airlock.config import Config, ProjectConfig
+from airlock.errors import NotAwaitingLLM, RequestError
 from airlock.executions import Execution
 from airlock.gateway import Gateway
+from airlock.llm import AgentMediator, MediatorSettings
 from airlock.logs import formats as logs
-from airlock.models import ExecutionRequest
+from airlock.models import ExecutionRequest, ExecutionStatus, OpenLLMRequest, OutputEvent
 from airlock.plugins import Plugins
+from airlock.running import Answer as GivenAnswer
+from airlock.running import EventId, EventStream
 
 from . import answers, setup
-from .choice import choose_project
-from .following import follow
+from .following import Interruption, Output, report_result
 from .inputs import STDIN, read_memory, read_script, read_settings
-from .interruption import Interruption
-from .remote import KeyOption
-from .remote_run import run_there
-from .reporting import report_result
-from .terminal import fail
+from .remote import KeyOption, run_there
+from .terminal import err, fail, printable, say
+
+BUILT_IN: Final = "local"
+INSTALL: Final = "pip install 'airlock-core[local]'"
+INTERVAL: Final = 0.02  # seconds between looks while it waits to begin
 
 
 def run(
@@ -112,3 +119,97 @@ def _execute(config: Config, plugins: Plugins, request: ExecutionRequest, answer
         fail(str(error), code=error.code)
     except RequestError as error:
         fail(str(error), code=2)
+
+
+def choose_project(config: Config, plugins: Plugins, name: str | None) -> ProjectConfig:
+    """Return the project that runs the script, or end the command with what to do.
+
+    Never one that only pretends to run it, unless it is named.
+    """
+    if config.path is None and name in (None, BUILT_IN):
+        return _built_in(plugins)
+    if name is not None:
+        chosen = config.projects.get(name)
+        if chosen is None:  # `default_backend` does not count: a mistyped name would seem to run
+            known = ", ".join(sorted(config.projects)) or "none"
+            fail(f"--project {name}: no such project; there are: {known}", code=2)
+        return chosen
+    candidates = [project for project in config.projects.values() if project.backend.runs_code]
+    if len(candidates) > 1:
+        names = ", ".join(sorted(project.project.name for project in candidates))
+        fail(f"several projects run code; choose with --project: {names}", code=2)
+    if not candidates:
+        fail(f"{config.path}: no project runs code; {INSTALL}, and list a project with 'backend: local'", code=2)
+    return candidates[0]
+
+
+def _built_in(plugins: Plugins) -> ProjectConfig:
+    provided = plugins.backends.get(BUILT_IN)
+    if provided is None:
+        fail(f"there is no airlock.yaml, and no backend that runs code is installed; {INSTALL}", code=2)
+    say(f"there is no airlock.yaml in {Path.cwd()}: running in {BUILT_IN!r} with its defaults, without packages")
+    return ProjectConfig(
+        project=Project(name=BUILT_IN, description="What 'airlock run' uses when there is no airlock.yaml"),
+        backend=provided.cls,
+        backend_settings=provided.cls.Settings(),
+        mediator=AgentMediator,
+        mediator_settings=MediatorSettings(),
+    )
+
+
+async def follow(gateway: Gateway, execution_id: str, answer: answers.Answer) -> Execution:
+    """Return the execution once it is over.
+
+    Raises NoAnswer when an LLM request cannot be answered.
+    """
+    await _wait_until_begun(gateway, execution_id)
+    output, questions = Output(), asyncio.Queue[OpenLLMRequest]()
+    showing = asyncio.create_task(_show(gateway, execution_id, output, questions))
+    answering = asyncio.create_task(_answer(gateway, execution_id, output, questions, answer))
+    try:
+        await asyncio.wait((showing, answering), return_when=asyncio.FIRST_COMPLETED)
+        if answering.done():
+            answering.result()  # raises: it goes on for ever
+        showing.result()
+        return await gateway.get(execution_id)
+    finally:
+        for task in (showing, answering):
+            task.cancel()
+        await asyncio.gather(showing, answering, return_exceptions=True)
+
+
+async def _show(gateway: Gateway, execution_id: str, output: Output, questions: asyncio.Queue[OpenLLMRequest]) -> None:
+    """Show the output as it comes, and pass on what is asked, until it is over."""
+    events = EventStream(partial(gateway.follow, execution_id), EventId())
+    while (event := await events.next()) is not None:
+        if event.type in {"stdout", "stderr"}:
+            output.write(OutputEvent.model_validate_json(event.data).text)
+        elif event.type == "llm_request":
+            questions.put_nowait(OpenLLMRequest.model_validate_json(event.data))
+    output.end_line()
+
+
+async def _answer(
+    gateway: Gateway,
+    execution_id: str,
+    output: Output,
+    questions: asyncio.Queue[OpenLLMRequest],
+    answer: answers.Answer,
+) -> NoReturn:
+    """Answer one request after the other."""
+    while True:
+        asked = await questions.get()
+        output.end_line()
+        response = await answer(asked)
+        with suppress(NotAwaitingLLM):  # it was withdrawn meanwhile, or the script has ended
+            await gateway.respond(execution_id, GivenAnswer(response, asked.id))
+
+
+async def _wait_until_begun(gateway: Gateway, execution_id: str) -> None:
+    with ExitStack() as stack:
+        status = stack.enter_context(err.status("")) if err.is_terminal else None
+        while (await gateway.get(execution_id)).status is ExecutionStatus.pending:
+            if status is not None:
+                [project] = await gateway.projects.infos()
+                status.update(Text(printable(f"{project.name}: {project.detail or 'waiting for a worker'}")))
+            await asyncio.sleep(INTERVAL)
