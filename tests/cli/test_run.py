@@ -113,7 +113,7 @@ def test_of_several_projects_that_run_code_one_must_be_named() -> None:
 def test_a_mistyped_project_is_2_and_is_not_served_by_the_default_backend() -> None:
     result = run("say hi", "--project", "pp")
     assert (result.exit_code, result.stdout) == (2, "")
-    assert result.stderr == "error: --project pp: no such project; there are: m, p\n"
+    assert result.stderr == "error: --project pp: no such project; known projects: m, p\n"
 
 
 def test_mock_is_used_only_by_name() -> None:
@@ -247,7 +247,7 @@ def test_memory_that_cannot_be_used_is_2_and_left_alone(content: bytes) -> None:
 
 def test_memory_in_a_folder_that_is_not_there_is_2_before_anything_runs() -> None:
     result = run("say hi", "--memory", "no/m.json")
-    assert (result.exit_code, result.stderr) == (2, "error: --memory no/m.json: there is no folder no\n")
+    assert (result.exit_code, result.stderr) == (2, "error: --memory no/m.json: no such folder: no\n")
 
 
 # --- LLM requests ----------------------------------------------------------------------------------------------------

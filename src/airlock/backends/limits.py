@@ -30,15 +30,17 @@ class Limits(BaseModel):
     scratch: Size = Field(64 << 20, ge=1 << 20, description="size of the private /tmp of one execution")
 
     timeout: WholeSeconds = Field(
-        3600, ge=1, le=MAX_TIMEOUT, description="most run time that a request may ask for, in seconds"
+        3600, ge=1, le=MAX_TIMEOUT, description="longest run time that a request may ask for, in seconds"
     )
-    output: Size = Field(1 << 20, ge=0, description="stdout and stderr each; what is over it is dropped")
+    output: Size = Field(1 << 20, ge=0, description="stdout and stderr each; anything beyond is dropped")
     result: Size = Field(1 << 20, ge=2, description="result as JSON, and memory_updates as JSON")
     llm_calls: int = Field(1000, ge=0, description="LLM requests of one execution")
     prompt: Size = Field(256 << 10, ge=1, description="one LLM prompt")
 
     queue: int = Field(1000, ge=0, description="executions of the project that may wait for a worker")
-    max_paused: int = Field(100, ge=0, description="paused executions that may hold a sandbox beside the running ones")
+    max_paused: int = Field(
+        100, ge=0, description="paused executions that may hold a sandbox in addition to the running ones"
+    )
     max_replicas: int = Field(64, ge=1, le=MAX_REPLICAS, description="most workers that POST .../up may ask for")
     queue_timeout: Seconds = Field(600, gt=0, description="seconds that an execution may wait for a worker")
     llm_timeout: Seconds = Field(600, gt=0, description="seconds that one LLM request may stay unanswered")

@@ -34,7 +34,7 @@ def answer_by(llm: str | None, *, stdin_is_script: bool) -> Answer:
         return Asker() if sys.stdin.isatty() and not stdin_is_script else refuse
     if llm == "ask":
         if stdin_is_script:
-            fail("--llm ask: answers are read from stdin, but the script comes from there", code=2)
+            fail("--llm ask: answers are read from stdin, but stdin is the script", code=2)
         return Asker()
     if llm == "echo":
         return echo
@@ -55,7 +55,7 @@ def show(request: LLMRequest) -> None:
 
 async def refuse(request: LLMRequest) -> str:
     """Say how to choose."""
-    reason = "the script asks an LLM, and nobody is at the terminal to answer; choose with --llm ask, echo or COMMAND"
+    reason = "the script asks an LLM, but there is no terminal to answer at; choose with --llm ask, echo or COMMAND"
     raise NoAnswer(reason, code=2)
 
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 def init(
     path: Annotated[Path, typer.Argument(help="Where to write it.")] = Path("airlock.yaml"),
-    force: Annotated[bool, typer.Option("--force", help="Overwrite a file that is there.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite an existing file.")] = False,
 ) -> None:
     """Write a commented airlock.yaml to start from."""
     text = resources.files("airlock.config").joinpath("starter.yaml").read_text(encoding="utf-8")
@@ -32,7 +32,7 @@ def init(
         with path.open("w" if force else "x", encoding="utf-8") as file:
             file.write(text)
     except FileExistsError:
-        fail(f"{path} is there already; overwrite it with --force", code=1)
+        fail(f"{path} already exists; use --force to overwrite it", code=1)
     except OSError as error:
         fail(f"{path}: {error.strerror}", code=1)
     say(f"wrote {path}; edit it, then: airlock check, airlock serve")

@@ -24,14 +24,14 @@ Id = Annotated[str, typer.Argument(metavar="ID")]
 def exec_(
     file: Annotated[str | None, typer.Argument(metavar="[FILE]", help="The script; '-' reads it from stdin.")] = None,
     code: Annotated[str | None, typer.Option("-c", "--code", help="The script itself, instead of a file.")] = None,
-    project: Annotated[str | None, typer.Option(help="Where to run it. Else: the only project.")] = None,
+    project: Annotated[str | None, typer.Option(help="Project to run it in; default: the only one.")] = None,
     setting: Annotated[
         list[str] | None, typer.Option(metavar="KEY=VALUE", help="A setting, or KEY=@FILE. Repeatable.")
     ] = None,
     memory: Annotated[
         Path | None, typer.Option(metavar="FILE", help="JSON file with the script's memory; updated when it completed.")
     ] = None,
-    timeout: Annotated[int | None, typer.Option(help="Most run time, in seconds.")] = None,
+    timeout: Annotated[int | None, typer.Option(help="Maximum run time, in seconds.")] = None,
     llm: Annotated[str | None, typer.Option(metavar="ask|echo|COMMAND", help=answers.HELP)] = None,
     url: UrlOption = None,
     key: KeyOption = None,
@@ -60,9 +60,9 @@ def exec_(
 
 
 def ps(
-    project: Annotated[str | None, typer.Option(help="Only those of this project.")] = None,
-    status: Annotated[ExecutionStatus | None, typer.Option(help="Only those that stand so.")] = None,
-    limit: Annotated[int, typer.Option(min=1, help="How many at most.")] = 20,
+    project: Annotated[str | None, typer.Option(help="Only executions of this project.")] = None,
+    status: Annotated[ExecutionStatus | None, typer.Option(help="Only executions with this status.")] = None,
+    limit: Annotated[int, typer.Option(min=1, help="Maximum number of executions.")] = 20,
     as_json: JsonOption = False,
     url: UrlOption = None,
     key: KeyOption = None,
@@ -86,7 +86,9 @@ def ps(
 
 def logs(
     execution_id: Id,
-    follow: Annotated[bool, typer.Option("-f", "--follow", help="Go on until it is over.")] = False,
+    follow: Annotated[
+        bool, typer.Option("-f", "--follow", help="Follow the output until the execution finishes.")
+    ] = False,
     as_json: JsonOption = False,
     url: UrlOption = None,
     key: KeyOption = None,
@@ -111,7 +113,7 @@ def logs(
 
 
 def cancel(execution_ids: Ids, as_json: JsonOption = False, url: UrlOption = None, key: KeyOption = None) -> None:
-    """End executions; those that are over stay as they are."""
+    """End executions; finished ones stay as they are."""
     with connected(url, key) as client:
         for execution_id in execution_ids:
             result = client.cancel(execution_id)

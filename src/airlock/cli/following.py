@@ -67,7 +67,7 @@ class Interruption:
 def report(execution: Execution | Result) -> None:
     """Say how it ended; ends the command unless it completed."""
     if execution.truncated:
-        warn("the script wrote more than limits.output: some was dropped")
+        warn("the script's output exceeded limits.output: part of it was dropped")
     if execution.error_type == "project_down":
         fail(str(execution.error), code=2)
     if execution.status is not ExecutionStatus.completed:

@@ -47,7 +47,7 @@ def read_settings(pairs: Iterable[str]) -> dict[str, str]:
 def read_memory(path: Path) -> dict[str, Any]:
     """Read what the last run remembered, nothing when there was none; or end the command."""
     if not path.parent.is_dir():
-        fail(f"--memory {path}: there is no folder {path.parent}", code=2)
+        fail(f"--memory {path}: no such folder: {path.parent}", code=2)
     if not path.exists():
         return {}
     try:
@@ -76,7 +76,7 @@ def write_memory(path: Path, memory: Mapping[str, Any]) -> None:
                 Path(file.name).unlink(missing_ok=True)
                 raise
     except OSError as error:
-        fail(f"--memory {path}: {error.strerror}; the script completed, what it remembered is lost", code=2)
+        fail(f"--memory {path}: {error.strerror}; the script completed, but its memory could not be saved", code=2)
 
 
 def _read(path: Path) -> bytes:

@@ -27,7 +27,9 @@ def _keys() -> None: ...
 
 
 @keys.command()
-def new(name: Annotated[str, typer.Argument(help="Whom it is for: executions are visible to their key only.")]) -> None:
+def new(
+    name: Annotated[str, typer.Argument(help="Who the key is for: executions are visible to their key only.")],
+) -> None:
     """Make a key. It goes to stdout, once; the lines for airlock.yaml, with its hash, go to stderr."""
     try:
         check_name(name)
@@ -36,5 +38,5 @@ def new(name: Annotated[str, typer.Argument(help="Whom it is for: executions are
     key = new_key()
     say("This is the key; it is not stored and cannot be shown again:")
     typer.echo(key)
-    say("Add this to airlock.yaml, and start the server again:")
+    say("Add this to airlock.yaml, and restart the server:")
     say(LINES.format(name=name, sha256=sha256(key)))

@@ -17,7 +17,7 @@ Name = Annotated[str, typer.Argument(metavar="PROJECT")]
 
 def up(
     name: Name,
-    replicas: Annotated[int, typer.Option("-n", "--replicas", min=1, help="How many warm workers.")] = 1,
+    replicas: Annotated[int, typer.Option("-n", "--replicas", min=1, help="Number of warm workers.")] = 1,
     as_json: JsonOption = False,
     url: UrlOption = None,
     key: KeyOption = None,

@@ -25,11 +25,15 @@ if TYPE_CHECKING:
 
     from .answers import Answer
 
-UrlOption = Annotated[str | None, typer.Option("--url", help="The server. Else: $AIRLOCK_URL, http://127.0.0.1:8000.")]
+UrlOption = Annotated[
+    str | None, typer.Option("--url", help="The server; default: $AIRLOCK_URL or http://127.0.0.1:8000.")
+]
 KeyOption = Annotated[
     str | None,
     typer.Option(
-        "--key", metavar="KEY|@FILE", help="API key, or @FILE that has it. Else: $AIRLOCK_API_KEY, which ps hides."
+        "--key",
+        metavar="KEY|@FILE",
+        help="API key, or @FILE that contains it; default: $AIRLOCK_API_KEY, which ps does not show.",
     ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
@@ -61,7 +65,7 @@ def telling_errors() -> Iterator[None]:
 def refused(error: ClientError) -> NoReturn:
     """Say what the server refused, and what to do."""
     remedy = "; give a key with $AIRLOCK_API_KEY or --key @FILE" if isinstance(error, AccessDenied) else ""
-    left = f"; execution {error.execution_id}: airlock logs shows what became of it" if error.execution_id else ""
+    left = f"; execution {error.execution_id}: 'airlock logs' shows what happened to it" if error.execution_id else ""
     fail(" ".join(f"{error}{remedy}{left}".split()), code=2)
 
 

@@ -37,7 +37,9 @@ INTERVAL: Final = 0.02  # seconds between looks while it waits to begin
 
 def run(
     file: Annotated[str, typer.Argument(metavar="FILE", help="The script; '-' reads it from stdin.")],
-    project: Annotated[str | None, typer.Option(help="Where to run it. Else: the only project that runs code.")] = None,
+    project: Annotated[
+        str | None, typer.Option(help="Project to run it in; default: the only one that runs code.")
+    ] = None,
     setting: Annotated[
         list[str] | None,
         typer.Option(metavar="KEY=VALUE", help="A setting of the script, or KEY=@FILE for a file's text. Repeatable."),
@@ -45,7 +47,7 @@ def run(
     memory: Annotated[
         Path | None, typer.Option(metavar="FILE", help="JSON file with the script's memory; updated when it completed.")
     ] = None,
-    timeout: Annotated[int | None, typer.Option(help="Most run time, in seconds.")] = None,
+    timeout: Annotated[int | None, typer.Option(help="Maximum run time, in seconds.")] = None,
     llm: Annotated[str | None, typer.Option(metavar="ask|echo|COMMAND", help=answers.HELP)] = None,
     config: setup.ConfigOption = None,
     url: Annotated[str | None, typer.Option(help="Run it on this server, as airlock exec does.")] = None,
@@ -132,7 +134,7 @@ def choose_project(config: Config, plugins: Plugins, name: str | None) -> Projec
         chosen = config.projects.get(name)
         if chosen is None:  # `default_backend` does not count: a mistyped name would seem to run
             known = ", ".join(sorted(config.projects)) or "none"
-            fail(f"--project {name}: no such project; there are: {known}", code=2)
+            fail(f"--project {name}: no such project; known projects: {known}", code=2)
         return chosen
     candidates = [project for project in config.projects.values() if project.backend.runs_code]
     if len(candidates) > 1:
@@ -146,8 +148,8 @@ def choose_project(config: Config, plugins: Plugins, name: str | None) -> Projec
 def _built_in(plugins: Plugins) -> ProjectConfig:
     provided = plugins.backends.get(BUILT_IN)
     if provided is None:
-        fail(f"there is no airlock.yaml, and no backend that runs code is installed; {INSTALL}", code=2)
-    say(f"there is no airlock.yaml in {Path.cwd()}: running in {BUILT_IN!r} with its defaults, without packages")
+        fail(f"no airlock.yaml, and no backend that runs code is installed; {INSTALL}", code=2)
+    say(f"no airlock.yaml in {Path.cwd()}: running in {BUILT_IN!r} with its defaults, without packages")
     return ProjectConfig(
         project=Project(name=BUILT_IN, description="What 'airlock run' uses when there is no airlock.yaml"),
         backend=provided.cls,

@@ -27,11 +27,18 @@ log = logging.getLogger(__name__)
 
 def serve(
     config: setup.ConfigOption = None,
-    host: Annotated[str | None, typer.Option(help="Address to listen on. Else: server.host, or what is safe.")] = None,
-    port: Annotated[int | None, typer.Option(min=0, max=65_535, help="0: any free one. Else: server.port.")] = None,
+    host: Annotated[
+        str | None,
+        typer.Option(help="Address to listen on; default: server.host, or 127.0.0.1 if no key protects the server."),
+    ] = None,
+    port: Annotated[
+        int | None, typer.Option(min=0, max=65_535, help="Port to listen on, 0 for any free one; default: server.port.")
+    ] = None,
     log_format: Annotated[
         Literal["auto", "plain", "json"] | None,
-        typer.Option(help="How log lines look; auto: plain at a terminal, JSON otherwise. Else: server.log.format."),
+        typer.Option(
+            help="Format of log lines; auto: plain at a terminal, JSON otherwise; default: server.log.format."
+        ),
     ] = None,
 ) -> None:
     """Serve the REST API until Ctrl-C or SIGTERM.
@@ -97,8 +104,8 @@ def _announce(text: str, style: str = "", *, is_json: bool) -> None:
 
 def _how_long(config: Config) -> str:
     if config.store.is_durable:
-        return f"Executions are kept in the store {config.store.type}: they outlive a restart."
-    return "Executions are kept in memory: they are lost at a restart. 'store: sqlite' in airlock.yaml keeps them."
+        return f"Executions are kept in the store {config.store.type}: they survive a restart."
+    return "Executions are kept in memory: a restart loses them. 'store: sqlite' in airlock.yaml keeps them."
 
 
 def _row(project: ProjectInfo, config: Config) -> list[str]:
@@ -119,7 +126,9 @@ def _warnings(config: Config, plugins: Plugins) -> list[str]:
 def _who_may(policy: AccessPolicy, address: str) -> str:
     if policy.keys:
         return "Requests need a key: one of server.keys, or AIRLOCK_API_KEY."
-    served = "only programs on this machine are served" if policy.local_only else f"whoever reaches {address} is served"
+    served = (
+        "only programs on this machine are served" if policy.local_only else f"anyone who can reach {address} is served"
+    )
     return f"No key is set (AIRLOCK_API_KEY, server.keys): {served}."
 
 

@@ -14,7 +14,9 @@ from .terminal import refuse
 
 ConfigOption = Annotated[
     Path | None,
-    typer.Option("--config", help="Use this file. Else: $AIRLOCK_CONFIG, ./airlock.yaml, built-in defaults."),
+    typer.Option(
+        "--config", help="Configuration to use; default: $AIRLOCK_CONFIG, ./airlock.yaml, or built-in defaults."
+    ),
 ]
 
 
