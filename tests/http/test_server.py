@@ -39,8 +39,8 @@ def test_serves_and_says_what(serve: Serve) -> None:
     assert row == "echo up replicas 1 backend mock isolation: runs no code"
     assert "replicas is 0" in server.line_with("  off")
     assert "default_backend" in server.line_with("warning: ")
-    assert "lost at a restart" in banner
-    assert f"whoever reaches {httpx.URL(server.url).netloc.decode()} is served" in banner
+    assert "a restart loses them" in banner
+    assert f"anyone who can reach {httpx.URL(server.url).netloc.decode()} is served" in banner
 
 
 def test_says_when_a_slow_project_is_up_and_does_not_wait_for_it(serve: Serve) -> None:
@@ -122,7 +122,7 @@ def test_without_a_file_it_says_in_which_folder_and_that_it_only_echoes(serve: S
     assert "airlock init" in warning
     assert "mock-project" in server.line_with("  mock-project")
     port = httpx.URL(server.url).port
-    assert server.line_with(f"whoever reaches 0.0.0.0:{port} is served")
+    assert server.line_with(f"anyone who can reach 0.0.0.0:{port} is served")
     ran = httpx.post(f"http://127.0.0.1:{port}/execute?wait=10", json={"project": "python", "code": "1 / 0"}).json()
     assert (ran["status"], ran["result"]) == ("completed", {"echo": "1 / 0"})
 

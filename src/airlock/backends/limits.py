@@ -38,9 +38,7 @@ class Limits(BaseModel):
     prompt: Size = Field(256 << 10, ge=1, description="one LLM prompt")
 
     queue: int = Field(1000, ge=0, description="executions of the project that may wait for a worker")
-    max_paused: int = Field(
-        100, ge=0, description="paused executions that may hold a sandbox in addition to the running ones"
-    )
+    max_paused: int = Field(100, ge=0, description="paused executions that may hold a sandbox besides the running ones")
     max_replicas: int = Field(64, ge=1, le=MAX_REPLICAS, description="most workers that POST .../up may ask for")
     queue_timeout: Seconds = Field(600, gt=0, description="seconds that an execution may wait for a worker")
     llm_timeout: Seconds = Field(600, gt=0, description="seconds that one LLM request may stay unanswered")

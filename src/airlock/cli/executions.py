@@ -86,9 +86,7 @@ def ps(
 
 def logs(
     execution_id: Id,
-    follow: Annotated[
-        bool, typer.Option("-f", "--follow", help="Follow the output until the execution finishes.")
-    ] = False,
+    follow: Annotated[bool, typer.Option("-f", "--follow", help="Follow the output to its end.")] = False,
     as_json: JsonOption = False,
     url: UrlOption = None,
     key: KeyOption = None,

@@ -28,7 +28,7 @@ def _keys() -> None: ...
 
 @keys.command()
 def new(
-    name: Annotated[str, typer.Argument(help="Who the key is for: executions are visible to their key only.")],
+    name: Annotated[str, typer.Argument(help="Who the key is for; only the same key sees its executions.")],
 ) -> None:
     """Make a key. It goes to stdout, once; the lines for airlock.yaml, with its hash, go to stderr."""
     try:
