@@ -123,6 +123,19 @@ def test_no_file_is_long() -> None:
     assert statistics.median(core) <= 130
 
 
+@pytest.mark.parametrize("folder", sorted({path.parent for path in MODULES.values()}), ids=str)
+def test_no_name_shadows_a_library_that_its_siblings_import(folder: Path) -> None:
+    ours = {path.stem for path in folder.iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()}
+    imported = set()
+    for path in folder.glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Import):
+                imported |= {alias.name.split(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+                imported.add(node.module.split(".")[0])
+    assert not ours & imported
+
+
 @pytest.mark.parametrize("path", sorted((CORE / "worker").glob("*.py")), ids=lambda path: path.name)
 def test_worker_imports_only_the_standard_library_and_itself(path: Path) -> None:
     """It runs in sandboxes that have nothing else; `test_a_room_imports_only_what_it_may` looks at ours."""
