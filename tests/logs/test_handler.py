@@ -75,7 +75,7 @@ def test_what_is_too_much_for_a_reader_is_dropped_and_counted(
             time.sleep(0.01)
     *kept, said = received.decode().splitlines()
     assert set(kept) == {line}
-    assert said == f"{1_000 - len(kept)} lines were dropped here: nobody read the log"
+    assert said == f"{1_000 - len(kept)} lines were dropped here: nothing was reading the log"
 
 
 def test_a_reader_that_is_gone_costs_lines_only() -> None:

@@ -12,13 +12,13 @@ import typer
 from pydantic import ValidationError
 from rich.text import Text
 
+from airlock import logs
 from airlock.backends import Project
 from airlock.config import Config, ProjectConfig
 from airlock.errors import NotAwaitingLLM, RequestError
 from airlock.executions import Execution
 from airlock.gateway import Gateway
 from airlock.llm import AgentMediator, MediatorSettings
-from airlock.logs import formats as logs
 from airlock.models import ExecutionRequest, ExecutionStatus, OpenLLMRequest, OutputEvent
 from airlock.plugins import Plugins
 from airlock.running import Answer as GivenAnswer
@@ -88,7 +88,7 @@ def run(
 
 def _is_news(record: logging.LogRecord) -> bool:
     """Leave out what becomes of the project: how the run ends says that."""
-    return record.name != "airlock.gateway.project" or record.exc_info is not None
+    return record.name != "airlock.projects" or record.exc_info is not None
 
 
 def _request(**fields: Any) -> ExecutionRequest:

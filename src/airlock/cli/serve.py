@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from airlock import logs
 from airlock.errors import ConfigError, StoreRefused
-from airlock.logs import formats as logs
 from airlock.plugins import Plugins
 
 from . import setup

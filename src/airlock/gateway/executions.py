@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from airlock.backends import ANSWER_TIME
 from airlock.errors import StoreUnavailable
-from airlock.logs import tell
+from airlock.logs import event_logger
 from airlock.models import ExecutionStatus
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ class LiveExecutions:
             self._quotas.release(live.execution.client)
         await asyncio.sleep(ANSWER_TIME)
         if live.execution.status.is_terminal:  # else it is left to the next server
-            announce(live.execution, self._plugins, live.request_id)
+            announce(live.execution, self._plugins)
 
     def _over(self, task: asyncio.Task[None], live: LiveExecution) -> None:
         self._tasks.discard(task)
@@ -132,13 +132,10 @@ class LiveExecutions:
             live.end(ExecutionStatus.error, "interrupted", "the server was shut down")
 
 
-def announce(execution: Execution, plugins: Plugins, request_id: str | None) -> None:
-    """Tell the log and the observers that an execution is over. `request_id` is that of its `POST /execute`."""
-    tell(
-        log,
+def announce(execution: Execution, plugins: Plugins) -> None:
+    """Tell the log and the observers that an execution has finished, in the context of its `POST /execute`."""
+    event_logger(execution.id)(
         "execution finished",
-        execution_id=execution.id,
-        request_id=request_id,
         project=execution.project,
         client=execution.client,
         status=execution.status.value,

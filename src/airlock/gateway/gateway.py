@@ -11,7 +11,7 @@ from weakref import WeakValueDictionary
 
 from airlock.errors import ExecutionNotFound, ProjectDown, ProjectNotFound, QueueFull, ShuttingDown, StoreUnavailable
 from airlock.executions import Execution
-from airlock.logs import tell
+from airlock.logs import log_event
 from airlock.models import ExecutionStatus
 from airlock.running import StoredExecution, news
 from airlock.stores import MemoryStore
@@ -67,9 +67,7 @@ class Gateway:
         for execution in waiting:
             await self._begin_again(execution)
         if self._store.is_durable:
-            tell(
-                log, "store opened", f"executions that wait for their turn again: {len(waiting)}", waiting=len(waiting)
-            )
+            log_event("store opened", f"executions queued again: {len(waiting)}", waiting=len(waiting))
         self._sweeping = asyncio.create_task(self._sweep())
 
     async def _begin_again(self, execution: Execution) -> None:
@@ -173,7 +171,7 @@ class Gateway:
             self._quotas.release(execution.client)
             return accepted
         client, name = execution.client, execution.project
-        tell(log, "execution accepted", execution_id=execution.id, project=name, client=client)
+        log_event("execution accepted", execution_id=execution.id, project=name, client=client)
         self._live.launch(project, execution)
         return execution
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 from airlock.backends import Pool
 from airlock.backoff import Retry
 from airlock.errors import BackendUnavailable, InvalidRequest, ProjectDown, QueueFull, ScaleFailed
-from airlock.logs import tell
+from airlock.logs import log_event
 from airlock.models import ExecutionStatus, PoolStatus, ProjectInfo
 from airlock.running import LiveExecution, Slots
 from airlock.secrets import Redactor
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from airlock.plugins import Plugins
     from airlock.stores import Store
 
-log = logging.getLogger(__name__)
+log = logging.getLogger("airlock.projects")  # as for the events of projects: `airlock run` filters by it
 
 FIRST_RETRY: Final = 5.0  # seconds after a start that failed; then twice as long each time
 LAST_RETRY: Final = 300.0
@@ -87,7 +87,7 @@ class LiveProject:
         self._wanted = 0
         self._retry.cancel()
         self._state, self._detail = "down", "put down"
-        tell(log, "project down", f"project {self.project.name} is down: put down", project=self.project.name)
+        log_event("project down", f"project {self.project.name} is down: put down", project=self.project.name)
         for live in list(self._executions):
             if live.execution.status is ExecutionStatus.pending:
                 live.end(ExecutionStatus.error, "project_down", f"project {self.project.name} was put down")
@@ -139,8 +139,7 @@ class LiveProject:
     def _tell_up(self, replicas: int) -> None:
         backend, isolation = self.backend.type, self.backend.isolation
         again = " again" if self._state == "failed" else ""
-        tell(
-            log,
+        log_event(
             "project up",
             f"project {self.project.name} is up{again}: replicas {replicas}, backend {backend}, isolation: {isolation}",
             project=self.project.name,
@@ -151,7 +150,7 @@ class LiveProject:
 
     def _tell_failure(self, text: str, detail: str) -> None:
         name = self.project.name
-        tell(log, "project failed", f"project {name} {text}", level=logging.ERROR, project=name, detail=detail)
+        log_event("project failed", f"project {name} {text}", level=logging.ERROR, project=name, detail=detail)
 
     def _fail(self, detail: str) -> None:
         still = self._pool().replicas

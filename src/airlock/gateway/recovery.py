@@ -39,4 +39,4 @@ async def interrupt(store: Store[Any], plugins: Plugins, execution: Execution, e
         "llm_requests": (),
         "finished_at": time.time(),
     }
-    announce(await store.transition(execution.id, execution.version, changes), plugins, None)
+    announce(await store.transition(execution.id, execution.version, changes), plugins)

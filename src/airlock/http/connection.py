@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from airlock.errors import BodyTooLarge, RequestError
-from airlock.logs import tell
+from airlock.logs import log_event
 
 from .problems import ProblemResponse
 from .requests import MAX_BODY
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
     from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
-log = logging.getLogger(__name__)
 
 MAX_PATH: Final = 8 << 10  # bytes of a path with its query
 MAX_HEAD: Final = 64 << 10  # bytes of a path and all headers
@@ -151,8 +150,7 @@ class BoundedHttp(HttpToolsProtocol):
         is_begun = not self._in_head
         may_answer = len(unanswered) == 1 and not self.cycle.response_started if is_begun else not unanswered
         if may_answer:
-            tell(
-                log,
+            log_event(
                 "request refused",
                 level=logging.WARNING,
                 code=error.code,

@@ -14,7 +14,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
 from airlock.errors import Fault, InvalidRequest, NotReady, RequestError
-from airlock.logs import REQUEST_ID, tell
+from airlock.logs import REQUEST_ID, log_event
 from airlock.models import AnswerModel
 
 from .request_ids import HEADER
@@ -147,8 +147,7 @@ async def _fault(request: Request, error: Exception) -> ProblemResponse:
 def tell_refusal(scope: Scope, code: str, client: str | None = None) -> None:
     """Log that a request was refused, and whose it was: the name of its key, else where it came from."""
     peer = scope.get("client")
-    tell(
-        log,
+    log_event(
         "request refused",
         level=logging.WARNING,
         code=code,

@@ -1,13 +1,16 @@
-"""The log: a line for each event, how it looks, and a handler that never waits.
+"""The log: one line per event, how lines look, and a handler that never waits.
 
-Every room may write lines. It must know nothing of what it writes about.
+Every room may write lines. The log must know nothing of what it writes about.
 """
 
-from .formats import Format
-from .telling import REQUEST_ID, tell
+from .formats import Format, configure, is_json
+from .lines import REQUEST_ID, event_logger, log_event
 
 __all__ = [
     "REQUEST_ID",
     "Format",
-    "tell",
+    "configure",
+    "event_logger",
+    "is_json",
+    "log_event",
 ]

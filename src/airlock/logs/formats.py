@@ -1,8 +1,8 @@
-r"""How log lines look: plain for people, JSON for programs. Whatever stands in a record, it stays on its own line.
+r"""How log lines look: plain for people, JSON for programs. Whatever a record contains, it stays on its own line.
 
-Scripts and clients choose some of what is logged. Control characters, line breaks and characters that turn the
-direction of text are shown as escapes, and each line of a traceback begins with four spaces and a bar, so that nothing
-they send looks like a line of Airlock's.
+Scripts and clients choose some of what is logged. Control characters, line breaks and characters that change the
+direction of text are shown as escapes, and each line of a traceback starts with four spaces and a bar, so that nothing
+they send looks like a line from Airlock. This holds for the records of uvicorn, plugins and libraries, too.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import sys
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final, Literal
 
-from . import handler as log_handler
+from .handler import to_stderr
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -25,7 +25,7 @@ _BARE: Final = re.compile(r"[A-Za-z0-9._:/@+-]+")
 
 
 class _Formatter(logging.Formatter):
-    """`redact` takes secrets out of a text, before anything in it is escaped."""
+    """`redact` takes secrets out of a text before anything in it is escaped."""
 
     def __init__(self, redact: Callable[[str], str] = str) -> None:
         super().__init__()
@@ -46,28 +46,30 @@ class _Formatter(logging.Formatter):
 
 
 class PlainFormatter(_Formatter):
-    """`2026-11-24 15:04:05 INFO    execution finished execution_id=... status=completed`, with local time."""
+    """`2026-11-24 15:04:05 INFO    execution finished execution_id=... status=completed`, in local time."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """Make a line, and more of them only for a traceback."""
-        seconds = self.formatTime(record, "%Y-%m-%d %H:%M:%S")
+        """Return one line, followed by others only for a traceback."""
+        time = self.formatTime(record, "%Y-%m-%d %H:%M:%S")
         fields = self._fields(record)
-        if getattr(record, "text", ""):  # it says the others
+        if getattr(record, "text", ""):  # which includes the other fields
             fields = {name: value for name, value in fields.items() if name == "request_id"}
         message, traceback = self._message(record), self._traceback(record)
-        if record.name == "uvicorn.error":  # its messages may be whole tracebacks: of a lifespan that failed
+        if record.name == "uvicorn.error":  # whose messages may be whole tracebacks, as of a lifespan that failed
             message, _, more = message.partition("\n")
             traceback = f"{more}{traceback}"
         shown = [escaped(message), *(f"{name}={_value(value)}" for name, value in fields.items())]
-        quoted = map(_quoted, traceback.rstrip("\n").split("\n")) if traceback else ()
-        return "\n".join([f"{seconds} {record.levelname:7} {' '.join(shown)}", *quoted])
+        lines = traceback.rstrip("\n").split("\n") if traceback else ()
+        return "\n".join(
+            [f"{time} {record.levelname:7} {' '.join(shown)}", *(f"    | {escaped(line)}" for line in lines)]
+        )
 
 
 class JsonFormatter(_Formatter):
     """One object per line: `time` in UTC, `level`, `logger`, `message`; `event` and its fields; `exception`."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """Make a line."""
+        """Return one line."""
         event = getattr(record, "event", "")
         line: dict[str, Any] = {
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
@@ -88,19 +90,19 @@ def configure(
     keep: Callable[[logging.LogRecord], bool] = lambda _: True,
     redact: Callable[[str], str] = str,
 ) -> None:
-    """Log to stderr: `auto` is plain on a terminal and JSON elsewhere. Drop what is not to `keep`.
+    """Log to stderr: `auto` is plain at a terminal and JSON elsewhere. Records that are not to be kept are dropped.
 
     `redact` takes secrets out of what is logged.
     """
-    handler = log_handler.to_stderr()
+    handler = to_stderr()
     handler.addFilter(keep)
     handler.setFormatter((JsonFormatter if is_json(style) else PlainFormatter)(redact))
     logging.basicConfig(level=level, handlers=[handler], force=True)
-    logging.getLogger("uvicorn").setLevel(logging.WARNING)  # it only speaks up when something is wrong
+    logging.getLogger("uvicorn").setLevel(logging.WARNING)  # its other lines say what Airlock's own say
 
 
 def is_json(style: Format) -> bool:
-    """Whether lines are JSON."""
+    """Return whether lines are JSON."""
     return style == "json" or (style == "auto" and not sys.stderr.isatty())
 
 
@@ -114,7 +116,3 @@ def escaped(text: str) -> str:
 def _value(value: object) -> str:
     text = str(value)
     return text if _BARE.fullmatch(text) else escaped(json.dumps(text, ensure_ascii=False))
-
-
-def _quoted(line: str) -> str:
-    return f"    | {escaped(line)}"

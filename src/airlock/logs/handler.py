@@ -1,8 +1,8 @@
-"""Writes the log to a descriptor that somebody else reads, and never waits for that somebody.
+"""Writes the log to a descriptor that another program reads, and never waits for that program.
 
-A pipe that is not read (a collector that hangs, a pager) is full after 64 KiB, and whoever writes to it then stops:
-the event loop, and with it the server. `logging.handlers.QueueListener` does not wait either, but hands every line to a
-thread; here a thread is begun only while the other side does not keep up.
+A pipe that is not read (a collector that hangs, a pager) is full after 64 KiB; then whoever writes to it stops: the
+event loop, and with it the server. `logging.handlers.QueueListener` does not wait either, but hands every line to a
+thread; here a thread is started only while the reader does not keep up.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ import threading
 from collections import deque
 from typing import Final
 
-ATOMIC: Final = select.PIPE_BUF  # bytes that a pipe which polls as writable takes without waiting
-PATIENCE: Final = 1.0  # seconds that the end of the program waits for the reader
-MAX_BACKLOG: Final = 10_000  # lines; more are dropped, and counted
+ATOMIC: Final = select.PIPE_BUF  # bytes that a pipe which polls as writable accepts without blocking
+PATIENCE: Final = 1.0  # seconds that the program waits for the reader when it exits
+MAX_BACKLOG: Final = 10_000  # lines; more are dropped and counted
 
 
 class LogHandler(logging.Handler):
-    """Writes to a descriptor."""
+    """Writes records to a descriptor."""
 
     def __init__(self, descriptor: int) -> None:
         super().__init__()
@@ -30,16 +30,16 @@ class LogHandler(logging.Handler):
         self._poll.register(descriptor, select.POLLOUT)
         self._backlog: deque[bytes] = deque()
         self._dropped = 0
-        self._keeps_up = threading.Event()  # nothing waits to be written
+        self._keeps_up = threading.Event()  # the backlog is empty
         self._keeps_up.set()
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Write a record, or leave it to a thread. The lock of the handler is held."""
+        """Write a record, or leave it to a thread. `logging` holds the handler's lock."""
         try:
             line = f"{self.format(record)}\n".encode("utf-8", "backslashreplace")
             if self._keeps_up.is_set():
                 line = self._write_now(line)
-        except OSError:  # a full disk, or a collector that died: that costs lines, not the server
+        except OSError:  # a full disk, or a collector that died: lines are lost, the server goes on
             return
         except Exception:  # noqa: BLE001 - as every handler does: a mistake in a call of the log must not end what calls
             self.handleError(record)
@@ -48,11 +48,11 @@ class LogHandler(logging.Handler):
             self._write_later(line)
 
     def flush(self) -> None:
-        """Wait a moment for what is not written yet. The end of the program calls it."""
+        """Wait a moment for what is not written yet. `logging` calls it when the program exits."""
         self._keeps_up.wait(PATIENCE)
 
     def _write_now(self, line: bytes) -> bytes:
-        """Write as much as goes without waiting; returns the rest."""
+        """Write as much as possible without blocking, and return the rest."""
         while line and self._poll.poll(0):
             line = line[os.write(self._descriptor, line[:ATOMIC]) :]
         return line
@@ -75,7 +75,7 @@ class LogHandler(logging.Handler):
                 continue
 
     def _next(self) -> bytes:
-        with self.lock or threading.Lock():  # `createLock` made one
+        with self.lock or threading.Lock():  # `createLock` has set it
             if self._backlog:
                 return self._backlog.popleft()
             if self._dropped:
@@ -84,7 +84,7 @@ class LogHandler(logging.Handler):
                         "name": __name__,
                         "levelno": logging.WARNING,
                         "levelname": "WARNING",
-                        "msg": "%d lines were dropped here: nobody read the log",
+                        "msg": "%d lines were dropped here: nothing was reading the log",
                         "args": (self._dropped,),
                     }
                 )
@@ -95,8 +95,8 @@ class LogHandler(logging.Handler):
 
 
 def to_stderr() -> logging.Handler:
-    """Return a handler for stderr as it is now, which need not be a descriptor."""
+    """Return a handler for the current stderr, which may have no descriptor."""
     try:
         return LogHandler(sys.stderr.fileno())
-    except (OSError, ValueError):  # as under a test that captures what is printed
+    except (OSError, ValueError):  # as in a test that captures output
         return logging.StreamHandler()

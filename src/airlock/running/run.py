@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 from airlock.backends import Job, Outcome, check_write
 from airlock.errors import LLMError
-from airlock.logs import REQUEST_ID, tell
+from airlock.logs import event_logger
 from airlock.models import ExecutionStatus
 from airlock.secrets import Redactor
 
@@ -75,7 +75,7 @@ class LiveExecution:
         self._redactor = redactor
         self._stays_pending = False
         self.has_started = False
-        self.request_id = REQUEST_ID.get()  # that of the client who submitted it
+        self._log_event = event_logger(execution.id)
         self.limits = backend.project.limits
         self._backend = backend
         self._plugins = plugins
@@ -170,7 +170,7 @@ class LiveExecution:
             await self.record.change(status=ExecutionStatus.running, started_at=time.time())
         self._clock.enter("run")
         waited = (self.execution.started_at or 0) - self.execution.created_at
-        self._tell("execution started", queued_ms=max(0, round(waited * 1000)))
+        self._log_event("execution started", queued_ms=max(0, round(waited * 1000)))
 
     def write(self, stream: Stream, data: bytes) -> None:
         """See `Run.write`."""
@@ -186,7 +186,7 @@ class LiveExecution:
         project, execution_id = self.execution.project, self.execution.id
         self._plugins.llm_requested(project, execution_id, request)
         self._turn.pause()
-        self._tell("execution paused", llm_request=number)
+        self._log_event("execution paused", llm_request=number)
         try:
             answer = await self._questions.put(number, request)
             await self._turn.resume()
@@ -194,7 +194,7 @@ class LiveExecution:
             self._turn.abandon()
             raise
         outcome = "error" if isinstance(answer, LLMError) else "text"
-        self._tell("execution answered", llm_request=number, answer=outcome)
+        self._log_event("execution answered", llm_request=number, answer=outcome)
         if isinstance(answer, LLMError):
             raise answer
         self._plugins.llm_answered(project, execution_id, request, answer)
@@ -271,9 +271,6 @@ class LiveExecution:
                 log.error("execution %s: the backend returned without Run.started()", self.execution.id)
                 ending = Ending(ExecutionStatus.error, "internal", "the backend never started it")
             await self.record.change(**ending._asdict(), llm_requests=(), finished_at=time.time(), **self._progress())
-
-    def _tell(self, event: str, **fields: Any) -> None:
-        tell(log, event, execution_id=self.execution.id, request_id=self.request_id, **fields)
 
     def _settle(self, ending: Ending) -> None:
         self._ending.set_result(ending)
