@@ -13,6 +13,7 @@ import httpx
 import pytest
 
 from airlock.logs import handler as log_handler
+from airlock.logs.formats import PlainFormatter
 from airlock.logs.handler import LogHandler
 
 
@@ -76,6 +77,27 @@ def test_what_is_too_much_for_a_reader_is_dropped_and_counted(
     *kept, said = received.decode().splitlines()
     assert set(kept) == {line}
     assert said == f"{1_000 - len(kept)} lines were dropped here: nothing was reading the log"
+
+
+class Unprintable:
+    def __str__(self) -> str:
+        raise ValueError("hunter2\n2026-01-01 00:00:00 INFO    forged")
+
+
+@pytest.mark.parametrize("record", [{"msg": "%d lines", "args": ("hunter2",)}, {"msg": "%s", "args": (Unprintable(),)}])
+def test_a_record_that_cannot_be_formatted_becomes_a_redacted_line_that_says_where(
+    pipe: tuple[int, int], handler: LogHandler, capfd: pytest.CaptureFixture[str], record: dict[str, object]
+) -> None:
+    handler.setFormatter(PlainFormatter(lambda text: text.replace("hunter2", "[redacted]")))
+    handler.handle(logging.makeLogRecord({"pathname": "/plugin.py", "lineno": 7, **record}))
+    log(handler, "goes on")
+    first, *rest, last = read_until(pipe[0], "goes on")
+    assert first.endswith("ERROR   /plugin.py:7: this line cannot be logged")
+    assert all(line.startswith("    | ") for line in rest)
+    assert "Error: " in "".join(rest)
+    assert "hunter2" not in "".join(rest)
+    assert last.endswith("goes on")
+    assert capfd.readouterr().err == ""
 
 
 def test_a_reader_that_is_gone_costs_lines_only() -> None:

@@ -35,14 +35,11 @@ class LogHandler(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write a record, or leave it to a thread. `logging` holds the handler's lock."""
+        line = self._encoded(record)
         try:
-            line = f"{self.format(record)}\n".encode("utf-8", "backslashreplace")
             if self._keeps_up.is_set():
                 line = self._write_now(line)
         except OSError:  # a full disk, or a collector that died: lines are lost, the server goes on
-            return
-        except Exception:  # noqa: BLE001 - as every handler does: a mistake in a call of the log must not end what calls
-            self.handleError(record)
             return
         if line:
             self._write_later(line)
@@ -50,6 +47,18 @@ class LogHandler(logging.Handler):
     def flush(self) -> None:
         """Wait a moment for what is not written yet. `logging` calls it when the program exits."""
         self._keeps_up.wait(PATIENCE)
+
+    def _encoded(self, record: logging.LogRecord) -> bytes:
+        """Format a record, or log that this failed: its arguments do not fit its text, say.
+
+        `handleError` would print the arguments as they are, with secrets and line breaks, and wait for the reader.
+        """
+        try:
+            text = self.format(record)
+        except Exception as error:  # noqa: BLE001 - a mistake in a call of the log must not end its caller
+            place = f"{record.pathname}:{record.lineno}"
+            text = self.format(_own_record(logging.ERROR, "%s: this line cannot be logged", place, error=error))
+        return f"{text}\n".encode("utf-8", "backslashreplace")
 
     def _write_now(self, line: bytes) -> bytes:
         """Write as much as possible without blocking, and return the rest."""
@@ -79,19 +88,17 @@ class LogHandler(logging.Handler):
             if self._backlog:
                 return self._backlog.popleft()
             if self._dropped:
-                record = logging.makeLogRecord(
-                    {
-                        "name": __name__,
-                        "levelno": logging.WARNING,
-                        "levelname": "WARNING",
-                        "msg": "%d lines were dropped here: nothing was reading the log",
-                        "args": (self._dropped,),
-                    }
-                )
+                text = "%d lines were dropped here: nothing was reading the log"
+                record = _own_record(logging.WARNING, text, self._dropped)
                 self._dropped = 0
-                return f"{self.format(record)}\n".encode()
+                return self._encoded(record)
             self._keeps_up.set()
             return b""
+
+
+def _own_record(level: int, text: str, *args: object, error: Exception | None = None) -> logging.LogRecord:
+    exc_info = None if error is None else (type(error), error, error.__traceback__)
+    return logging.LogRecord(__name__, level, __file__, 0, text, args, exc_info)
 
 
 def to_stderr() -> logging.Handler:
