@@ -24,7 +24,7 @@ def warnings(folder: Path, text: str, plugins: Plugins, **environ: str) -> list[
     [
         ("server: {port: 80}", "no project is listed, and there is no default_backend: every request is answered with"),
         ("projects:", "airlock.yaml:1:1: projects: no project is listed"),
-        ("server: {insecure: true}\nprojects: {p: {backend: local}}", "airlock.yaml:1:10: server.insecure: whoever "),
+        ("server: {insecure: true}\nprojects: {p: {backend: local}}", "airlock.yaml:1:10: server.insecure: anyone "),
         (
             "projects: {p: {backend: local, replicas: 64, limits: {memory: 1000GiB}}}",
             "airlock.yaml:1:1: projects: exec",

@@ -476,7 +476,9 @@ def test_options_at_which_the_plugin_itself_fails_are_told_with_its_name(plugins
     plugins.register(plugin(backends=[HastyBackend]), Source("hasty", "airlock-hasty", "0.1"))
     assert load("projects: {p: {backend: {type: hasty, token: x}}}", plugins).projects
     told = problem_in("{backend: hasty}", plugins)
-    assert told.startswith("projects.p.backend: airlock-hasty 0.1 failed at these options: KeyError: 'A_TOKEN_THAT_")
+    assert told.startswith(
+        "projects.p.backend: airlock-hasty 0.1 failed to validate these options: KeyError: 'A_TOKEN_THAT_"
+    )
     assert "(test_load.py, line " in told
 
 

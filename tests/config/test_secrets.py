@@ -123,7 +123,7 @@ def test_directory_as_kubernetes_makes_it(load: Callable[..., dict[str, str]], t
         ("{A: {file: /dev/zero}}", "5:15: projects.p.secrets.A: not a regular file"),
         ("{A: {file: large}}", "5:15: projects.p.secrets.A: longer than 16384 bytes"),
         ("{A: {file: latin}}", "5:15: projects.p.secrets.A: not UTF-8"),
-        ("{A: {file: nul}}", "5:15: projects.p.secrets.A: holds a NUL"),
+        ("{A: {file: nul}}", "5:15: projects.p.secrets.A: contains NUL"),
         ("{A: {env: SHORT}}", "5:15: projects.p.secrets.A: shorter than 8 bytes"),
         ("{A: {env: BLANK}}", "5:15: projects.p.secrets.A: shorter than 8 bytes"),
         ("{A: {env: MARK}}", "5:15: projects.p.secrets.A: looks like [redacted]"),

@@ -137,9 +137,7 @@ def test_all_problems_are_told_at_once() -> None:
 
 
 def test_duplicate_key_names_both_lines() -> None:
-    assert problems("p:\n  x: 1\n  y: 2\n  x: 3\n") == [
-        "airlock.yaml:4:3: p.x: duplicate key; it stands in line 2 already"
-    ]
+    assert problems("p:\n  x: 1\n  y: 2\n  x: 3\n") == ["airlock.yaml:4:3: p.x: duplicate key; it is already in line 2"]
 
 
 @pytest.mark.parametrize("key", ["5", "true", "~", "1.5", "[a]", "{a: b}"])
@@ -206,11 +204,11 @@ def test_syntax_error_has_its_position() -> None:
 )
 def test_tab_is_called_a_tab(text: str, place: str) -> None:
     told = problems(text)
-    assert told == [f"airlock.yaml:{place}: not YAML: a tab indents this line, and only spaces may"]
+    assert told == [f"airlock.yaml:{place}: not YAML: this line is indented with a tab; use spaces"]
 
 
 def test_what_is_never_closed_is_told_by_the_line_where_it_begins() -> None:
-    assert problems("a: 1\nb: [x,\n  y\nc: 2\n")[0].endswith("while parsing a flow sequence, which begins in line 2")
+    assert problems("a: 1\nb: [x,\n  y\nc: 2\n")[0].endswith("while parsing a flow sequence, which starts in line 2")
 
 
 def test_control_character_is_refused_with_its_position() -> None:
@@ -226,7 +224,7 @@ def test_unknown_alias_is_refused() -> None:
 
 
 def test_alias_to_itself_is_refused() -> None:
-    assert problems("a: &x [*x]") == ["airlock.yaml:1:8: an alias to what it stands in"]
+    assert problems("a: &x [*x]") == ["airlock.yaml:1:8: an alias to a value that contains it"]
 
 
 # --- what is meant to hurt -----------------------------------------------------------------------------------------

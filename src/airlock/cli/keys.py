@@ -15,8 +15,8 @@ server:
     - name: "{name}"
       sha256: "{sha256}"
       # projects: [python]      # that it may use, default: all
-      # rate: 60/minute         # executions that it may submit, default: no bound
-      # concurrent: 10          # executions that it may have at once, default: no bound
+      # rate: 60/minute         # executions that it may submit, default: no limit
+      # concurrent: 10          # executions that it may have at once, default: no limit
 """
 
 keys = typer.Typer(help="API keys for clients.", no_args_is_help=True)

@@ -1,4 +1,4 @@
-"""What airlock.yaml may say and hardly anybody means. Told as warnings, at the start and by `airlock check`."""
+"""What is valid in airlock.yaml but hardly ever intended: warnings at startup and of `airlock check`."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ if TYPE_CHECKING:
 
     from .config import Config
     from .projects import ProjectConfig
-    from .yaml_places import Location
+    from .yaml_values import Location
 
-SHORT_KEY: Final = 16  # characters: fewer can be guessed
+SHORT_KEY: Final = 16  # characters; a shorter key can be guessed
 _SECRET: Final = re.compile(r"(?i)(^|_)(key|token|secret|password|passwd)$")
 
 
 def advise(config: Config, environ: Mapping[str, str]) -> Iterator[tuple[Location, str]]:
-    """Yield what is likely a mistake, and where it stands."""
+    """Yield what is likely a mistake, with its place."""
     if not config.projects and config.unlisted is None:
         yield ("projects",), "no project is listed, and there is no default_backend: every request is answered with 404"
     key = environ.get("AIRLOCK_API_KEY")
     if key and len(key) < SHORT_KEY:
         yield (), f"AIRLOCK_API_KEY has fewer than {SHORT_KEY} characters and can be guessed: 'openssl rand -hex 32'"
     if config.server.insecure and config.runs_code and not config.server.keys and key is None:
-        yield ("server", "insecure"), "whoever reaches this server runs code on it, and no key is asked for"
+        yield ("server", "insecure"), "anyone who can reach this server can run code on it without a key"
     memory = sum(
         project.replicas * project.project.limits.memory
         for project in config.projects.values()
@@ -48,10 +48,16 @@ def _of_project(project: ProjectConfig) -> Iterator[tuple[Location, str]]:
         yield ("limits", "cpus"), f"this machine has {cores} CPU cores"
     if {"memory", "scratch"} <= enforced and limits.scratch > limits.memory:
         size = format_size(limits.memory)
-        yield ("limits", "scratch"), f"files in /tmp count as memory, and limits.memory is {size}: that is over first"
+        yield (
+            ("limits", "scratch"),
+            f"files in /tmp count as memory, and limits.memory is {size}: that limit is reached first",
+        )
     for setting in project.settings:
         if _SECRET.search(setting):
-            yield ("settings", setting), "looks like a secret; below `secrets:` it is taken out of all that comes out"
+            yield (
+                ("settings", setting),
+                "looks like a secret; below `secrets:` it would be redacted in everything that comes out",
+            )
 
 
 def _gib(size: int) -> str:

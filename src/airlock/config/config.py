@@ -1,4 +1,4 @@
-"""A valid configuration: what airlock.yaml says, resolved against the plugins that are installed."""
+"""A valid configuration: airlock.yaml, resolved against the installed plugins."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ if TYPE_CHECKING:
     from airlock.stores import Store, StoreSettings
 
     from .projects import ProjectConfig
-    from .yaml_places import Location
     from .yaml_source import YamlSource
+    from .yaml_values import Location
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
-    """A valid configuration. `unlisted` is the pattern for names that are not listed; `path` None: built in."""
+    """A valid configuration. `unlisted` is the template for unlisted project names; without a file, `path` is None."""
 
     server: ServerConfig = field(default_factory=ServerConfig)
     store: type[Store[Any]] = MemoryStore
@@ -36,30 +36,30 @@ class Config:
     warnings: list[str] = field(default_factory=list)
 
     def at(self, location: Location, message: str) -> str:
-        """Write what is to be said about a part of airlock.yaml with its place, `airlock.yaml:7:5: server.port: ...`.
+        """Return a message about a part of airlock.yaml with its place, `airlock.yaml:7:5: server.port: ...`.
 
-        Without the place where that part is not written: a default, an environment variable, no file at all.
+        The place is left out if the file does not contain that part: a default, an environment variable, no file.
         """
         is_written = self.source is not None and self.source.has(location)
         return self.source.problem(location, message) if self.source and is_written else message
 
     def project(self, name: str) -> ProjectConfig | None:
-        """Return the project of this name, listed or by `default_backend`; None when there is none."""
+        """Return the project of this name, listed or served by `default_backend`; None if there is none."""
         if name in self.projects or self.unlisted is None:
             return self.projects.get(name)
         return replace(self.unlisted, project=replace(self.unlisted.project, name=name))
 
     async def open_store(self) -> Store[Any]:
-        """Return the store. Its relative paths start where airlock.yaml is. Raises StoreRefused."""
+        """Return the store, with paths relative to the folder of airlock.yaml. Raises StoreRefused."""
         return await open_store(self.store, self.store_settings, self.directory)
 
     @property
     def directory(self) -> Path:
-        """Where relative paths start."""
+        """The folder that relative paths start from."""
         return self.path.parent if self.path else Path()
 
     def make_redactor(self) -> Redactor:
-        """Return what takes the secrets of all projects out of a text, a log line say."""
+        """Return a redactor for the secrets of all projects, for log lines, say."""
         return Redactor(
             secret.get_secret_value() for project in self.projects.values() for secret in project.secrets.values()
         )

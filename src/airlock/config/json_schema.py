@@ -42,13 +42,15 @@ def json_schema(plugins: Plugins) -> dict[str, Any]:
 
 
 def _choice(kind: str, provided: Mapping[str, Provided[Any]], definitions: dict[str, Any]) -> dict[str, Any]:
-    """Describe `word`, or `{type: word, ...options}`."""
+    """Describe what may be chosen: `word`, or `{type: word, ...options}`."""
     words, objects = [], []
     for word, by in sorted(provided.items()):
         name = f"{kind}.{word}"
         try:
             options = by.cls.Settings.model_json_schema(ref_template=f"#/$defs/{name}/$defs/{{model}}")
-        except PydanticInvalidForJsonSchema:  # of this plugin editors know the name only, of the others everything
+        except (
+            PydanticInvalidForJsonSchema
+        ):  # editors then know only the name of this plugin, but all options of the others
             options = {"type": "object"}
         required = options.get("required", [])
         options["properties"] = {"type": {"const": word}, **options.get("properties", {})}

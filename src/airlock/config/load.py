@@ -1,4 +1,4 @@
-"""airlock.yaml, found, checked against what is installed, and resolved: every problem at once, each with its place."""
+"""Finds airlock.yaml, checks it against what is installed, and resolves it. All problems are reported at once."""
 
 from __future__ import annotations
 
@@ -12,41 +12,42 @@ from pydantic import BaseModel
 from airlock.errors import ConfigError
 from airlock.stores import MemorySettings, MemoryStore
 
-from . import yaml_places, yaml_source
+from . import yaml_source
 from .advice import advise
 from .config import Config
 from .projects import Resolver
 from .sections import DEFAULT_STORE, File, ServerConfig
+from .yaml_values import dotted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from airlock.plugins import Plugins
 
-    from .yaml_places import Location
     from .yaml_source import YamlSource
+    from .yaml_values import Location
 
 FILE: Final = Path("airlock.yaml")
 MISNAMED: Final = Path("airlock.yml")
 VARIABLE: Final = "AIRLOCK_CONFIG"
-BUILT_IN_BACKEND: Final = "mock"  # serves every name where there is no airlock.yaml; if it is installed
+BUILT_IN_BACKEND: Final = "mock"  # serves every name if there is no airlock.yaml, and if it is installed
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
 
 
 def find_config(explicit: Path | None, environ: Mapping[str, str]) -> Path | None:
-    """Return the file to use: the one asked for, else $AIRLOCK_CONFIG, else ./airlock.yaml, else None.
+    """Return the file to use: `explicit`, else $AIRLOCK_CONFIG, else ./airlock.yaml, else None.
 
-    Raises ConfigError when the first or second is given and does not exist, and for what is meant as the third.
+    Raises ConfigError if the first or second is given but does not exist, and if the third has a wrong name.
     """
     for path, origin in ((explicit, "--config"), (environ.get(VARIABLE), f"${VARIABLE}")):
         if path is not None:
-            if not str(path).strip():  # a variable that was not filled in must not mean: serve something else
+            if not str(path).strip():  # a variable that was not filled in must not select another file
                 raise ConfigError([f"{VARIABLE} is set and empty; set it to the path of an {FILE}, or unset it"])
             if not os.path.lexists(path):
                 raise ConfigError([f"{path}: no such file ({origin} names it)"])
             return Path(path)
-    if os.path.lexists(FILE):  # also a dangling link: it is wrong, not absent
+    if os.path.lexists(FILE):  # a dangling link counts: it is an error, not an absent file
         return FILE
     if MISNAMED.is_file():
         raise ConfigError([f"{MISNAMED}: Airlock reads {FILE}; rename it, or name it with --config or ${VARIABLE}"])
@@ -54,14 +55,14 @@ def find_config(explicit: Path | None, environ: Mapping[str, str]) -> Path | Non
 
 
 def load_config(path: Path | None, plugins: Plugins, environ: Mapping[str, str] = os.environ) -> Config:
-    """Read a file and resolve it. None stands for what is built in: what plugins register, and an echo for the rest.
+    """Read a file and resolve it. Without one (None), plugins' projects are served, and `mock` echoes all others.
 
     Raises ConfigError with every problem.
     """
     if path is None:
         return _built_in(plugins, environ)
     source = yaml_source.read(path, environ)
-    if not source.data:  # cut off by a full disk or a broken deployment, say: that must not mean the defaults
+    if not source.data:  # perhaps cut off by a full disk or a broken deployment: it must not mean the defaults
         empty = f"{path}:1:1: the file is empty; 'airlock init --force {path}' writes one to start from"
         raise ConfigError(source.told([]) or [empty])
     resolver = Resolver(plugins, path.parent, environ)
@@ -73,14 +74,14 @@ def load_config(path: Path | None, plugins: Plugins, environ: Mapping[str, str] 
 
 
 def _built_in(plugins: Plugins, environ: Mapping[str, str]) -> Config:
-    """Make the configuration that needs no file. A project that a plugin got wrong is left out, with a warning."""
+    """Return the configuration without a file. A plugin's invalid project is ignored, with a warning."""
     projects, warnings = {}, []
     for name, registered in plugins.projects().items():
         resolver = Resolver(plugins, Path(), environ)
         project = resolver.project(name, dict(registered))
         if project is None or resolver.problems:
-            told = "; ".join(f"{yaml_places.dotted(location)}: {message}" for location, message in resolver.problems)
-            warnings.append(f"a project that a plugin registers is left out: {told}")
+            told = "; ".join(f"{dotted(location)}: {message}" for location, message in resolver.problems)
+            warnings.append(f"ignoring a project that a plugin registers: {told}")
         else:
             projects[name] = project
     unlisted = None
@@ -89,7 +90,7 @@ def _built_in(plugins: Plugins, environ: Mapping[str, str]) -> Config:
     served = (
         f"every project name is served by {BUILT_IN_BACKEND}, which runs no code and only echoes it"
         if unlisted
-        else "no project is served that no plugin registers"
+        else "only projects that a plugin registers are served"
     )
     warnings.append(
         f"there is no {FILE} in {Path.cwd()}, and {VARIABLE} is not set: {served}; "
@@ -99,9 +100,9 @@ def _built_in(plugins: Plugins, environ: Mapping[str, str]) -> Config:
 
 
 def _resolve(resolver: Resolver, source: YamlSource, path: Path) -> Config:
-    """Resolve the whole. It is usable only if there are no problems."""
+    """Resolve the whole file. The result may be used only if the resolver has no problems."""
     data = source.data
-    # Section by section, so that a problem in one hides none in another.
+    # Section by section, so that a problem in one does not hide those in another.
     server = resolver.validate(ServerConfig, data.get("server"), ("server",)) or ServerConfig()
     resolver.validate(File, {key: value for key, value in data.items() if key != "server"}, ())
     projects = data.get("projects")
@@ -133,7 +134,7 @@ def _resolve(resolver: Resolver, source: YamlSource, path: Path) -> Config:
 
 
 def _check_keys(resolver: Resolver, keys: Any, projects: Mapping[str, Any]) -> None:
-    """Compare the keys with each other and with the projects, as they are written: one may be wrong otherwise."""
+    """Compare the keys with each other and with the projects, as written: other parts of a key may be invalid."""
     seen: dict[str, set[Any]] = {"name": set(), "sha256": set()}
     for number, key in enumerate(keys if isinstance(keys, list) else []):
         if not isinstance(key, dict):

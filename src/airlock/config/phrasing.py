@@ -1,4 +1,4 @@
-"""pydantic's errors in an operator's words. They never show values: a value may be a secret from the environment."""
+"""pydantic's errors in an operator's words, without values: a value may be a secret from the environment."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _MUST_BE: Final = {
     "finite_number": "a finite number",
     "bool_type": "true or false",
     "bool_parsing": "true or false",
-    "string_type": "text; put it in quotes if it is meant so",
+    "string_type": "text; put it in quotes if you mean text",
     "list_type": "a list, like [a, b]",
     "tuple_type": "a list, like [a, b]",
     "set_type": "a list, like [a, b]",
@@ -45,7 +45,7 @@ _MUST_BE: Final = {
 
 
 def phrase(error: ErrorDetails, model: type[BaseModel]) -> str:
-    """Say what is wrong, for an error that validating `model` gave."""
+    """Describe an error from validating `model`."""
     kind, location, context = error["type"], error["loc"], error.get("ctx", {})
     if kind == "extra_forbidden":
         owner = _model_at(model, location[:-1])
@@ -62,7 +62,7 @@ def phrase(error: ErrorDetails, model: type[BaseModel]) -> str:
 
 
 def unknown_key(key: str, allowed: list[str]) -> str:
-    """Say that a key is unknown, with the one that was probably meant, else with all that are allowed."""
+    """Describe an unknown key, with the one that was probably meant, else with all that are allowed."""
     if near := get_close_matches(key, allowed, 1):
         return f"unknown key; did you mean {near[0]!r}?"
     return f"unknown key; allowed: {', '.join(allowed)}" if allowed else "unknown key; none is allowed here"
@@ -73,12 +73,14 @@ def _keys(model: type[BaseModel]) -> list[str]:
 
 
 def _model_at(model: type[BaseModel], location: tuple[int | str, ...]) -> type[BaseModel] | None:
-    """Find the model that validated the mapping at a location; None when that is not plain."""
+    """Find the model that validated the mapping at a location; None if that is not clear."""
     found: type[BaseModel] | None = model
     for part in location:
         if isinstance(part, str) and found is not None:
             field = found.model_fields.get(part)
-            found = _model_in(field.annotation) if field else found  # what is no field is a key, index or union branch
+            found = (
+                _model_in(field.annotation) if field else found
+            )  # what is not a field is a key, an index or a union branch
     return found
 
 

@@ -1,4 +1,4 @@
-"""What airlock.yaml says of a project, checked against what is installed, and resolved."""
+"""The projects of airlock.yaml, checked against what is installed, and resolved."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ if TYPE_CHECKING:
     from airlock.llm import Mediator, MediatorSettings
     from airlock.plugins import Kind, Plugins
 
-    from .yaml_places import Location
+    from .yaml_values import Location
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProjectConfig:
-    """A project with the classes that serve it. `settings` and `secrets` are read by scripts, over the request's."""
+    """A project with the classes that serve it. Its `settings` and `secrets` override the settings of a request."""
 
     project: Project
     replicas: int = 1
@@ -45,14 +45,14 @@ class ProjectConfig:
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """What `backend:` or `llm:` names, with its options; None when something is wrong with those."""
+    """What `backend:` or `llm:` names, with its options, which are None if they are invalid."""
 
     cls: type[Any]
     settings: Any
 
 
 class Resolver:
-    """Checks what airlock.yaml says piece by piece, and goes on after a problem."""
+    """Checks airlock.yaml piece by piece, and goes on after a problem."""
 
     def __init__(self, plugins: Plugins, directory: Path, environ: Mapping[str, str]) -> None:
         self.problems: list[tuple[Location, str]] = []
@@ -61,7 +61,7 @@ class Resolver:
         self._environ = environ
 
     def project(self, name: str, data: Any) -> ProjectConfig | None:
-        """Resolve one project; None when there is a problem with it."""
+        """Resolve one project. Return None if there is a problem with it."""
         location: Location = ("projects", name)
         try:
             check_name(name)
@@ -70,7 +70,7 @@ class Resolver:
         if not isinstance(data, dict):
             self.report(location, "must be a mapping with at least a backend, like {backend: local}")
             return None
-        # A missing backend is told by `choose`, with what is available.
+        # `choose` reports a missing backend, with those that are available.
         section = self.validate(ProjectSection, {**data, "backend": data.get("backend") or "?"}, location)
         backend = self.choose("backend", data.get("backend"), (*location, "backend"))
         llm = DEFAULT_MEDIATOR if data.get("llm") is None else data["llm"]
@@ -108,7 +108,7 @@ class Resolver:
         )
 
     def default(self, data: Any) -> ProjectConfig | None:
-        """Resolve `default_backend` to a project without a name; None when it is not set, or not usable."""
+        """Resolve `default_backend` to a project without a name. Return None if it is not set, or not usable."""
         if data is None:
             return None
         location = ("default_backend",)
@@ -150,7 +150,7 @@ class Resolver:
         try:
             settings = self.validate(cls.Settings, options, location)
         except Exception as error:  # noqa: BLE001 - the boundary to a plugin: its validators and default factories
-            self.report(location, f"{known[word].source} failed at these options: {described(error)}")
+            self.report(location, f"{known[word].source} failed to validate these options: {described(error)}")
             settings = None
         return Choice(cls, settings)
 
@@ -173,7 +173,7 @@ class Resolver:
                 )
 
     def validate(self, model: type[ModelT], data: Any, location: Location) -> ModelT | None:
-        """Return the model of a section; None when there is a problem with it."""
+        """Return the model of a section, or None if there is a problem with it."""
         try:
             return model.model_validate({} if data is None else data)
         except ValidationError as error:
@@ -182,5 +182,5 @@ class Resolver:
             return None
 
     def report(self, location: Location, message: str) -> None:
-        """Remember a problem."""
+        """Record a problem."""
         self.problems.append((location, message))

@@ -1,4 +1,4 @@
-"""`secrets:` of a project: texts from the environment or from files. What is said of one never shows it."""
+"""`secrets:` of a project: texts from the environment or from files. Messages about a secret never show it."""
 
 from __future__ import annotations
 
@@ -42,13 +42,13 @@ SCHEMA: Final[dict[str, Any]] = {
         },
     ]
 }
-"""What airlock.yaml may have there."""
+"""The JSON Schema of `secrets:`."""
 
 
 def read(data: Any, directory: Path, environ: Mapping[str, str], report: Report) -> dict[str, SecretStr]:
     """Read the secrets that `data` names. Relative paths start at `directory`.
 
-    Tells `report` of each one that cannot be used: its location below `secrets`, and what is wrong.
+    Calls `report` for each one that cannot be used, with its location below `secrets` and what is wrong.
     """
     found = {}
     try:
@@ -65,7 +65,7 @@ def read(data: Any, directory: Path, environ: Mapping[str, str], report: Report)
 
 
 def _sources(data: Any, directory: Path) -> Mapping[str, Any]:
-    """Return where each secret is. Hidden files are none: Kubernetes keeps the versions of a directory in `..data`."""
+    """Return the source of each secret, skipping hidden files: Kubernetes keeps versions of a directory in `..data`."""
     if data is None or isinstance(data, dict):
         return data or {}
     if not isinstance(data, str) or not data:
@@ -84,7 +84,7 @@ def _sources(data: Any, directory: Path) -> Mapping[str, Any]:
 def _value(source: object, directory: Path, environ: Mapping[str, str]) -> bytes:
     match source:
         case {"env": str(name), **rest} if not rest:
-            # Not told which: who writes ${NAME} for NAME has the value here.
+            # The message does not name it: if ${NAME} was written instead of NAME, `name` is the value.
             if name not in environ:
                 raise ValueError("the environment variable is not set; set it for the server, and write its plain name")
             return os.fsencode(environ[name])
@@ -94,9 +94,9 @@ def _value(source: object, directory: Path, environ: Mapping[str, str]) -> bytes
 
 
 def _content(path: Path) -> bytes:
-    """Return what a file has, without the line breaks at its end, which editors and `echo` add."""
+    """Return the content of a file, without the line breaks at its end that editors and `echo` add."""
     try:
-        if not stat.S_ISREG(path.stat().st_mode):  # a device may never end, a FIFO never begin
+        if not stat.S_ISREG(path.stat().st_mode):  # a device may never end, a FIFO may never start
             raise ValueError("not a regular file")
         with path.open("rb") as file:
             return file.read(MAX_BYTES + 3).rstrip(b"\r\n")
@@ -112,11 +112,13 @@ def _checked(name: str, value: bytes) -> SecretStr:
     try:
         text = value.decode()
     except UnicodeDecodeError:
-        raise ValueError("not UTF-8; encode it, in base64 say, and decode it in the script") from None
+        raise ValueError("not UTF-8; encode it, for example in base64, and decode it in the script") from None
     if "\0" in text or "\ufffd" in text:
-        raise ValueError("holds a NUL or U+FFFD, as damaged text does; encode it, in base64 say")
+        raise ValueError("contains NUL or U+FFFD, as damaged text does; encode it, for example in base64")
     if len(text.strip().encode()) < MIN_BYTES:
-        raise ValueError(f"shorter than {MIN_BYTES} bytes: it could not be told from other output; use a longer one")
+        raise ValueError(
+            f"shorter than {MIN_BYTES} bytes: it could not be distinguished from other output; use a longer one"
+        )
     if any(form in MARK.encode() or MARK.encode() in form for form in forms_of(text)):
         raise ValueError(f"looks like {MARK}, which is shown in place of secrets; use another one")
     return SecretStr(text)

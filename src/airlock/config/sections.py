@@ -22,9 +22,9 @@ _ARCHIVES: Final = (".whl", ".zip", ".tar", ".tgz", ".gz", ".bz2", ".xz")
 
 
 def check_requirement(text: str) -> str:
-    """Accept a name with extras and versions: what is installed must come from the index that the operator chose.
+    """Accept a name with extras and versions: packages must come from the index that the operator chose.
 
-    Raises ValueError for everything else that pip would take: options, URLs, paths, files, markers.
+    Raises ValueError for everything else that pip would accept: options, URLs, paths, files, markers.
     """
     if text.lstrip().startswith("-"):
         raise ValueError("options are not allowed here; write a name like pandas or pandas[excel]>=2.2")
@@ -47,14 +47,14 @@ def check_module(text: str) -> str:
 
 
 def check_name(text: str) -> str:
-    """Accept what names a project, or a key. Raises ValueError for everything else."""
+    """Accept the name of a project or a key. Raises ValueError for everything else."""
     if not re.fullmatch(PROJECT_NAME.removesuffix("$"), text):
         raise ValueError("not a name: 1 to 64 letters, digits, '.', '_' and '-', first a letter or a digit")
     return text
 
 
 def parse_number(value: object) -> object:
-    """Turn the text of a number into the number: `${PORT}` stands for text."""
+    """Convert the text of a number to the number: `${PORT}` is always text."""
     return int(value) if isinstance(value, str) and re.fullmatch(r"[0-9]{1,9}", value) else value
 
 
@@ -96,25 +96,25 @@ class KeySection(Section):
     sha256: Annotated[str, AfterValidator(check_sha256)] = Field(description="SHA-256 of the key in hex")
     projects: list[str] | None = Field(None, min_length=1, description="projects that it may use; default: all")
     rate: Annotated[str, AfterValidator(check_rate)] | None = Field(
-        None, description="executions that it may submit, like 60/minute; default: no bound"
+        None, description="executions that it may submit, like 60/minute; default: no limit"
     )
     concurrent: Number | None = Field(
-        None, ge=1, description="executions that it may have that are not over; default: no bound"
+        None, ge=1, description="unfinished executions that it may have at once; default: no limit"
     )
 
     @model_validator(mode="before")
     @classmethod
     def _refuse_empty_scope(cls, data: Any) -> Any:
-        if isinstance(data, dict) and data.get("projects", ()) is None:  # with its items commented out, say
+        if isinstance(data, dict) and data.get("projects", ()) is None:  # perhaps with all its items commented out
             raise ValueError("projects is empty; name the projects, or leave the key out to allow all of them")
         return data
 
 
 class LogConfig(Section):
-    """`server.log:`, what `airlock serve` writes to stderr."""
+    """`server.log:`, which lines `airlock serve` writes to stderr, and how they look."""
 
     format: Format = Field("auto", description="plain, json, or auto: plain at a terminal, JSON otherwise")
-    level: Literal["debug", "info", "warning", "error"] = Field("info", description="the least that is logged")
+    level: Literal["debug", "info", "warning", "error"] = Field("info", description="lowest level that is logged")
 
 
 class ServerConfig(Section):
@@ -127,14 +127,14 @@ class ServerConfig(Section):
     )
     port: Number = Field(DEFAULT_PORT, ge=0, le=65_535, description="port to listen on; 0: any free one")
     keys: list[KeySection] = Field([], description="keys that clients send as 'Authorization: Bearer ...'")
-    log: LogConfig = Field(LogConfig(), description="how lines of the log look")
+    log: LogConfig = Field(LogConfig(), description="format and level of log lines")
     insecure: bool = Field(False, description="serve projects that run code without a key, to anyone who can connect")
 
 
 class ProjectSection(Section):
     """A project: what runs its scripts, and what they may use."""
 
-    # What `llm` and `backend` may be depends on the plugins that are installed: config.py resolves them, and `secrets`.
+    # What `llm` and `backend` may be depends on the installed plugins: projects.py resolves them, and `secrets`.
     description: str = Field("", max_length=1000, description="for agents and people who choose a project")
     replicas: Number = Field(
         1, ge=0, le=MAX_REPLICAS, description="workers kept warm from the start; 0: down until POST /projects/NAME/up"
@@ -146,7 +146,7 @@ class ProjectSection(Section):
         [], description="modules imported before an execution needs them"
     )
     settings: dict[str, str] = Field(
-        {}, description="texts that scripts read with settings.get; win over the request's"
+        {}, description="texts that scripts read with settings.get; they override those of the request"
     )
     secrets: Annotated[Any, WithJsonSchema(SECRETS)] = Field(
         {}, description="texts that scripts read with settings.get, and that are shown nowhere"
@@ -166,7 +166,7 @@ class ProjectSection(Section):
 class File(Section):
     """The configuration of Airlock."""
 
-    # config.py validates each project by itself.
+    # load.py validates each project by itself.
     server: ServerConfig = ServerConfig()
     store: Any = Field(DEFAULT_STORE, description="where executions are remembered")
     default_backend: Any = Field(

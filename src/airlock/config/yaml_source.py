@@ -1,4 +1,4 @@
-"""YAML from a file that may be hostile, with the position of everything in it. See `yaml_values` for the dialect."""
+"""YAML from a file that may be hostile, with the position of every part. See `yaml_values` for the dialect."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ import yaml
 
 from airlock.errors import ConfigError
 
-from . import yaml_places
+from . import yaml_values
 from .yaml_values import TAG, Converter, Loader
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
-    from .yaml_places import Location, Mark, Problem
+    from .yaml_values import Location, Mark, Problem
 
 MAX_BYTES: Final = 1 << 20
 MAX_DEPTH: Final = 50
@@ -28,10 +28,10 @@ _UNPRINTABLE: Final = re.compile(r"[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd
 
 
 class YamlSource:
-    """What a YAML file says: `data` in plain dicts, lists and scalars, and where each part of it stands.
+    """The content of a YAML file: `data` in plain dicts, lists and scalars, and the position of each part.
 
-    `problems` are with single keys and values: their position, their location and what is wrong. `data` leaves out such
-    a key, and such a value is None there.
+    `problems` concern single keys and values: their position, their location and what is wrong. `data` leaves out such
+    a key, and has None for such a value.
     """
 
     def __init__(
@@ -43,7 +43,7 @@ class YamlSource:
         self._root = root
 
     def position(self, location: Location) -> tuple[int, int]:
-        """Return line and column, from 1, of a key or list item; of the nearest part around it when it is not there."""
+        """Return line and column, from 1, of a key or list item, or of the nearest part around it if it is missing."""
         node, mark = self._root, None
         for part in location:
             if isinstance(node, yaml.MappingNode):
@@ -56,10 +56,10 @@ class YamlSource:
                 mark = node.start_mark
             else:
                 break
-        return yaml_places.position(mark) if mark is not None else (1, 1)
+        return yaml_values.position(mark) if mark is not None else (1, 1)
 
     def has(self, location: Location) -> bool:
-        """Whether this part is written; the whole has no place of its own."""
+        """Return whether the file contains this part. The file as a whole has no place of its own."""
         found: Any = self.data
         for part in location:
             if not isinstance(found, dict) or part not in found:
@@ -68,7 +68,7 @@ class YamlSource:
         return bool(location)
 
     def told(self, others: Iterable[tuple[Location, str]]) -> list[str]:
-        """Write its own problems and others, in the order of the file, but none that only follows from its own."""
+        """Format its own problems and others, in the order of the file, without those that only follow from its own."""
         missing = [location for _, location, _ in self.problems if self._is_none(location)]
         found = [
             (self.position(location), location, message)
@@ -76,7 +76,7 @@ class YamlSource:
             if not any(location[: len(gap)] == gap or location == gap[:-1] for gap in missing)
         ]
         ordered = sorted([*self.problems, *found], key=lambda problem: problem[0])
-        return [yaml_places.problem(self.name, *problem) for problem in ordered]
+        return [yaml_values.problem(self.name, *problem) for problem in ordered]
 
     def _is_none(self, location: Location) -> bool:
         found: Any = self.data
@@ -85,15 +85,15 @@ class YamlSource:
         return found is None
 
     def problem(self, location: Location, message: str) -> str:
-        """Write a problem the way it is shown: `airlock.yaml:7:5: projects.python: message`."""
-        return yaml_places.problem(self.name, self.position(location), location, message)
+        """Format a problem: `airlock.yaml:7:5: projects.python: message`."""
+        return yaml_values.problem(self.name, self.position(location), location, message)
 
 
 def read(path: Path, environ: Mapping[str, str] = os.environ) -> YamlSource:
-    """Read a file. An empty one is an empty mapping. Raises ConfigError when it is no YAML that can be looked at."""
+    """Read a file; an empty one is an empty mapping. Raises ConfigError if it is not YAML, or exceeds the bounds."""
     name = str(path)
     try:
-        if not stat.S_ISREG(path.stat().st_mode):  # a device may never end, a FIFO never begin
+        if not stat.S_ISREG(path.stat().st_mode):  # a device may never end, a FIFO may never start
             raise ConfigError([f"{name}: not a regular file"])
         with path.open("rb") as file:
             content = file.read(MAX_BYTES + 1)
@@ -105,22 +105,20 @@ def read(path: Path, environ: Mapping[str, str] = os.environ) -> YamlSource:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         before = content[: error.start].decode("utf-8-sig")
-        raise ConfigError([f"{yaml_places.after(name, before)}: not UTF-8"]) from None
+        raise ConfigError([f"{_after(name, before)}: not UTF-8"]) from None
     return parse(text, name, environ)
 
 
 def parse(text: str, name: str, environ: Mapping[str, str] = os.environ) -> YamlSource:
-    """Parse text; `name` stands for the file in errors. Raises ConfigError when it is no YAML that can be looked at."""
+    """Parse text; errors call the file `name`. Raises ConfigError if it is not YAML, or exceeds the bounds."""
     if unprintable := _UNPRINTABLE.search(text):
-        raise ConfigError(
-            [f"{yaml_places.after(name, text[: unprintable.start()])}: a control character, {unprintable[0]!a}"]
-        )
+        raise ConfigError([f"{_after(name, text[: unprintable.start()])}: a control character, {unprintable[0]!a}"])
     try:
         _check_size(text, name)
         root = yaml.compose(text, Loader=Loader)
     except yaml.MarkedYAMLError as error:
         is_tab = error.problem_mark is not None and _character_at(text, error.problem_mark) == "\t"
-        problem = "a tab indents this line, and only spaces may" if is_tab else _told(error)
+        problem = "this line is indented with a tab; use spaces" if is_tab else _told(error)
         _refuse(name, error.problem_mark, f"not YAML: {problem}")
     if root is None or root.tag == f"{TAG}null":
         return YamlSource(name, {}, None)
@@ -132,7 +130,7 @@ def parse(text: str, name: str, environ: Mapping[str, str] = os.environ) -> Yaml
 
 
 def _check_size(text: str, name: str) -> None:
-    """Refuse what would take long or overflow the stack, before nodes are made of it."""
+    """Refuse what would take long or overflow the stack, before nodes are created."""
     nodes = documents = 0
     starts: list[tuple[str | None, int]] = []
     sizes: dict[str, int] = {}
@@ -143,7 +141,7 @@ def _check_size(text: str, name: str) -> None:
                 _refuse(name, event.start_mark, "a second document; only one is allowed")
         elif isinstance(event, yaml.AliasEvent):
             if any(anchor == event.anchor for anchor, _ in starts):
-                _refuse(name, event.start_mark, "an alias to what it stands in")
+                _refuse(name, event.start_mark, "an alias to a value that contains it")
             nodes += sizes.get(event.anchor or "", 1)
         elif isinstance(event, yaml.ScalarEvent):
             nodes += 1
@@ -162,17 +160,22 @@ def _check_size(text: str, name: str) -> None:
             _refuse(name, event.start_mark, f"more than {MAX_NODES} keys and values, with aliases expanded")
 
 
+def _after(name: str, before: str) -> str:
+    """Return the place that follows the text `before`."""
+    return f"{name}:{before.count(chr(10)) + 1}:{len(before) - before.rfind(chr(10))}"
+
+
 def _refuse(name: str, mark: Mark | None, message: str) -> NoReturn:
     if mark is None:
         raise ConfigError([f"{name}: {message}"])
-    raise ConfigError([yaml_places.problem(name, yaml_places.position(mark), (), message)])
+    raise ConfigError([yaml_values.problem(name, yaml_values.position(mark), (), message)])
 
 
 def _told(error: yaml.MarkedYAMLError) -> str:
     begun = error.context_mark
     if begun is None or begun.line == getattr(error.problem_mark, "line", None):
         return str(error.problem)
-    return f"{error.problem} {error.context}, which begins in line {begun.line + 1}"
+    return f"{error.problem} {error.context}, which starts in line {begun.line + 1}"
 
 
 def _character_at(text: str, mark: Mark) -> str:

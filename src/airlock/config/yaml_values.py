@@ -1,24 +1,23 @@
-"""What nodes of YAML stand for: plain data, in the core schema of YAML 1.2, as editors know it.
+"""Converts nodes of YAML to plain data, and writes places in the file: `airlock.yaml:7:5: projects.p.packages[0]: ...`.
 
-`true` and `false` are booleans, `no`, `on`, `12:30` and dates are text, numbers are decimal. No tags beyond the
-standard ones, no merge keys. `${NAME}` and `${NAME:-default}` stand for environment variables in values (`$${` is a
-plain `${`); what they stand for is always text.
+The dialect is the core schema of YAML 1.2, as editors know it: `true` and `false` are booleans; `no`, `on`, `12:30` and
+dates are text; numbers are decimal. Other tags than the standard ones, and merge keys, are not allowed. In values,
+`${NAME}` and `${NAME:-default}` stand for environment variables (`$${` is a plain `${`), which are always text.
 """
 
 from __future__ import annotations
 
 import math
 import re
-from typing import TYPE_CHECKING, Any, ClassVar, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Protocol
 
 import yaml
-
-from .yaml_places import position, shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from .yaml_places import Location, Problem
+    Location = tuple[str | int, ...]
+    Problem = tuple[tuple[int, int], Location, str]
 
 TAG: Final = "tag:yaml.org,2002:"
 MAX_DIGITS: Final = 40  # of one number
@@ -31,11 +30,11 @@ _SCALARS: Final = {
     "int": (re.compile(r"[-+]?[0-9]+\Z"), list("-+0123456789")),
     "float": (re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?\Z"), list("-+.0123456789")),
 }
-"""What is not text though it has no tag: its pattern, and the characters that it can begin with."""
+"""What is not text although it has no tag: its pattern, and the characters that it can start with."""
 
 
 class Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]  # libyaml is not in every build
-    """Finds the positions of nodes, and which scalars are not text."""
+    """Records the positions of nodes, and decides which scalars are not text."""
 
     yaml_implicit_resolvers: ClassVar[dict[str, list[tuple[str, re.Pattern[str]]]]] = {}
 
@@ -45,14 +44,14 @@ for _kind, (_pattern, _first) in _SCALARS.items():
 
 
 class Converter:
-    """Makes plain data of nodes, and collects what is wrong with them."""
+    """Converts nodes to plain data, and collects what is wrong with them."""
 
     def __init__(self, environ: Mapping[str, str]) -> None:
         self.problems: list[Problem] = []
         self._environ = environ
 
     def convert(self, node: yaml.Node, location: Location) -> Any:
-        """Convert a node. What is wrong becomes None, with a problem."""
+        """Convert a node. An invalid part becomes None, and is added to the problems."""
         kind = node.tag.removeprefix(TAG)
         if isinstance(node, yaml.MappingNode) and kind == "map":
             return dict(self._items(node, location))
@@ -73,7 +72,7 @@ class Converter:
                 self._report(key, location, f"a key must be text: {text}")
             elif key.value in seen:
                 first = seen[key.value]
-                self._report(key, (*location, key.value), f"duplicate key; it stands in line {first} already")
+                self._report(key, (*location, key.value), f"duplicate key; it is already in line {first}")
             else:
                 seen[key.value], _ = position(key.start_mark)
                 yield key.value, self.convert(value, (*location, key.value))
@@ -110,6 +109,38 @@ class Converter:
 
     def _report(self, node: yaml.Node, location: Location, message: str) -> None:
         self.problems.append((position(node.start_mark), location, message))
+
+
+class Mark(Protocol):
+    """A mark of either PyYAML loader."""
+
+    line: int
+    column: int
+
+
+def position(mark: Mark) -> tuple[int, int]:
+    """Return line and column, from 1."""
+    return mark.line + 1, mark.column + 1
+
+
+def problem(name: str, position: tuple[int, int], location: Location, message: str) -> str:
+    """Format a problem with a part of the file `name`, or with the whole file."""
+    place = f"{name}:{position[0]}:{position[1]}"
+    return f"{place}: {dotted(location)}: {message}" if location else f"{place}: {message}"
+
+
+def dotted(location: Location) -> str:
+    """Format a location as `projects.python.packages[0]`, safe to print whatever the keys are."""
+    text = ""
+    for part in location:
+        text += f"[{part}]" if isinstance(part, int) else f".{shown(part)}"
+    return text.removeprefix(".")
+
+
+def shown(text: str) -> str:
+    """Return text of the file so that it is safe to print, shortened if it is long."""
+    safe = text if text.isprintable() and text else ascii(text)
+    return safe if len(safe) <= 80 else f"{safe[:77]}..."
 
 
 def _tag_shown(kind: str) -> str:
