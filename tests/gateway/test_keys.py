@@ -57,13 +57,13 @@ def test_keys_new_prints_the_key_alone_on_stdout_and_what_to_configure_on_stderr
     key = made.stdout.rstrip("\n")
     assert re.fullmatch(r"airlock_[A-Za-z0-9_-]{43}", key)
     assert key not in made.stderr
-    [entry] = yaml.safe_load(made.stderr[made.stderr.index("server:") :])["server"]["keys"]
+    [entry] = yaml.safe_load(made.stderr[made.stderr.index("server:\n  keys:") :])["server"]["keys"]
     assert entry == {"name": "reports", "sha256": sha256(key)}
 
 
 def test_the_lines_that_keys_new_prints_are_a_valid_configuration(load: Load) -> None:
     said = CliRunner().invoke(command_line, ["keys", "new", "12"]).stderr
-    assert [key.name for key in load(said[said.index("server:") :]).server.keys] == ["12"]
+    assert [key.name for key in load(said[said.index("server:\n  keys:") :]).server.keys] == ["12"]
 
 
 def test_two_keys_differ() -> None:
