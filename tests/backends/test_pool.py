@@ -483,5 +483,5 @@ async def test_what_start_worker_returns_has_to_be_a_worker() -> None:
         async def start_worker(self) -> Any:
             await super().start_worker()
 
-    with pytest.raises(TypeError, match=r"start_worker returned NoneType, which is no airlock\.Worker"):
+    with pytest.raises(TypeError, match=r"start_worker returned NoneType, which is not an airlock\.Worker"):
         await Forgetful().scale(1)

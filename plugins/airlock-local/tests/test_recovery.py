@@ -115,7 +115,7 @@ async def test_a_removed_temporary_directory_is_made_again(make_local: Any, capl
         while local.backend._directory.path == before:
             await asyncio.sleep(0.01)
         assert await local.result("set_result('the next one does')") == "the next one does"
-    assert f"{before} was removed, and is made again" in caplog.text
+    assert f"{before} was removed and is created again" in caplog.text
     made = local.backend._directory.path
     await local.backend.close()
     assert not made.exists()

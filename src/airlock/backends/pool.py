@@ -176,13 +176,13 @@ class PooledBackend(Backend[S]):
         worker: object = await self.start_worker()  # whatever the annotations say
         if not isinstance(worker, Worker):
             kind = type(worker).__name__
-            raise TypeError(f"{type(self).__name__}.start_worker returned {kind}, which is no airlock.Worker")
+            raise TypeError(f"{type(self).__name__}.start_worker returned {kind}, which is not an airlock.Worker")
         if worker in self._dead:  # while it was handed over
             self._discard(worker)
-            raise WorkerLost("the worker died as soon as it was up")
+            raise WorkerLost("the worker died right after it started")
         self._retry.succeeded()
         if self._detail is not None:
-            log.info("project %s: workers can be started again", self.project.name)
+            log.info("project %s: workers start again", self.project.name)
         self._detail = None
         self._stand_by(worker)
 

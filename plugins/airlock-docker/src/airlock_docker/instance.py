@@ -95,7 +95,7 @@ async def sweep(engine: Engine) -> None:
             for container in left:
                 await engine.remove(container)
             path.unlink(missing_ok=True)
-            log.info("removed what a killed server left: %d containers", len(left))
+            log.info("removed leftovers of a killed server: %d containers", len(left))
         except BlockingIOError:
             continue  # its server lives
         finally:

@@ -57,7 +57,7 @@ async def remove(engine: Engine, *, keep: int = KEEP, keep_days: float = KEEP_DA
         label = f"{OWNER}={owner()}"
         await engine.call(lambda client: _remove(client, label, keep, keep_days))
     except (BackendUnavailable, NotFound) as error:
-        log.warning("old images of projects are left for now: %s", error)
+        log.warning("old images of projects could not be removed yet: %s", error)
 
 
 def _remove(client: docker.APIClient, label: str, keep: int, keep_days: float) -> None:
@@ -86,7 +86,7 @@ def _remove_unused(client: docker.APIClient, image: dict[str, Any]) -> None:
     for name in names:
         try:
             client.remove_image(name, force=False, noprune=not is_base_safe)
-            log.info("removed the image %s, which was not used for long", name)
+            log.info("removed the image %s, which had not been used for a long time", name)
         except APIError as error:
             if error.status_code not in (404, 409):  # somebody else was quicker, or it has a container
                 raise

@@ -41,7 +41,7 @@ class RunDirectory:
         """Make it again, somewhere else, if somebody removed it or a part of it. Raises as the constructor does."""
         if all((self.path / name).exists() for name in (*MOUNT_POINTS, LOCK)):
             return
-        log.warning("%s was removed, and is made again; have what cleans that folder up spare %s*", self.path, PREFIX)
+        log.warning("%s was removed and is created again; have whatever cleans up there spare %s*", self.path, PREFIX)
         self.close()
         self.path = self._make()
         self._lock()
@@ -80,7 +80,7 @@ def sweep() -> None:
         try:
             _sweep_one(path)
         except OSError as error:
-            log.warning("cannot remove what a killed server left in %s: %s", path, error)
+            log.warning("cannot remove leftovers of a killed server in %s: %s", path, error)
 
 
 def _sweep_one(path: Path) -> None:
@@ -99,7 +99,7 @@ def _sweep_one(path: Path) -> None:
         if not hierarchies.sweep(Path(place) for place in json.loads(places)):
             return  # the next start tries again
         shutil.rmtree(path)
-        log.info("removed what a killed server left: %s", path)
+        log.info("removed leftovers of a killed server: %s", path)
     except BlockingIOError:
         return  # its server lives
     finally:
