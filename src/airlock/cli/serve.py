@@ -17,6 +17,8 @@ from . import setup
 from .terminal import columns, fail, refuse, say, warn
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from airlock.config import Config
     from airlock.gateway import Gateway
     from airlock.http import AccessPolicy
@@ -53,7 +55,8 @@ def serve(
     loaded = setup.load(config, plugins, code=1)
     style = log_format or loaded.server.log.format
     level = logging.getLevelNamesMapping()[loaded.server.log.level.upper()]
-    logs.configure(style, level, redact=loaded.make_redactor().text)
+    redact = loaded.make_redactor().text
+    logs.configure(style, level, redact=redact)
     try:
         policy = AccessPolicy.of(loaded, os.environ)
         chosen = host if host is not None else loaded.server.host or policy.default_host
@@ -73,7 +76,7 @@ def serve(
 
     async def welcome(gateway: Gateway) -> None:
         _announce(f"Airlock serves {setup.source(loaded)}", is_json=is_json)
-        for line in columns([_row(project, loaded) for project in await gateway.projects.infos()]):
+        for line in columns([_row(project, loaded, redact) for project in await gateway.projects.infos()]):
             _announce(f"  {line}", is_json=is_json)
         for warning in _warnings(loaded, plugins):
             (log.warning if is_json else warn)(warning)
@@ -108,8 +111,10 @@ def _how_long(config: Config) -> str:
     return "Executions are kept in memory: a restart loses them. 'store: sqlite' in airlock.yaml keeps them."
 
 
-def _row(project: ProjectInfo, config: Config) -> list[str]:
+def _row(project: ProjectInfo, config: Config, redact: Callable[[str], str]) -> list[str]:
+    """Return the line of a project. A plugin wrote the detail: it stays on its line, and shows no secret."""
     state = project.status if project.status == "up" or project.detail is None else project.detail
+    state = redact(" ".join(redact(state).split()))  # joined lines may make a secret that wrapped lines did not show
     return [
         project.name,
         state,
