@@ -5,11 +5,10 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping  # noqa: TC003 - a store may build a pydantic.TypeAdapter(Execution)
 from dataclasses import dataclass, field, fields, replace
-from datetime import UTC, datetime
 from typing import Any, Final, NamedTuple
 
 from .errors import Conflict
-from .models import ExecutionResult, ExecutionStatus, ListedExecution, LLMRequest, OpenLLMRequest
+from .models import ExecutionStatus, LLMRequest
 
 LEGAL: Final[Mapping[ExecutionStatus, frozenset[ExecutionStatus]]] = {
     ExecutionStatus.pending: frozenset({ExecutionStatus.running, ExecutionStatus.error}),
@@ -21,11 +20,6 @@ LEGAL: Final[Mapping[ExecutionStatus, frozenset[ExecutionStatus]]] = {
     ),
 }
 """Where a status may lead. None leads out of a terminal one, so the first writer of one wins."""
-
-
-def utc(seconds: float) -> datetime:
-    """Return seconds since the epoch as the wire has them."""
-    return datetime.fromtimestamp(seconds, UTC)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,15 +35,15 @@ class OpenRequest:
     expires_at: float
     version: int = 0
 
-    def shown(self) -> OpenLLMRequest:
-        """Return what a poll shows of it."""
-        return OpenLLMRequest(
-            id=self.id,
-            prompt=self.request.prompt,
-            model=self.request.model,
-            created_at=utc(self.created_at),
-            expires_at=utc(self.expires_at),
-        )
+    @property
+    def prompt(self) -> str:
+        """What the script asks."""
+        return self.request.prompt
+
+    @property
+    def model(self) -> str:
+        """Which model the script asks."""
+        return self.request.model
 
 
 class Position(NamedTuple):
@@ -61,60 +55,49 @@ class Position(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Summary:
-    """What a list shows of an execution: nothing that may be large. Times are seconds since the epoch."""
+    """What a list shows of an execution: nothing that may be large. Times are seconds since the epoch.
+
+    `client` is the name of the key that it was submitted with, None for the operator's and on servers without keys.
+    `version` counts changes.
+    """
 
     id: str
     project: str
-    client: str | None
-    status: ExecutionStatus
-    created_at: float
-    started_at: float | None
-    finished_at: float | None
-    error_type: str | None
-    version: int
+    client: str | None = None
+    status: ExecutionStatus = ExecutionStatus.pending
+    created_at: float = field(default_factory=time.time)
+    started_at: float | None = None
+    finished_at: float | None = None
+    error_type: str | None = None
+    version: int = 0
+
+    @property
+    def execution_id(self) -> str:
+        """The `id`, as answers call it."""
+        return self.id
 
     @property
     def position(self) -> Position:
         """Where it stands in a list."""
         return Position(self.created_at, self.id)
 
-    def to_listed(self) -> ListedExecution:
-        """Return what a list shows."""
-        return ListedExecution(
-            execution_id=self.id,
-            project=self.project,
-            status=self.status,
-            created_at=utc(self.created_at),
-            started_at=None if self.started_at is None else utc(self.started_at),
-            finished_at=None if self.finished_at is None else utc(self.finished_at),
-            error_type=self.error_type,
-            version=self.version,
-        )
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Execution:
-    """Everything that is known of one execution. Times are seconds since the epoch; `version` counts changes.
+class Execution(Summary):
+    """Everything that is known of one execution.
 
-    `client` is the name of the key that it was submitted with, None for the operator's and on servers without keys.
+    Answers of the API are read from its attributes: `ExecutionResult.model_validate(execution)` is what a poll shows.
+
     `settings` are the request's; the project's are joined when it runs, and never stored. `idempotency_key` is what the
     client sent to be able to repeat the request, `request_digest` tells whether that is the same one.
     """
 
-    id: str
-    project: str
-    client: str | None = None
     code: str
     timeout: int
     settings: Mapping[str, str] = field(default_factory=dict)
     memory: Mapping[str, Any] = field(default_factory=dict)
     idempotency_key: str | None = None
     request_digest: str = ""
-    status: ExecutionStatus = ExecutionStatus.pending
-    version: int = 0
-    created_at: float = field(default_factory=time.time)
-    started_at: float | None = None
-    finished_at: float | None = None
     llm_requests: tuple[OpenRequest, ...] = ()
     answered: Mapping[str, str] = field(default_factory=dict)  # digests of the answers, by the id of their LLM request
     result: Any = None
@@ -122,11 +105,20 @@ class Execution:
     stderr: str = ""
     truncated: bool = False
     error: str | None = None
-    error_type: str | None = None
     memory_updates: Mapping[str, Any] = field(default_factory=dict)
     queued_ms: int = 0
     run_ms: int = 0
     llm_wait_ms: int = 0
+
+    @property
+    def llm_request(self) -> OpenRequest | None:
+        """The oldest open LLM request."""
+        return self.llm_requests[0] if self.llm_requests else None
+
+    @property
+    def llm_request_ids(self) -> list[int]:
+        """The open LLM requests, oldest first."""
+        return [request.id for request in self.llm_requests]
 
     @property
     def execution_time_ms(self) -> int | None:
@@ -137,11 +129,6 @@ class Execution:
     def is_settled(self) -> bool:
         """Whether it is over, or goes on only after an answer: what an agent waits for."""
         return self.status.is_terminal or bool(self.llm_requests)
-
-    @property
-    def position(self) -> Position:
-        """Where it stands in a list."""
-        return Position(self.created_at, self.id)
 
     def summary(self) -> Summary:
         """Return what a list shows."""
@@ -156,29 +143,3 @@ class Execution:
         if self.status.is_terminal or (after is not self.status and after not in LEGAL[self.status]):
             raise Conflict(f"execution {self.id}: {self.status.value} cannot become {after.value}")
         return replace(self, **changes, version=self.version + 1)
-
-    def to_result(self) -> ExecutionResult:
-        """Return what a poll shows."""
-        asked = [request.shown() for request in self.llm_requests]
-        return ExecutionResult(
-            execution_id=self.id,
-            status=self.status,
-            result=self.result,
-            stdout=self.stdout,
-            stderr=self.stderr,
-            error=self.error,
-            error_type=self.error_type,
-            truncated=self.truncated,
-            llm_request=asked[0] if asked else None,
-            llm_requests=asked,
-            memory_updates=dict(self.memory_updates),
-            execution_time_ms=self.execution_time_ms,
-            project=self.project,
-            created_at=utc(self.created_at),
-            started_at=None if self.started_at is None else utc(self.started_at),
-            finished_at=None if self.finished_at is None else utc(self.finished_at),
-            queued_ms=self.queued_ms,
-            run_ms=self.run_ms,
-            llm_wait_ms=self.llm_wait_ms,
-            version=self.version,
-        )

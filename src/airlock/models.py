@@ -60,7 +60,7 @@ class RequestModel(BaseModel):
 class AnswerModel(BaseModel):
     """Base of what the server sends: every field is always there."""
 
-    model_config = ConfigDict(json_schema_serialization_defaults_required=True)
+    model_config = ConfigDict(json_schema_serialization_defaults_required=True, from_attributes=True)
 
 
 class ExecutionRequest(RequestModel):
@@ -174,6 +174,8 @@ class LLMRequest(BaseModel):
 
 class OpenLLMRequest(LLMRequest):
     """An LLM request that awaits the agent's answer, until `expires_at`. `id` counts from 1 within its execution."""
+
+    model_config = ConfigDict(from_attributes=True)
 
     id: int
     created_at: AwareDatetime

@@ -685,7 +685,7 @@ async def asked_twice(gateways: Gateways) -> tuple[Gateway, str]:
     """An execution that got its first answer, and shows its second question."""
     gateway = await begun(gateways, gateway_of(AsksTwice))
     execution = await submit(gateway, "x")
-    shown = (await until_status(gateway, execution, "awaiting_llm")).to_result().llm_request
+    shown = (await until_status(gateway, execution, "awaiting_llm")).llm_request
     assert shown is not None
     assert (shown.id, shown.prompt) == (1, "one?")
     await gateway.respond(execution, Answer("1", 1))

@@ -6,7 +6,11 @@ from airlock.executions import Execution, OpenRequest
 from airlock.models import ExecutionResult, ExecutionStatus, ListedExecution, LLMRequest, OpenLLMRequest, StatusEvent
 
 QUESTION = OpenRequest(
-    id=2, request=LLMRequest(prompt="wh\u00e4t?", model="m"), created_at=1767225600.25, expires_at=1767225900.0, version=3
+    id=2,
+    request=LLMRequest(prompt="wh\u00e4t?", model="m"),
+    created_at=1767225600.25,
+    expires_at=1767225900.0,
+    version=3,
 )
 PAUSED = Execution(
     id="0123",
@@ -51,14 +55,14 @@ ASKED = (
 
 
 def test_a_poll_shows_these_bytes() -> None:
-    assert PAUSED.to_result().model_dump_json() == (
+    assert ExecutionResult.model_validate(PAUSED).model_dump_json() == (
         '{"execution_id":"0123","status":"awaiting_llm","result":null,"stdout":"so far\\n","stderr":"","error":null,'
         f'"llm_request":{ASKED % 2},"llm_requests":[{ASKED % 2},{ASKED % 3}],'
         '"memory_updates":{},"execution_time_ms":2,"error_type":null,"truncated":false,"version":4,"project":"p",'
         '"created_at":"2026-01-01T00:00:00Z","started_at":"2026-01-01T00:00:00.000001Z","finished_at":null,'
         '"queued_ms":1,"run_ms":2,"llm_wait_ms":3}'
     )
-    assert FINISHED.to_result().model_dump_json() == (
+    assert ExecutionResult.model_validate(FINISHED).model_dump_json() == (
         '{"execution_id":"4567","status":"error","result":{"a":[1.5,null]},"stdout":"","stderr":"\u2028",'
         '"error":"it failed","llm_request":null,"llm_requests":[],"memory_updates":{"k":{"n":true}},'
         '"execution_time_ms":null,"error_type":"internal","truncated":true,"version":1,"project":"q",'
@@ -68,17 +72,17 @@ def test_a_poll_shows_these_bytes() -> None:
 
 
 def test_a_list_shows_these_bytes() -> None:
-    assert PAUSED.summary().to_listed().model_dump_json() == (
+    assert ListedExecution.model_validate(PAUSED.summary()).model_dump_json() == (
         '{"execution_id":"0123","project":"p","status":"awaiting_llm","created_at":"2026-01-01T00:00:00Z",'
         '"started_at":"2026-01-01T00:00:00.000001Z","finished_at":null,"error_type":null,"version":4}'
     )
 
 
 def test_events_show_these_bytes() -> None:
-    shown = StatusEvent(**dict(PAUSED.summary().to_listed()), llm_request_ids=[2, 3])
+    shown = StatusEvent.model_validate(PAUSED)
     assert shown.model_dump_json() == (
         '{"execution_id":"0123","project":"p","status":"awaiting_llm","created_at":"2026-01-01T00:00:00Z",'
         '"started_at":"2026-01-01T00:00:00.000001Z","finished_at":null,"error_type":null,"version":4,'
         '"llm_request_ids":[2,3]}'
     )
-    assert QUESTION.shown().model_dump_json() == ASKED % 2
+    assert OpenLLMRequest.model_validate(QUESTION).model_dump_json() == ASKED % 2

@@ -543,7 +543,7 @@ async def test_question_is_shown_and_the_answer_goes_to_the_script(bench: Benche
     one = bench()
     live = await one.launch(asks)
     await asyncio.wait_for(live.settled(), 20)
-    shown = live.execution.to_result().llm_request
+    shown = live.execution.llm_request
     assert shown is not None
     assert (live.execution.status.value, shown.id, shown.prompt) == ("awaiting_llm", 1, "?")
     await live.answer(Answer("42"))
@@ -656,7 +656,7 @@ async def test_open_questions_are_answered_in_the_order_of_asking(bench: Benches
     await until(lambda: len(live.execution.llm_requests) == 3)
     seen = []
     for number in range(3):
-        shown = live.execution.to_result().llm_request
+        shown = live.execution.llm_request
         assert shown is not None
         seen.append((live.execution.status.value, shown.prompt))
         await live.answer(Answer(str(number)))

@@ -1,14 +1,15 @@
 """Where executions are remembered: bounds, versions, and which changes are legal."""
 
 import time
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 from pydantic import TypeAdapter
 
 from airlock.errors import Conflict, ExecutionNotFound
-from airlock.executions import Execution, OpenRequest, utc
-from airlock.models import ExecutionStatus, LLMRequest, OpenLLMRequest
+from airlock.executions import Execution, OpenRequest
+from airlock.models import ExecutionResult, ExecutionStatus, LLMRequest, OpenLLMRequest
 from airlock.stores.memory import MemorySettings, MemoryStore
 
 pytestmark = pytest.mark.anyio
@@ -104,10 +105,10 @@ async def test_nothing_changes_after_the_end() -> None:
 async def test_change_of_open_requests_may_keep_the_status() -> None:
     asked = OpenRequest(id=1, request=LLMRequest(prompt="?"), created_at=0, expires_at=600)
     waiting = execution(status=Status.awaiting_llm).changed({"llm_requests": (asked,)})
-    assert (waiting.status, waiting.version, waiting.to_result().llm_request) == (
-        Status.awaiting_llm,
-        1,
-        OpenLLMRequest(id=1, prompt="?", created_at=utc(0), expires_at=utc(600)),
+    assert (waiting.status, waiting.version) == (Status.awaiting_llm, 1)
+    expires_at = datetime(1970, 1, 1, 0, 10, tzinfo=UTC)
+    assert ExecutionResult.model_validate(waiting).llm_request == OpenLLMRequest(
+        id=1, prompt="?", created_at=datetime(1970, 1, 1, tzinfo=UTC), expires_at=expires_at
     )
 
 

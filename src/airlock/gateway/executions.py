@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 from airlock.backends import ANSWER_TIME
 from airlock.errors import StoreUnavailable
 from airlock.logs import event_logger
-from airlock.models import ExecutionStatus
+from airlock.models import ExecutionResult, ExecutionStatus
 
 if TYPE_CHECKING:
     from airlock.executions import Execution
@@ -142,4 +142,4 @@ def announce(execution: Execution, plugins: Plugins) -> None:
         error_type=execution.error_type,
         run_ms=execution.run_ms,
     )
-    plugins.execution_finished(execution.project, execution.to_result())
+    plugins.execution_finished(execution.project, ExecutionResult.model_validate(execution))

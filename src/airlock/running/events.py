@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 from weakref import ReferenceType, ref
 
 from airlock import strict_json
-from airlock.models import ExecutionStatus, StatusEvent
+from airlock.models import ExecutionResult, ExecutionStatus, OpenLLMRequest, StatusEvent
 
 from .event_id import EventId
 
@@ -136,10 +136,11 @@ class EventStream:
             return self._status(execution)
         for request in execution.llm_requests:
             if request.version > at.asked:
-                data = _json(request.shown().model_dump(mode="json"))
+                data = _json(OpenLLMRequest.model_validate(request).model_dump(mode="json"))
                 return self._made("llm_request", data, execution, at._replace(asked=request.version))
         if execution.status.is_terminal:
-            data = _json(execution.to_result().model_dump(mode="json", exclude={"stdout", "stderr"}))
+            result = ExecutionResult.model_validate(execution)
+            data = _json(result.model_dump(mode="json", exclude={"stdout", "stderr"}))
             return self._made("result", data, execution, EventId(is_end=True))
         return self._output(followed) if has_gathered else None
 
@@ -159,10 +160,7 @@ class EventStream:
         return self._made(stream, _json({"text": text}), execution, after) if text else None
 
     def _status(self, execution: Execution) -> Event:
-        is_open = [request.id for request in execution.llm_requests]
-        listed = execution.summary().to_listed()
-        shown = StatusEvent(**dict(listed), llm_request_ids=is_open)
-        data = _json(shown.model_dump(mode="json"))
+        data = _json(StatusEvent.model_validate(execution).model_dump(mode="json"))
         return self._made("status", data, execution, self._at._replace(version=execution.version))
 
     def _made(self, type_: str, data: bytes, execution: Execution, after: EventId) -> Event:

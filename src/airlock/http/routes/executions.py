@@ -30,6 +30,7 @@ from airlock.models import (
     ExecutionRequest,
     ExecutionResult,
     ExecutionStatus,
+    ListedExecution,
     LLMResponse,
     ProjectName,
 )
@@ -136,7 +137,7 @@ async def execute(
     execution = await gateway.wait(execution.id, wait)
     if execution.is_settled:
         response.status_code = 200
-    return execution.to_result()
+    return ExecutionResult.model_validate(execution)
 
 
 @router.get("/executions", responses={200: {"links": _LISTED_LINKS}, **refusals(InvalidRequest, StoreUnavailable)})
@@ -151,7 +152,7 @@ async def list_executions(
     found = await gateway.page(project, status, None if cursor is None else position_of(cursor), limit + 1)
     more = len(found) > limit
     return ExecutionList(
-        executions=[execution.to_listed() for execution in found[:limit]],
+        executions=[ListedExecution.model_validate(each) for each in found[:limit]],
         next_cursor=cursor_of(found[limit - 1].position) if more else None,
     )
 
@@ -181,7 +182,7 @@ async def get_execution(
     With `wait`, answer when it is over or awaits an LLM answer (with `since`, when its `version` differs), and in any
     case after that many seconds.
     """
-    return (await gateway.wait(execution_id, wait, since)).to_result()
+    return ExecutionResult.model_validate(await gateway.wait(execution_id, wait, since))
 
 
 @router.post(
@@ -196,7 +197,7 @@ async def respond(execution_id: ExecutionId, answer: LLMResponse, gateway: Gatew
 
     With `request_id` it is safe to repeat: the same answer again changes nothing, another one is 409.
     """
-    return (await gateway.respond(execution_id, *_answers(answer))).to_result()
+    return ExecutionResult.model_validate(await gateway.respond(execution_id, *_answers(answer)))
 
 
 def _answers(sent: LLMResponse) -> list[Answer]:
@@ -215,4 +216,4 @@ def _answers(sent: LLMResponse) -> list[Answer]:
 )
 async def cancel(execution_id: ExecutionId, gateway: GatewayOf) -> ExecutionResult:
     """End an execution in any status as `error` / `cancelled`. Safe to repeat; one that is over stays as it is."""
-    return (await gateway.cancel(execution_id)).to_result()
+    return ExecutionResult.model_validate(await gateway.cancel(execution_id))
