@@ -7,7 +7,7 @@ Backends: `Backend`, `BackendSettings`, `Project`, `Limits`, `Job`, `Run`, `Stre
     with warm single-use workers: `PooledBackend`, `Worker`.
 Mediators: `Mediator`, `MediatorSettings`, `LLMRequest`, `AskAgent`.
 Routes (`airlock_extend_app`): `GatewayView`, `Client`.
-Stores: `Store`, `StoreSettings`, `Execution`, `ExecutionStatus`, `OpenRequest`, `Summary`, `Position`.
+Stores: `Store`, `StoreSettings`, `Execution`, `ExecutionStatus`, `OpenRequest`, `Summary`, `Listing`, `Position`.
 Errors to raise or catch: `BackendUnavailable`, `WorkerLost`, `ProtocolViolation`, `LLMError`; in stores
     `StoreRefused`, `StoreUnavailable`, `Conflict`, `ExecutionNotFound`.
 
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
         StoreUnavailable,
         WorkerLost,
     )
-    from .executions import Execution, OpenRequest, Position, Summary
+    from .executions import Execution, Listing, OpenRequest, Position, Summary
     from .llm import AskAgent, Mediator, MediatorSettings
     from .models import ExecutionResult, ExecutionStatus, LLMRequest
     from .plugins import Client, GatewayView, hookimpl
@@ -65,6 +65,7 @@ __all__ = [
     "LLMError",
     "LLMRequest",
     "Limits",
+    "Listing",
     "Mediator",
     "MediatorSettings",
     "OpenRequest",
@@ -110,7 +111,7 @@ _HOMES = {
         "StoreUnavailable",
         "WorkerLost",
     ],
-    "executions": ["Execution", "OpenRequest", "Position", "Summary"],
+    "executions": ["Execution", "Listing", "OpenRequest", "Position", "Summary"],
     "llm": ["AskAgent", "Mediator", "MediatorSettings"],
     "models": ["ExecutionResult", "ExecutionStatus", "LLMRequest"],
     "plugins": ["Client", "GatewayView", "hookimpl"],

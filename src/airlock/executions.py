@@ -54,6 +54,20 @@ class Position(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Listing:
+    """Which executions a list shows: at most `limit`, in the order of their `position`, largest (newest) first.
+
+    Only those of this project, in this status, of this client; None: of any. With `after`, those that follow it.
+    """
+
+    project: str | None = None
+    status: ExecutionStatus | None = None
+    client: str | None = None
+    after: Position | None = None
+    limit: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Summary:
     """What a list shows of an execution: nothing that may be large. Times are seconds since the epoch.
 

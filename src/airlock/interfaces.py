@@ -63,13 +63,12 @@ def _parameter_fault(
     except ValueError:  # something written in C says nothing of its parameters
         return
     _, *wanted = inspect.signature(promised).parameters.values()
-    keywords = [parameter.name for parameter in wanted if parameter.kind is parameter.KEYWORD_ONLY]
-    positional = [parameter.name for parameter in wanted if parameter.name not in keywords]
+    names = [parameter.name for parameter in wanted]  # core passes all of them by position
     try:
-        signature.bind(*given, *positional, **dict.fromkeys(keywords))
+        signature.bind(*given, *names)
     except TypeError as error:
-        call = ", ".join([*positional, *(f"{name}=..." for name in keywords)])
-        yield f"{label}{_bare(signature)} cannot be called as core does, {promised.__name__}({call}): {error}"
+        call = f"{promised.__name__}({', '.join(names)})"
+        yield f"{label}{_bare(signature)} cannot be called as core does, {call}: {error}"
 
 
 def _bare(signature: inspect.Signature) -> inspect.Signature:

@@ -177,7 +177,7 @@ async def unknown(self: object, *, project: str) -> None:
         (Echo, "execute", too_many, "execute(job, run): missing a required argument: 'three'"),
         (Parrot, "complete", too_few, "complete(request, ask_agent): too many positional arguments"),
         (Parrot, "__init__", lambda self: None, "__init__(project, settings): too many positional arguments"),
-        (Kept, "page", unknown, "page(project=..., status=..., client=..., after=..., limit=...): got an unexpected"),
+        (Kept, "page", unknown, "page(listing): too many positional arguments"),
         (Kept, "__init__", lambda self, settings: None, "__init__(settings, directory): too many positional"),
     ],
 )

@@ -12,6 +12,7 @@ import anyio
 import pytest
 
 from airlock.errors import StoreRefused, StoreUnavailable
+from airlock.executions import Listing
 from airlock.models import ExecutionStatus
 from airlock.stores.sqlite.store import SqliteSettings, SqliteStore
 from airlock.testing.store import an_execution
@@ -139,7 +140,7 @@ async def test_full_disk_refuses_new_ones_answers_reads_and_recovers(tmp_path: P
         await store.transition("1", 0, {"status": Status.running, "stdout": "x" * 100_000})
     assert await known(store, 3) == [0, 1]
     assert await store.get("1") == an_execution(1)
-    assert [each.id for each in await store.page(limit=9)] == ["1", "0"]
+    assert [each.id for each in await store.page(Listing(limit=9))] == ["1", "0"]
     await store._thread.call(lambda connection: _limit(connection, 1 << 30))
     await store.create(an_execution(2, code="x" * 100_000))
     assert (await store.transition("1", 0, {"status": Status.running})).version == 1

@@ -1,12 +1,20 @@
 """Core's own stores keep the contract that plugins' stores keep."""
 
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from airlock.errors import Conflict, ExecutionNotFound
+from airlock.executions import Execution
+from airlock.models import ExecutionStatus
 from airlock.stores.memory import MemoryStore
 from airlock.stores.sqlite.store import SqliteSettings, SqliteStore
 from airlock.stores.store import Store
 from airlock.testing import StoreContract
+from airlock.testing.store import an_execution
 
 
 class TestMemoryStore(StoreContract):
@@ -22,3 +30,52 @@ class TestSqliteStore(StoreContract):
 class TestSqliteStoreThatWithstandsPowerLoss(StoreContract):
     def make_store(self, directory: Path) -> Store[Any]:
         return SqliteStore(SqliteSettings(path="deep/er/file.db", durability="power"), directory)
+
+
+class Shared(MemoryStore):
+    """Compares again where it writes, as a database that several servers share does."""
+
+    type = "shared"
+
+    async def update(self, execution: Execution) -> None:
+        stored = await self.get(execution.id)
+        if stored is None or stored.version != execution.version - 1:
+            raise Conflict("another server was faster")
+        await super().update(execution)
+
+
+class TestSharedStore(StoreContract):
+    def make_store(self, directory: Path) -> Store[Any]:
+        return Shared()
+
+
+class OwnStep(Shared):
+    """Leaves the comparison to `update`."""
+
+    type = "own-step"
+
+    async def transition(self, execution_id: str, version: int, changes: Mapping[str, Any]) -> Execution:
+        if (stored := await self.get(execution_id)) is None:
+            raise ExecutionNotFound(execution_id)
+        changed = replace(stored.changed(changes), version=version + 1)
+        await self.update(changed)
+        return changed
+
+
+class TestStoreWithATransitionOfItsOwn(StoreContract):
+    def make_store(self, directory: Path) -> Store[Any]:
+        return OwnStep()
+
+
+@pytest.mark.anyio
+async def test_server_that_was_overtaken_between_look_and_update_gets_a_conflict() -> None:
+    store = Shared()
+    await store.create(an_execution())
+    seen = await store.get("0")
+    assert seen is not None
+    await store.transition("0", 0, {"status": ExecutionStatus.running, "stdout": "of the other server"})
+    with pytest.raises(Conflict):
+        await store.update(seen.changed({"status": ExecutionStatus.running, "stdout": "mine"}))
+    stored = await store.get("0")
+    assert stored is not None
+    assert stored.stdout == "of the other server"

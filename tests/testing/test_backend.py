@@ -585,7 +585,7 @@ STORE = """
     ("method", "told"),
     [
         ("async def create(self, execution): await super().create(execution)", "what create() returns has to be*None*"),
-        ("async def page(self, **asked): return [1]", "what page() returns has to be an airlock.Summary here, not int"),
+        ("async def page(self, listing): return [1]", "what page() returns has to be an airlock.Summary here, not int"),
         ("def sweep(self): pass", "Airlock refuses the plugin: Fake.sweep is not async*"),
         (
             "def __init__(self, settings=None, directory=None): pass",

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Sequence
 
     from airlock.config import Config
-    from airlock.executions import Position, Summary
+    from airlock.executions import Listing, Summary
     from airlock.models import ExecutionRequest, PoolStatus
     from airlock.plugins import Plugins
     from airlock.running import Answer, Followed
@@ -175,16 +175,9 @@ class Gateway:
         self._live.launch(project, execution)
         return execution
 
-    async def page(
-        self,
-        project: str | None,
-        status: ExecutionStatus | None,
-        client: str | None,
-        after: Position | None,
-        limit: int,
-    ) -> Sequence[Summary]:
+    async def page(self, listing: Listing) -> Sequence[Summary]:
         """Return some executions, newest first. See `Store.page`."""
-        return await self._store.page(project=project, status=status, client=client, after=after, limit=limit)
+        return await self._store.page(listing)
 
     async def get(self, execution_id: str) -> Execution:
         """Return an execution, with its output up to now.

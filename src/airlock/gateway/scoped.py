@@ -5,6 +5,7 @@ Routes get this and never the gateway itself, so that none can forget to ask.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from airlock.errors import NotReady, ProjectNotFound
@@ -14,8 +15,8 @@ from .gateway import no_such_execution
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from airlock.executions import Execution, Position, Summary
-    from airlock.models import ExecutionRequest, ExecutionStatus, PoolStatus, ProjectInfo
+    from airlock.executions import Execution, Listing, Summary
+    from airlock.models import ExecutionRequest, PoolStatus, ProjectInfo
     from airlock.plugins import Client
     from airlock.running import Answer, Followed
 
@@ -34,11 +35,10 @@ class ScopedGateway:
         self._check_project(request.project)
         return await self._gateway.submit(request, self._client.name, idempotency_key)
 
-    async def page(
-        self, project: str | None, status: ExecutionStatus | None, after: Position | None, limit: int
-    ) -> Sequence[Summary]:
+    async def page(self, listing: Listing) -> Sequence[Summary]:
         """Return some of the client's executions, newest first."""
-        return await self._gateway.page(project, status, self._client.name, after, limit)
+        is_scoped = self._client.name is not None  # the name of a stranger is empty, and counts
+        return await self._gateway.page(replace(listing, client=self._client.name) if is_scoped else listing)
 
     async def get(self, execution_id: str) -> Execution:
         """Return an execution."""

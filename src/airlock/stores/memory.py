@@ -8,16 +8,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 from pydantic import Field
 
-from airlock.errors import Conflict, ExecutionNotFound
 from airlock.units import Seconds, Size
 
 from .store import Store, StoreSettings
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from airlock.executions import Execution, Position, Summary
-    from airlock.models import ExecutionStatus
+    from airlock.executions import Execution, Listing, Summary
 
 PER_ITEM: Final = 50  # bytes that an object takes besides its content, about
 
@@ -63,45 +59,30 @@ class MemoryStore(Store[MemorySettings]):
         """Return the execution of this key, or None."""
         return await self.get(self._by_key.get((client, idempotency_key), ""))
 
-    async def transition(self, execution_id: str, version: int, changes: Mapping[str, Any]) -> Execution:
-        """Change an execution."""
-        execution = await self.get(execution_id)
-        if execution is None:
-            raise ExecutionNotFound(f"execution {execution_id} is not known")
-        if execution.version != version:
-            raise Conflict(f"execution {execution_id} is at version {execution.version}, not {version}")
-        execution = execution.changed(changes)
-        if execution.status.is_terminal:
-            del self._live[execution_id]
-            size = _size(execution)
-            self._finished[execution_id] = execution, size
-            self._bytes += size
-            self._forget()
-        else:
-            self._live[execution_id] = execution
-        return execution
+    async def update(self, execution: Execution) -> None:
+        """Write the next version of an execution."""
+        if not execution.status.is_terminal:
+            self._live[execution.id] = execution
+            return
+        del self._live[execution.id]
+        size = _size(execution)
+        self._finished[execution.id] = execution, size
+        self._bytes += size
+        self._forget()
 
-    async def page(
-        self,
-        *,
-        project: str | None = None,
-        status: ExecutionStatus | None = None,
-        client: str | None = None,
-        after: Position | None = None,
-        limit: int,
-    ) -> list[Summary]:
+    async def page(self, listing: Listing) -> list[Summary]:
         """Return some, newest first."""
         self._forget()
         found = [
             execution
             for execution in (*self._live.values(), *(finished for finished, _ in self._finished.values()))
-            if (project is None or execution.project == project)
-            and (status is None or execution.status is status)
-            and (client is None or execution.client == client)
-            and (after is None or execution.position < after)
+            if (listing.project is None or execution.project == listing.project)
+            and (listing.status is None or execution.status is listing.status)
+            and (listing.client is None or execution.client == listing.client)
+            and (listing.after is None or execution.position < listing.after)
         ]
         found.sort(key=lambda execution: execution.position, reverse=True)
-        return [execution.summary() for execution in found[:limit]]
+        return [execution.summary() for execution in found[: listing.limit]]
 
     async def unfinished(self) -> list[Execution]:
         """Return those that are not over."""

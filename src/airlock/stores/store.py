@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 from pydantic import BaseModel, ConfigDict
 
+from airlock.errors import Conflict, ExecutionNotFound
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from airlock.executions import Execution, Position, Summary
-    from airlock.models import ExecutionStatus
+    from airlock.executions import Execution, Listing, Summary
 
 
 class StoreSettings(BaseModel):
@@ -67,28 +68,32 @@ class Store(ABC, Generic[S]):
     async def find(self, client: str | None, idempotency_key: str) -> Execution | None:
         """Return the execution that this client created with this key, or None."""
 
-    @abstractmethod
     async def transition(self, execution_id: str, version: int, changes: Mapping[str, Any]) -> Execution:
-        """Change an execution whose stored version is still `version`; returns it after the change.
+        """Change an execution whose stored version is still `version`, and return the changed one.
 
-        Raises Conflict when the version differs or the new status cannot follow, ExecutionNotFound when it is gone,
-        StoreUnavailable.
+        Raises Conflict when the version differs or the new status cannot follow, ExecutionNotFound when there is no
+        such execution, StoreUnavailable. Override it only to do all of this in one step of the store's own.
+        """
+        execution = await self.get(execution_id)
+        if execution is None:
+            raise ExecutionNotFound(f"execution {execution_id} is not known")
+        if execution.version != version:
+            raise Conflict(f"execution {execution_id} is at version {execution.version}, not {version}")
+        changed = execution.changed(changes)
+        await self.update(changed)
+        return changed
+
+    @abstractmethod
+    async def update(self, execution: Execution) -> None:
+        """Write the next version of an execution. Called by `transition`, which has compared the versions.
+
+        A store that several servers share writes it only where `execution.version - 1` is still stored, in one step
+        (`UPDATE ... WHERE id = ? AND version = ?`), and raises Conflict otherwise. Raises StoreUnavailable.
         """
 
     @abstractmethod
-    async def page(
-        self,
-        *,
-        project: str | None = None,
-        status: ExecutionStatus | None = None,
-        client: str | None = None,
-        after: Position | None = None,
-        limit: int,
-    ) -> Sequence[Summary]:
-        """Return at most `limit` executions in the order of their `position`, largest (newest) first.
-
-        Only those of this project, in this status, of this client; None: of any. With `after`, those that follow it.
-        """
+    async def page(self, listing: Listing) -> Sequence[Summary]:
+        """Return the summaries of the executions that `listing` describes, in its order."""
 
     @abstractmethod
     async def unfinished(self) -> Sequence[Execution]:

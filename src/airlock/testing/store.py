@@ -13,7 +13,7 @@ import anyio
 import pytest
 
 from airlock.errors import Conflict, ExecutionNotFound, StoreRefused
-from airlock.executions import Execution, OpenRequest, Summary
+from airlock.executions import Execution, Listing, OpenRequest, Summary
 from airlock.models import ExecutionStatus, LLMRequest
 from airlock.plugins import Kind
 from airlock.stores import Store
@@ -76,7 +76,7 @@ class StoreContract(Contract):
             _check(await store.get("0"), Execution, "get")
             _check(await store.find(None, "k"), Execution, "find")
             _check(await store.transition("0", 0, {"status": Status.running}), Execution, "transition")
-            for summary in await store.page(limit=1):
+            for summary in await store.page(Listing(limit=1)):
                 _check(summary, Summary, "page")
             for execution in await store.unfinished():
                 _check(execution, Execution, "unfinished")
@@ -141,6 +141,26 @@ class StoreContract(Contract):
             assert await store.get("1") == an_execution(1)
 
     @pytest.mark.anyio
+    async def test_different_executions_change_at_once(self, tmp_path: Path) -> None:
+        async with self.opened(tmp_path) as store:
+            for number in range(20):
+                await store.create(an_execution(number))
+            async with anyio.create_task_group() as group:
+                for number in range(20):
+                    changes = {"status": Status.running, "stdout": str(number)}
+                    group.start_soon(store.transition, str(number), 0, changes)
+            stored = [await store.get(str(number)) for number in range(20)]
+            assert [each and (each.version, each.stdout) for each in stored] == [(1, str(n)) for n in range(20)]
+
+    @pytest.mark.anyio
+    async def test_update_writes_the_next_version(self, tmp_path: Path) -> None:
+        async with self.opened(tmp_path) as store:
+            await store.create(an_execution(**RICH))
+            changed = an_execution(**RICH).changed({"status": Status.running, "stdout": "so far"})
+            await store.update(changed)
+            assert await store.get("0") == changed
+
+    @pytest.mark.anyio
     async def test_same_key_of_the_same_client_is_the_same_execution(self, tmp_path: Path) -> None:
         async with self.opened(tmp_path) as store:
             first = await store.create(an_execution(0, client="alice", idempotency_key="k"))
@@ -168,7 +188,7 @@ class StoreContract(Contract):
                 for number in range(20):
                     group.start_soon(create, number)
             assert len({execution.id for execution in made}) == 1
-            assert len(await store.page(limit=50)) == 1
+            assert len(await store.page(Listing(limit=50))) == 1
 
     @pytest.mark.anyio
     async def test_pages_go_from_new_to_old_and_hold_each_once(self, tmp_path: Path) -> None:
@@ -176,8 +196,8 @@ class StoreContract(Contract):
             for number in (3, 1, 4, 0, 2):
                 await store.create(an_execution(number))
             await store.create(replace(an_execution(4), id="4b"))  # at the same moment
-            first = await store.page(limit=2)
-            second = await store.page(limit=9, after=first[-1].position)
+            first = await store.page(Listing(limit=2))
+            second = await store.page(Listing(limit=9, after=first[-1].position))
             assert [each.id for each in (*first, *second)] == ["4b", "4", "3", "2", "1", "0"]
 
     @pytest.mark.anyio
@@ -186,10 +206,10 @@ class StoreContract(Contract):
             await store.create(an_execution(0, client="alice"))
             await store.create(an_execution(1, project="q"))
             over = await self.finish(store, 2)
-            assert [each.id for each in await store.page(project="q", limit=9)] == ["1"]
-            assert [each.id for each in await store.page(client="alice", limit=9)] == ["0"]
-            assert await store.page(status=Status.error, limit=9) == [over.summary()]
-            assert await store.page(status=Status.error, project="q", limit=9) == []
+            assert [each.id for each in await store.page(Listing(project="q", limit=9))] == ["1"]
+            assert [each.id for each in await store.page(Listing(client="alice", limit=9))] == ["0"]
+            assert await store.page(Listing(status=Status.error, limit=9)) == [over.summary()]
+            assert await store.page(Listing(status=Status.error, project="q", limit=9)) == []
 
     @pytest.mark.anyio
     async def test_unfinished_ones_come_oldest_first(self, tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from airlock.errors import (
     StoreUnavailable,
     TooManyExecutions,
 )
+from airlock.executions import Listing
 from airlock.http import direct as direct_requests
 from airlock.http.direct import DirectRoute, Unusual, direct
 from airlock.http.listing import cursor_of, position_of
@@ -149,7 +150,8 @@ async def list_executions(
     cursor: Cursor = None,
 ) -> ExecutionList:
     """Return executions, newest first, without their code, output and results. A key sees its own."""
-    found = await gateway.page(project, status, None if cursor is None else position_of(cursor), limit + 1)
+    after = None if cursor is None else position_of(cursor)
+    found = await gateway.page(Listing(project=project, status=status, after=after, limit=limit + 1))
     more = len(found) > limit
     return ExecutionList(
         executions=[ListedExecution.model_validate(each) for each in found[:limit]],

@@ -12,9 +12,8 @@ from airlock.models import ExecutionStatus, LLMRequest
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Mapping
 
-    from airlock.executions import Position
+    from airlock.executions import Listing
 
 CHUNK: Final = 200  # executions that are forgotten at once
 
@@ -83,20 +82,22 @@ def unfinished(connection: sqlite3.Connection) -> list[Execution]:
     return [_load(row) for row in rows]
 
 
-def page(
-    connection: sqlite3.Connection, wanted: Mapping[str, str | None], after: Position | None, limit: int
-) -> list[Summary]:
-    """Return what is wanted of each execution that has these values, newest first."""
-    chosen = {name: value for name, value in wanted.items() if value is not None}
-    conditions = [f"{name} = ?" for name in chosen]
-    values: list[object] = list(chosen.values())
-    if after is not None:
+def page(connection: sqlite3.Connection, listing: Listing) -> list[Summary]:
+    """Return the summaries of the executions that `listing` describes."""
+    wanted = {
+        "project": listing.project,
+        "status": listing.status and listing.status.value,
+        "client": listing.client,
+    }
+    conditions = [f"{name} = ?" for name, value in wanted.items() if value is not None]
+    values: list[object] = [value for value in wanted.values() if value is not None]
+    if listing.after is not None:
         conditions.append("(created_at, id) < (?, ?)")
-        values += [after.created_at, after.id]
+        values += listing.after
     where = f" WHERE {' AND '.join(conditions)}" if conditions else ""
     rows = connection.execute(  # the names are ours, the values are bound
         f"SELECT {', '.join(_LISTED)} FROM executions{where} ORDER BY created_at DESC, id DESC LIMIT ?",  # noqa: S608
-        (*values, limit),
+        (*values, listing.limit),
     )
     return [Summary(**{**dict(zip(_LISTED, row, strict=True)), "status": ExecutionStatus(row[3])}) for row in rows]
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
-from airlock.errors import Conflict, ExecutionNotFound
 from airlock.stores.store import Store, StoreSettings
 from airlock.units import Seconds, Size
 
@@ -15,11 +14,9 @@ from .thread import SqliteThread
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Mapping
     from pathlib import Path
 
-    from airlock.executions import Execution, Position, Summary
-    from airlock.models import ExecutionStatus
+    from airlock.executions import Execution, Listing, Summary
 
 
 class SqliteSettings(StoreSettings):
@@ -82,33 +79,17 @@ class SqliteStore(Store[SqliteSettings]):
         found = await self._thread.call(lambda connection: rows.find(connection, client, idempotency_key))
         return found and self._live.get(found.id, found)
 
-    async def transition(self, execution_id: str, version: int, changes: Mapping[str, Any]) -> Execution:
-        """Change an execution."""
-        execution = await self.get(execution_id)
-        if execution is None:
-            raise ExecutionNotFound(f"execution {execution_id} is not known")
-        if execution.version != version:
-            raise Conflict(f"execution {execution_id} is at version {execution.version}, not {version}")
-        changed = execution.changed(changes)
-        await self._thread.call(lambda connection: rows.update(connection, changed))
-        if changed.status.is_terminal:
-            del self._live[execution_id]
+    async def update(self, execution: Execution) -> None:
+        """Write the next version of an execution."""
+        await self._thread.call(lambda connection: rows.update(connection, execution))
+        if execution.status.is_terminal:
+            del self._live[execution.id]
         else:
-            self._live[execution_id] = changed
-        return changed
+            self._live[execution.id] = execution
 
-    async def page(
-        self,
-        *,
-        project: str | None = None,
-        status: ExecutionStatus | None = None,
-        client: str | None = None,
-        after: Position | None = None,
-        limit: int,
-    ) -> list[Summary]:
+    async def page(self, listing: Listing) -> list[Summary]:
         """Return some, newest first."""
-        wanted = {"project": project, "status": status and status.value, "client": client}
-        return await self._thread.call(lambda connection: rows.page(connection, wanted, after, limit))
+        return await self._thread.call(lambda connection: rows.page(connection, listing))
 
     async def unfinished(self) -> list[Execution]:
         """Return those that are not over."""
