@@ -6,12 +6,14 @@ import time
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any, Final
 
-from airlock import strict_json
-from airlock.executions import Execution, OpenRequest, Summary
-from airlock.models import ExecutionStatus, LLMRequest
+from pydantic import TypeAdapter
+from pydantic_core import from_json
+
+from airlock.executions import Execution, Summary
 
 if TYPE_CHECKING:
     import sqlite3
+    from collections.abc import Set as AbstractSet
 
     from airlock.executions import Listing
 
@@ -40,10 +42,13 @@ CREATE INDEX unfinished ON executions (created_at) WHERE finished_at IS NULL;
 CREATE UNIQUE INDEX by_key ON executions (ifnull(client, ''), idempotency_key) WHERE idempotency_key IS NOT NULL;
 """
 
-_REQUEST: Final = ("code", "timeout", "settings", "memory", "request_digest")
+_REQUEST: Final = frozenset({"code", "timeout", "settings", "memory", "request_digest"})
 _LISTED: Final = tuple(field.name for field in fields(Summary))
 _COLUMNS: Final = (*_LISTED, "idempotency_key")
-_STATE: Final = tuple(field.name for field in fields(Execution) if field.name not in (*_REQUEST, *_COLUMNS))
+_STATE: Final = frozenset(field.name for field in fields(Execution)) - _REQUEST - {*_COLUMNS}
+
+_RECORD: Final = TypeAdapter(Execution)
+_SUMMARY: Final = TypeAdapter(Summary)
 
 
 def insert(connection: sqlite3.Connection, execution: Execution) -> Execution | None:
@@ -99,7 +104,7 @@ def page(connection: sqlite3.Connection, listing: Listing) -> list[Summary]:
         f"SELECT {', '.join(_LISTED)} FROM executions{where} ORDER BY created_at DESC, id DESC LIMIT ?",  # noqa: S608
         (*values, listing.limit),
     )
-    return [Summary(**{**dict(zip(_LISTED, row, strict=True)), "status": ExecutionStatus(row[3])}) for row in rows]
+    return [_SUMMARY.validate_python(dict(zip(_LISTED, row, strict=True))) for row in rows]
 
 
 def forget(connection: sqlite3.Connection, max_count: int, max_bytes: int, max_age: float) -> bool:
@@ -136,26 +141,10 @@ def _columns(execution: Execution) -> list[Any]:
     return [execution.status.value if name == "status" else getattr(execution, name) for name in _COLUMNS]
 
 
-def _dump(execution: Execution, names: tuple[str, ...]) -> bytes:
-    return strict_json.dumps({name: _plain(getattr(execution, name)) for name in names})
-
-
-def _plain(value: Any) -> Any:
-    """Return the JSON form of a field's value."""
-    if isinstance(value, tuple):  # of open LLM requests
-        return [{**_fields(item), "request": item.request.model_dump()} for item in value]
-    return dict(value) if hasattr(value, "keys") else value
-
-
-def _fields(item: OpenRequest) -> dict[str, Any]:
-    return {field.name: getattr(item, field.name) for field in fields(item)}
+def _dump(execution: Execution, names: AbstractSet[str]) -> bytes:
+    return _RECORD.dump_json(execution, include=set(names))
 
 
 def _load(row: tuple[Any, ...]) -> Execution:
     *columns, request, state = row
-    known = dict(zip(_COLUMNS, columns, strict=True)) | strict_json.loads(request) | strict_json.loads(state)
-    known["status"] = ExecutionStatus(known["status"])
-    known["llm_requests"] = tuple(
-        OpenRequest(**{**item, "request": LLMRequest(**item["request"])}) for item in known["llm_requests"]
-    )
-    return Execution(**known)
+    return _RECORD.validate_python(dict(zip(_COLUMNS, columns, strict=True)) | from_json(request) | from_json(state))
