@@ -4,6 +4,7 @@ import json
 import os
 import re
 import stat
+import sys
 from importlib.metadata import version
 from pathlib import Path
 
@@ -181,6 +182,47 @@ def test_check_of_a_store_makes_nothing(tmp_path: Path) -> None:
     Path("airlock.yaml").write_text("store: sqlite\ndefault_backend: mock\n")
     assert airlock("check").exit_code == 0
     assert [path.name for path in tmp_path.iterdir()] == ["airlock.yaml"]
+
+
+STORE_OF_A_PLUGIN = """
+import airlock
+from airlock.stores import MemoryStore
+
+class Checked(MemoryStore):
+    type = "checked"
+
+    @classmethod
+    def check(cls, settings, directory):
+        BODY
+
+@airlock.hookimpl
+def airlock_register_stores():
+    return [Checked]
+"""
+
+
+@pytest.mark.parametrize(
+    ("body", "told", "code"),
+    [
+        ("return ['port 5432 is closed to this user']", "warning: airlock.yaml:1:1: store: port 5432 is closed", 0),
+        (
+            "raise airlock.StoreRefused('create a database')",
+            "airlock.yaml:1:1: store: create a database",
+            1,
+        ),
+        ("raise airlock.StoreRefused", "The store 'checked' could not be checked (StoreRefused)", 1),
+        ("raise OSError('gone')", "could not be checked (OSError: gone). This is a mistake of its plugin", 1),
+    ],
+)
+def test_check_asks_a_plugins_store(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, body: str, told: str, code: int
+) -> None:
+    monkeypatch.delitem(sys.modules, "checked_store", raising=False)  # of the case before
+    monkeypatch.syspath_prepend(tmp_path)
+    install(tmp_path, "checked_store", STORE_OF_A_PLUGIN.replace("BODY", body))
+    Path("airlock.yaml").write_text("store: checked\ndefault_backend: mock\n")
+    result = airlock("check")
+    assert (told in result.stderr, result.exit_code) == (True, code), result.stderr
 
 
 def test_check_of_a_file_that_is_not_there_is_1() -> None:

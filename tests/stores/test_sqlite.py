@@ -117,6 +117,16 @@ async def test_file_is_for_its_owner_only(tmp_path: Path) -> None:
     await store.close()
 
 
+async def test_any_name_of_a_file_will_do(tmp_path: Path) -> None:
+    name = "a b?mode=memory#%41\u00e9.db"
+    for _ in range(2):  # the second time it is read before it is opened
+        assert SqliteStore.check(SqliteSettings(path=name), tmp_path) == []
+        store = SqliteStore(SqliteSettings(path=name), tmp_path)
+        await store.open()
+        await store.close()
+    assert {path.name for path in tmp_path.iterdir()} == {name, f"{name}.lock"}
+
+
 # --- a full disk -----------------------------------------------------------------------------------------------------
 
 

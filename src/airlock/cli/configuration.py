@@ -11,9 +11,7 @@ import typer
 
 from airlock.config import Config, ProjectConfig, json_schema
 from airlock.errors import ConfigError, MakingFailed, StoreRefused
-from airlock.plugins import Plugins, make
-from airlock.stores import SqliteSettings
-from airlock.stores.sqlite import file
+from airlock.plugins import Plugins, check_store, make
 
 from . import setup
 from .terminal import columns, fail, out, refuse, say, warn
@@ -86,19 +84,12 @@ def _refusals(config: Config, policy: "AccessPolicy") -> list[str]:
 
 
 def _look_at_store(config: Config) -> list[str]:
-    """End the command when the store's file is not ours; say what this user may not write: that of a service may."""
-    if not isinstance(settings := config.store_settings, SqliteSettings):
-        return []
-    path = config.directory / settings.path
+    """Return what the store warns of; end the command when no server could open it."""
     try:
-        file.check_folder(path)
-    except (StoreRefused, OSError) as error:
-        return [config.at(("store",), str(error))]
-    try:
-        file.check(path)
+        warnings = check_store(config.store, config.store_settings, config.directory)
     except StoreRefused as error:
         refuse(ConfigError([config.at(("store",), str(error))]), code=1)
-    return []
+    return [config.at(("store",), warning) for warning in warnings]
 
 
 def schema() -> None:

@@ -6,7 +6,7 @@ the gateway, which it sees only as a `GatewayView`.
 
 from .classes import CONTRACTS, Kind, PluginError, check
 from .hookspecs import hookimpl
-from .instances import check_made, make, open_store
+from .instances import check_made, check_store, make, open_store
 from .manager import Plugins, Provided
 from .plugin import EXTEND_APP, Plugin, described
 from .view import STRANGER, Client, GatewayView
@@ -24,6 +24,7 @@ __all__ = [
     "Provided",
     "check",
     "check_made",
+    "check_store",
     "described",
     "hookimpl",
     "make",

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import logging
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from airlock.errors import MakingFailed, StoreRefused
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from airlock.backends import Backend
@@ -19,26 +21,36 @@ log = logging.getLogger(__name__)
 T = TypeVar("T", bound="Backend[Any] | Mediator[Any] | Store[Any]")
 
 
+def check_store(kind: type[Store[Any]], settings: StoreSettings, directory: Path) -> list[str]:
+    """Return warnings of the store, which is not made. Raises StoreRefused when no server could open it."""
+    with _refused_with_a_reason(kind, "checked"):
+        return [str(warning) for warning in kind.check(settings, directory)]
+
+
 async def open_store(kind: type[Store[Any]], settings: StoreSettings, directory: Path) -> Store[Any]:
     """Make a store and open it. Raises StoreRefused: without its store a server does not start."""
-    try:
+    with _refused_with_a_reason(kind, "opened"):
         store = make("store", kind, settings, directory)
         try:
             await store.open()
         except BaseException:
             await store.close()
             raise
-    except StoreRefused as refused:
-        if str(refused).strip():
-            raise
-        log.exception("the store %r gave no reason", kind.type)
-        raise StoreRefused(_told("store", kind, "opened", refused)) from refused
+    return store
+
+
+@contextmanager
+def _refused_with_a_reason(kind: type[Store[Any]], what: str) -> Iterator[None]:
+    """Raise StoreRefused, with a text, for whatever is raised inside."""
+    try:
+        yield
     except MakingFailed as failure:
         raise StoreRefused(str(failure)) from failure
     except (Exception, SystemExit) as error:  # the boundary to a plugin
-        log.exception("the store %r could not be opened", kind.type)
-        raise StoreRefused(_told("store", kind, "opened", error)) from error
-    return store
+        if isinstance(error, StoreRefused) and str(error).strip():
+            raise
+        log.exception("the store %r could not be %s", kind.type, what)
+        raise StoreRefused(_told("store", kind, what, error)) from error
 
 
 def check_made(made: object) -> None:

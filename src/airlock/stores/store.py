@@ -45,6 +45,15 @@ class Store(ABC, Generic[S]):
         self.settings = settings
         self.directory = directory
 
+    @classmethod
+    def check(cls, settings: S, directory: Path) -> Sequence[str]:
+        """Look whether a server could open it, and change nothing. Called by `airlock check`; no store is made then.
+
+        Returns warnings, of what may be otherwise for the server: what this user may not write, say. Raises
+        StoreRefused with the remedy when no server could open it. It need not find everything that `open` does.
+        """
+        return ()
+
     async def open(self) -> None:
         """Get ready. Called once, before anything else.
 

@@ -41,6 +41,10 @@ def _check(found: object, cls: type, method: str) -> None:
     assert isinstance(found, cls), f"what {method}() returns has to be an airlock.{cls.__name__} here, not {name}"
 
 
+def _content(directory: Path) -> dict[Path, bytes | None]:
+    return {path: path.read_bytes() if path.is_file() else None for path in directory.rglob("*")}
+
+
 class StoreContract(Contract):
     """Subclass it, and say how your store is made; with the same `directory` it is made on the same data."""
 
@@ -68,6 +72,20 @@ class StoreContract(Contract):
         return await store.transition(
             str(number), 0, {"status": Status.error, "finished_at": time.time(), "error_type": "internal", **more}
         )
+
+    @pytest.mark.anyio
+    async def test_check_changes_nothing(self, tmp_path: Path) -> None:
+        def checked() -> bool:
+            store = self.make_store(tmp_path)
+            before = _content(tmp_path)
+            warnings = type(store).check(store.settings, store.directory)
+            assert all(isinstance(warning, str) for warning in warnings), "check() returns warnings, as texts"
+            return _content(tmp_path) == before
+
+        assert checked(), "before the store was made"
+        async with self.opened(tmp_path) as store:
+            await store.create(an_execution(**RICH))
+        assert checked(), "after a server used it"
 
     @pytest.mark.anyio
     async def test_methods_return_records(self, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import sqlite3
@@ -10,63 +11,49 @@ from typing import TYPE_CHECKING, Final
 
 from airlock.errors import StoreRefused
 
+from . import migration
 from .rows import SCHEMA
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 APPLICATION_ID: Final = 0x41_69_72_6C  # "Airl", so that nobody else's file is taken for ours
-VERSION: Final = 1
-
-_MAGIC: Final = b"SQLite format 3\0"
-_SIZE: Final = 100
 
 
-def check(path: Path) -> None:
-    """Raise StoreRefused when there is a file that is not ours, or newer. Changes nothing, there and beside it.
+def check(path: Path) -> int:
+    """Return the version of the file, the newest when it is to be made. Changes nothing, there and beside it.
 
-    Its first bytes are read without SQLite, which would leave files beside it (https://www.sqlite.org/fileformat.html).
+    Raises StoreRefused when there is a file that is not ours, or newer.
     """
     try:
         if not path.exists():
-            return
+            return migration.newest()
         if not path.is_file():
             raise StoreRefused(f"{path}: not a regular file; set another store.path")
-        with path.open("rb") as file:
-            header = file.read(_SIZE)
+        wal = path.with_name(f"{path.name}-wal")
+        if not path.stat().st_size or (wal.exists() and wal.stat().st_size):
+            return migration.newest()  # empty; or what it says of itself may still stand in the other file
     except NotADirectoryError:
-        return  # `check_folder` says so
+        return migration.newest()  # `unwritable` says so
     except OSError as error:
         raise StoreRefused(f"{path}: {error.strerror}; store.path needs a file that can be written") from None
-    wal = path.with_name(f"{path.name}-wal")
-    if not header or (header.startswith(_MAGIC) and wal.exists() and wal.stat().st_size):
-        return  # new; or what it says of itself may still stand in the other file
-    if not header.startswith(_MAGIC):
-        header = b""
-    judge(path, int.from_bytes(header[68:72], "big"), int.from_bytes(header[60:64], "big"))
+    try:
+        return _version(path, "immutable=1&mode=ro")  # or SQLite would leave files beside it
+    except sqlite3.Error as error:
+        raise _refusal(path, error) from None
 
 
-def judge(path: Path, application: int, version: int) -> None:
-    """Raise StoreRefused unless a file that says this of itself can be used."""
-    if application != APPLICATION_ID:
-        raise StoreRefused(
-            f"{path}: not a store of Airlock, or a damaged one; set another store.path, restore it from a backup, "
-            "or move it away to begin with an empty one"
-        )
-    if version != VERSION:
-        raise StoreRefused(
-            f"{path}: its version is {version}, this Airlock knows {VERSION}; use the Airlock that wrote it, "
-            "or move it away to begin with an empty one"
-        )
-
-
-def check_folder(path: Path) -> None:
-    """Raise StoreRefused when this user may not write where the file is, or is to be made."""
-    folder = next(each for each in path.absolute().parents if each.exists())
-    if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
-        raise StoreRefused(f"{folder}: cannot be written by this user; store.path needs a folder that can be written")
-    if path.exists() and not os.access(path, os.R_OK | os.W_OK):
-        raise StoreRefused(f"{path}: cannot be written by this user; store.path needs a file that can be written")
+def unwritable(path: Path) -> str | None:
+    """Say what this user may not write of the file, or of the folder where it is or is to be made."""
+    try:
+        folder = next(each for each in path.absolute().parents if each.exists())
+        if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
+            return f"{folder}: cannot be written by this user; store.path needs a folder that can be written"
+        if path.exists() and not os.access(path, os.R_OK | os.W_OK):
+            return f"{path}: cannot be written by this user; store.path needs a file that can be written"
+    except OSError as error:
+        return f"{error.filename}: {error.strerror}; store.path needs a folder that can be written"
+    return None
 
 
 class Lock:
@@ -103,54 +90,93 @@ class Lock:
 
 
 def connect(path: Path, durability: str) -> sqlite3.Connection:
-    """Open the file, or make it. Raises StoreRefused when it is not one of ours, newer, or damaged; it stays as it is.
+    """Open the file, or make it; one of an earlier release is migrated.
 
-    See https://www.sqlite.org/pragma.html#pragma_synchronous for what a commit withstands.
+    Raises StoreRefused when it is not one of ours, newer, or damaged, and when it cannot be migrated; it stays as it
+    is. See https://www.sqlite.org/pragma.html#pragma_synchronous for what a commit withstands.
     """
     try:
         is_new = not path.exists() or path.stat().st_size == 0
         if is_new:
             os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))  # it holds what clients sent
-        else:
-            with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as looking:
-                _check(path, looking)
+        version = 0 if is_new else _version(path, "mode=ro", is_whole=True)
         connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
         try:
-            _prepare(connection, durability, is_new=is_new)
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute(f"PRAGMA synchronous = {'FULL' if durability == 'power' else 'NORMAL'}")
+            if is_new:
+                _create(connection)
+            elif version < migration.newest():
+                _migrate(connection, path, version)
+            connection.execute("UPDATE executions SET status = status WHERE id = ''")  # whether it can be written
         except BaseException:
             connection.close()
             raise
     except OSError as error:
         raise StoreRefused(f"{path}: {error.strerror}; store.path needs a file that can be written") from None
-    except sqlite3.DatabaseError as error:
-        raise StoreRefused(f"{path}: {error}; {_remedy(error)}") from None
+    except sqlite3.Error as error:
+        raise _refusal(path, error) from None
     return connection
 
 
-def _prepare(connection: sqlite3.Connection, durability: str, *, is_new: bool) -> None:
-    connection.execute("PRAGMA journal_mode = WAL")
-    connection.execute(f"PRAGMA synchronous = {'FULL' if durability == 'power' else 'NORMAL'}")
-    if is_new:
-        connection.executescript(
-            f"BEGIN; {SCHEMA} PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {VERSION}; COMMIT;"
-        )
-    connection.execute("UPDATE executions SET status = status WHERE id = ''")  # whether it can be written at all
+def _create(connection: sqlite3.Connection) -> None:
+    connection.executescript(
+        f"BEGIN; {SCHEMA} PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {migration.newest()}; COMMIT;"
+    )
 
 
-def _remedy(error: sqlite3.DatabaseError) -> str:
+def _migrate(connection: sqlite3.Connection, path: Path, version: int) -> None:
+    try:
+        migration.migrate(connection, path, version)
+    except (sqlite3.Error, OSError) as error:
+        reason = (error.strerror if isinstance(error, OSError) else None) or error
+        remedy = _remedy(error, "use the Airlock that wrote it")
+        raise StoreRefused(
+            f"{path}: cannot be migrated from version {version} to {migration.newest()}, and is as it was: "
+            f"{reason}; {remedy}"
+        ) from None
+
+
+def _version(path: Path, how: str, *, is_whole: bool = False) -> int:
+    """Return the version that the file says it has. `is_whole`: look for damage too, which reads all of it.
+
+    Raises StoreRefused when it is not one of ours, or newer, and sqlite3.Error when it is damaged.
+    """
+    with closing(sqlite3.connect(f"{path.absolute().as_uri()}?{how}", uri=True)) as connection:
+        (application,) = connection.execute("PRAGMA application_id").fetchone()
+        (version,) = connection.execute("PRAGMA user_version").fetchone()
+        if application != APPLICATION_ID:
+            raise StoreRefused(f"{path}: {_NOT_OURS}")
+        if not 1 <= version <= migration.newest():
+            raise StoreRefused(
+                f"{path}: its version is {version}, this Airlock knows {migration.newest()}; use the Airlock that "
+                "wrote it, or move it away to begin with an empty one"
+            )
+        if is_whole:
+            (verdict,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+            if verdict != "ok":
+                raise sqlite3.DatabaseError(" ".join(verdict.split()))
+    return int(version)
+
+
+_NOT_OURS: Final = (
+    "not a store of Airlock, or a damaged one; set another store.path, restore it from a backup, "
+    "or move it away to begin with an empty one"
+)
+_FULL: Final = (errno.ENOSPC, errno.EDQUOT)
+_DAMAGED: Final = "restore it from a backup, or move it away to begin with an empty one"
+
+
+def _refusal(path: Path, error: sqlite3.Error) -> StoreRefused:
+    is_other = getattr(error, "sqlite_errorname", "") == "SQLITE_NOTADB"  # our own verdict has no such name
+    return StoreRefused(f"{path}: {_NOT_OURS}" if is_other else f"{path}: {error}; {_remedy(error, _DAMAGED)}")
+
+
+def _remedy(error: Exception, otherwise: str) -> str:
     """Say what to do, by https://www.sqlite.org/rescode.html: a full disk is told as an I/O error now and then."""
-    name = getattr(error, "sqlite_errorname", "")  # our own verdict has none
-    if name == "SQLITE_FULL" or name.startswith("SQLITE_IOERR"):
+    name = getattr(error, "sqlite_errorname", "")
+    if name == "SQLITE_FULL" or name.startswith("SQLITE_IOERR") or getattr(error, "errno", 0) in _FULL:
         return "the disk is full or fails: make room there, or set another store.path"
-    if name.startswith(("SQLITE_CANTOPEN", "SQLITE_READONLY", "SQLITE_PERM")):
+    if isinstance(error, OSError) or name.startswith(("SQLITE_CANTOPEN", "SQLITE_READONLY", "SQLITE_PERM")):
         return "store.path needs a file, in a folder, that can be written"
-    return "restore it from a backup, or move it away to begin with an empty one"
-
-
-def _check(path: Path, connection: sqlite3.Connection) -> None:
-    (application,) = connection.execute("PRAGMA application_id").fetchone()
-    (version,) = connection.execute("PRAGMA user_version").fetchone()
-    judge(path, application, version)
-    (verdict,) = connection.execute("PRAGMA quick_check(1)").fetchone()
-    if verdict != "ok":
-        raise sqlite3.DatabaseError(" ".join(verdict.split()))
+    return otherwise

@@ -9,7 +9,7 @@ from pydantic import Field
 from airlock.stores.store import Store, StoreSettings
 from airlock.units import Seconds, Size
 
-from . import file, rows
+from . import file, migration, rows
 from .thread import SqliteThread
 
 if TYPE_CHECKING:
@@ -53,8 +53,20 @@ class SqliteStore(Store[SqliteSettings]):
         self._lock: file.Lock | None = None
         self._live: dict[str, Execution] = {}
 
+    @classmethod
+    def check(cls, settings: SqliteSettings, directory: Path) -> list[str]:
+        """Look at the file, and at what this user may write. Raises StoreRefused when it is not ours, or newer."""
+        path = directory / settings.path
+        if (warning := file.unwritable(path)) is not None:
+            return [warning]
+        if (version := file.check(path)) < migration.newest():
+            return [
+                f"{path}: its version is {version}; the next start migrates it to {migration.newest()} and keeps a copy"
+            ]
+        return []
+
     async def open(self) -> None:
-        """Take the file. Raises StoreRefused."""
+        """Take the file, and migrate one of an earlier release. Raises StoreRefused."""
         file.check(self.path)  # before a lock lies beside it
         self._lock = file.Lock(self.path)
         await self._thread.start(lambda: file.connect(self.path, self.settings.durability))
