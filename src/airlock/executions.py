@@ -19,14 +19,14 @@ LEGAL: Final[Mapping[ExecutionStatus, frozenset[ExecutionStatus]]] = {
         {ExecutionStatus.running, ExecutionStatus.completed, ExecutionStatus.error, ExecutionStatus.timeout}
     ),
 }
-"""Where a status may lead. None leads out of a terminal one, so the first writer of one wins."""
+"""Which statuses may follow which. None follows a terminal one, so the first writer of one wins."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OpenRequest:
     """An LLM request that the agent has to answer. `id` counts from 1 within its execution.
 
-    Times are seconds since the epoch. `version` is that of the execution when it was asked.
+    Times are seconds since the epoch. `version` is the execution's when it was asked.
     """
 
     id: int
@@ -37,17 +37,17 @@ class OpenRequest:
 
     @property
     def prompt(self) -> str:
-        """What the script asks."""
+        """The prompt of the request."""
         return self.request.prompt
 
     @property
     def model(self) -> str:
-        """Which model the script asks."""
+        """The model of the request."""
         return self.request.model
 
 
 class Position(NamedTuple):
-    """Where an execution stands in a list: executions are listed by these two, newest first."""
+    """The place of an execution in a list, which is sorted by these two, newest first."""
 
     created_at: float
     id: str
@@ -55,9 +55,9 @@ class Position(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Listing:
-    """Which executions a list shows: at most `limit`, in the order of their `position`, largest (newest) first.
+    """Which executions to list: at most `limit`, in the order of their `position`, largest (newest) first.
 
-    Only those of this project, in this status, of this client; None: of any. With `after`, those that follow it.
+    `project`, `status` and `client` select executions; None selects all. `after` continues behind that position.
     """
 
     project: str | None = None
@@ -69,9 +69,9 @@ class Listing:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Summary:
-    """What a list shows of an execution: nothing that may be large. Times are seconds since the epoch.
+    """The part of an execution that lists show: nothing that may be large. Times are seconds since the epoch.
 
-    `client` is the name of the key that it was submitted with, None for the operator's and on servers without keys.
+    `client` is the name of the key that it was submitted with; None for the operator's key and without keys.
     `version` counts changes.
     """
 
@@ -87,23 +87,23 @@ class Summary:
 
     @property
     def execution_id(self) -> str:
-        """The `id`, as answers call it."""
+        """The `id`, by its name in answers."""
         return self.id
 
     @property
     def position(self) -> Position:
-        """Where it stands in a list."""
+        """Its place in a list."""
         return Position(self.created_at, self.id)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Execution(Summary):
-    """Everything that is known of one execution.
+    """Everything that is known about one execution.
 
-    Answers of the API are read from its attributes: `ExecutionResult.model_validate(execution)` is what a poll shows.
+    The API's answers are read from its attributes: `ExecutionResult.model_validate(execution)` is what a poll shows.
 
-    `settings` are the request's; the project's are joined when it runs, and never stored. `idempotency_key` is what the
-    client sent to be able to repeat the request, `request_digest` tells whether that is the same one.
+    `settings` are those of the request; the project's are added when it runs, and never stored. `idempotency_key` lets
+    the client repeat the request, and `request_digest` shows whether a repeated request is the same.
     """
 
     code: str
@@ -113,7 +113,7 @@ class Execution(Summary):
     idempotency_key: str | None = None
     request_digest: str = ""
     llm_requests: tuple[OpenRequest, ...] = ()
-    answered: Mapping[str, str] = field(default_factory=dict)  # digests of the answers, by the id of their LLM request
+    answered: Mapping[str, str] = field(default_factory=dict)  # digests of the answers, by the id of the LLM request
     result: Any = None
     stdout: str = ""
     stderr: str = ""
@@ -126,32 +126,32 @@ class Execution(Summary):
 
     @property
     def llm_request(self) -> OpenRequest | None:
-        """The oldest open LLM request."""
+        """The oldest open LLM request, or None."""
         return self.llm_requests[0] if self.llm_requests else None
 
     @property
     def llm_request_ids(self) -> list[int]:
-        """The open LLM requests, oldest first."""
+        """The ids of the open LLM requests, oldest first."""
         return [request.id for request in self.llm_requests]
 
     @property
     def execution_time_ms(self) -> int | None:
-        """Run time; None when it was never started."""
+        """Run time; None if it never started."""
         return None if self.started_at is None else self.run_ms
 
     @property
     def is_settled(self) -> bool:
-        """Whether it is over, or goes on only after an answer: what an agent waits for."""
+        """Whether it has finished or waits for an LLM answer: what an agent waits for."""
         return self.status.is_terminal or bool(self.llm_requests)
 
     def summary(self) -> Summary:
-        """Return what a list shows."""
+        """Return the part that lists show."""
         return Summary(**{each.name: getattr(self, each.name) for each in fields(Summary)})
 
     def changed(self, changes: Mapping[str, Any]) -> Execution:
         """Return the record after these changes.
 
-        Raises Conflict when the new status cannot follow the present one.
+        Raises Conflict when the new status cannot follow the current one.
         """
         after: ExecutionStatus = changes.get("status", self.status)
         if self.status.is_terminal or (after is not self.status and after not in LEGAL[self.status]):

@@ -166,7 +166,7 @@ def test_check_refuses_a_store_that_serve_would_and_leaves_nothing_beside_it(tmp
     result = airlock("check")
     assert result.exit_code == 1
     assert "airlock.yaml:1:1: store: " in result.stderr
-    assert "mine.txt: not a store of Airlock" in result.stderr
+    assert "mine.txt: not an Airlock store" in result.stderr
     assert sorted(path.name for path in tmp_path.iterdir()) == ["airlock.yaml", "mine.txt"]
 
 

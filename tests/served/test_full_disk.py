@@ -113,7 +113,7 @@ def test_server_ends_while_nothing_can_be_stored(serve: Serve, disk: SmallDisk) 
         pending = submit(client, "say it once")
         disk.fill()
         exhaust(client)
-        server.line_with(f"execution {pending.rpartition('/')[2]}: the store cannot be used")  # it is about to start
+        server.line_with(f"execution {pending.rpartition('/')[2]}: the store is unavailable")  # it is about to start
         with ThreadPoolExecutor() as pool:
             waiting = pool.submit(client.get, running, params={"wait": 30})
             server.process.send_signal(signal.SIGTERM)

@@ -198,7 +198,7 @@ async def test_old_file_is_migrated_and_copied_before(tmp_path: Path, caplog: py
     assert beside(path) == ["s.db.backup-v1"]
     backup = tmp_path / "s.db.backup-v1"
     assert backup.stat().st_mode & 0o777 == 0o600
-    assert f"{path}: migrated from version 1 to 2; {backup} is a copy of the old one" in caplog.messages
+    assert f"{path}: migrated from version 1 to 2; the old file was copied to {backup}" in caplog.messages
     assert len(caplog.messages) == 1
     assert "its version is 2, this Airlock knows 1" in await refused(path)
     backup.replace(path)
@@ -256,7 +256,7 @@ async def test_migration_that_fails_leaves_the_old_file(tmp_path: Path, mistake:
     for _ in range(2):
         with knows(ADD_NOTE, mistake):
             message = await refused(path)
-        assert "cannot be migrated from version 1 to 3, and is as it was: " in message
+        assert "cannot be migrated from version 1 to 3, and is unchanged: " in message
         assert message.endswith("; use the Airlock that wrote it")
         assert beside(path) == ["s.db.backup-v1"], "the same is not copied twice"
     assert version_of(path) == 1

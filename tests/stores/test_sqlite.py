@@ -73,7 +73,7 @@ async def test_file_of_something_else_is_refused(tmp_path: Path) -> None:
     connection.commit()
     connection.close()
     before = (tmp_path / "s.db").read_bytes()
-    assert "not a store of Airlock" in await refused(tmp_path)
+    assert "not an Airlock store" in await refused(tmp_path)
     assert (tmp_path / "s.db").read_bytes() == before
 
 

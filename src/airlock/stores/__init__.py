@@ -1,6 +1,6 @@
-"""The contract of stores, where executions are remembered, and two of them: memory, and SQLite.
+"""The contract of stores, which keep executions, and core's two stores: in memory and in SQLite.
 
-The gateway opens one, runs write every change to it. A store must know nothing of what it stores but the record.
+The gateway opens one store, and runs write every change to it. A store must know nothing but the record that it keeps.
 """
 
 from .memory import MemorySettings, MemoryStore

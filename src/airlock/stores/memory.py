@@ -1,4 +1,4 @@
-"""`store: memory`: executions are remembered until the process ends."""
+"""`store: memory`: keeps executions until the process ends."""
 
 from __future__ import annotations
 
@@ -15,25 +15,25 @@ from .store import Store, StoreSettings
 if TYPE_CHECKING:
     from airlock.executions import Execution, Listing, Summary
 
-PER_ITEM: Final = 50  # bytes that an object takes besides its content, about
+PER_ITEM: Final = 50  # bytes, roughly, that an object takes in addition to its content
 
 
 class MemorySettings(StoreSettings):
-    """Bounds of what is remembered of executions that are over; the oldest are forgotten first."""
+    """How many finished executions are kept; the oldest are forgotten first."""
 
-    max_count: int = Field(10_000, ge=0, description="executions that are over")
+    max_count: int = Field(10_000, ge=0, description="finished executions")
     max_bytes: Size = Field(256 << 20, ge=0, description="their code, output and results together")
-    max_age: Seconds = Field(86_400, ge=0, description="seconds since their end")
+    max_age: Seconds = Field(86_400, ge=0, description="seconds since they finished")
 
 
 class MemoryStore(Store[MemorySettings]):
-    """Keeps executions until the process ends. Bounded: the oldest finished ones are forgotten first."""
+    """Keeps executions until the process ends, and forgets the oldest finished ones beyond its limits."""
 
     type = "memory"
     Settings = MemorySettings
 
     def __init__(self, settings: MemorySettings | None = None, directory: Path = Path()) -> None:
-        """Start with nothing."""
+        """Start empty."""
         super().__init__(settings or MemorySettings(), directory)
         self._live: dict[str, Execution] = {}
         self._finished: dict[str, tuple[Execution, int]] = {}  # oldest first
@@ -41,7 +41,7 @@ class MemoryStore(Store[MemorySettings]):
         self._bytes = 0
 
     async def create(self, execution: Execution) -> Execution:
-        """Remember a new execution."""
+        """Keep a new execution."""
         if execution.idempotency_key is not None:
             if (known := await self.find(execution.client, execution.idempotency_key)) is not None:
                 return known
@@ -71,7 +71,7 @@ class MemoryStore(Store[MemorySettings]):
         self._forget()
 
     async def page(self, listing: Listing) -> list[Summary]:
-        """Return some, newest first."""
+        """Return summaries, newest first."""
         self._forget()
         found = [
             execution
@@ -85,11 +85,11 @@ class MemoryStore(Store[MemorySettings]):
         return [execution.summary() for execution in found[: listing.limit]]
 
     async def unfinished(self) -> list[Execution]:
-        """Return those that are not over."""
+        """Return the unfinished executions."""
         return list(self._live.values())
 
     async def sweep(self) -> None:
-        """Forget what is too old."""
+        """Forget finished executions that are too old."""
         self._forget()
 
     def _forget(self) -> None:
@@ -107,7 +107,7 @@ class MemoryStore(Store[MemorySettings]):
 
 
 def _size(value: Any) -> int:
-    """Estimate what a record holds in memory: text and numbers dominate, so those are counted."""
+    """Estimate the bytes that a record takes: its texts, and a constant for each object."""
     total, stack = 0, [value]
     while stack:
         item = stack.pop()

@@ -1,4 +1,4 @@
-"""The contract of a store: where executions are remembered. The gateway writes every change here before it tells it."""
+"""The contract of a store, which keeps executions. A change is written here before anybody learns of it."""
 
 from __future__ import annotations
 
@@ -27,18 +27,18 @@ S = TypeVar("S", bound=StoreSettings)
 
 
 class Store(ABC, Generic[S]):
-    """Remembers executions. `type` is the word in airlock.yaml (`store: memory`, `store: {type: sqlite, path: ...}`).
+    """Keeps executions. `type` is the word in airlock.yaml (`store: memory`, `store: {type: sqlite, path: ...}`).
 
-    Core changes one execution at a time, different ones at once. A method that raises StoreUnavailable has changed
-    nothing; core asks again later, and answers new executions with 503 meanwhile.
+    Core makes one change of an execution at a time; different executions change concurrently. A method that raises
+    StoreUnavailable has changed nothing: core tries again later, and answers new executions with 503 meanwhile.
     """
 
     type: ClassVar[str]
-    is_durable: ClassVar[bool] = False  # True: what it took outlives the process
+    is_durable: ClassVar[bool] = False  # True: what it accepted outlives the process
     Settings: ClassVar[SettingsClass] = StoreSettings
 
     def __init__(self, settings: S, directory: Path) -> None:
-        """Remember what was configured. No I/O. Who overrides it calls this one first.
+        """Keep the settings; no I/O. A subclass that overrides it calls this first.
 
         Relative paths in the settings start at `directory`.
         """
@@ -47,31 +47,31 @@ class Store(ABC, Generic[S]):
 
     @classmethod
     def check(cls, settings: S, directory: Path) -> Sequence[str]:
-        """Look whether a server could open it, and change nothing. Called by `airlock check`; no store is made then.
+        """Check whether a server could open the store, without changing anything. Called by `airlock check`.
 
-        Returns warnings, of what may be otherwise for the server: what this user may not write, say. Raises
-        StoreRefused with the remedy when no server could open it. It need not find everything that `open` does.
+        Returns warnings about what may be different for the server, such as permissions of the user. Raises
+        StoreRefused, with the remedy, when no server could open it. `open` may still find more.
         """
         return ()
 
     async def open(self) -> None:
-        """Get ready. Called once, before anything else.
+        """Prepare for use. Called once, before any other method.
 
-        Raises StoreRefused with the remedy when it cannot be used, also when another server uses it.
+        Raises StoreRefused, with the remedy, when the store cannot be used or another server uses it.
         """
         return
 
     @abstractmethod
     async def create(self, execution: Execution) -> Execution:
-        """Remember a new execution, and return it.
+        """Keep a new execution, and return it.
 
-        If the same client created one with the same `idempotency_key`, which is not None, return that one instead, and
-        remember nothing. Raises StoreUnavailable.
+        If the same client has created one with the same `idempotency_key`, other than None, keep nothing and return
+        that one. Raises StoreUnavailable.
         """
 
     @abstractmethod
     async def get(self, execution_id: str) -> Execution | None:
-        """Return an execution, or None when there is none, or none any more."""
+        """Return an execution, or None when there is none, or it was forgotten."""
 
     @abstractmethod
     async def find(self, client: str | None, idempotency_key: str) -> Execution | None:
@@ -106,12 +106,12 @@ class Store(ABC, Generic[S]):
 
     @abstractmethod
     async def unfinished(self) -> Sequence[Execution]:
-        """Return those that are not over, oldest first. Core asks once, after `open`, to go on where a server ended."""
+        """Return the unfinished executions, oldest first. Called once after `open`, to resume where a server ended."""
 
     @abstractmethod
     async def sweep(self) -> None:
-        """Forget the oldest of those that are over, as the store's bounds say. Called every minute."""
+        """Forget the oldest finished executions beyond the store's limits. Called every minute."""
 
     async def close(self) -> None:
-        """Give everything back. Called once, at the end, also after an `open` that raised."""
+        """Release everything. Called once, at the end, also after an `open` that raised."""
         return

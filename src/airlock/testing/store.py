@@ -1,4 +1,4 @@
-"""What every store must do. Subclass it in the tests of a store."""
+"""What every store must do. Subclass `StoreContract` in the tests of a store."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ RICH: dict[str, Any] = {
 
 
 def an_execution(number: int = 0, **more: Any) -> Execution:
-    """Make an execution with this number as id and age."""
+    """Make an execution with this number as its id and time of creation."""
     fields: dict[str, Any] = {"id": str(number), "project": "p", "code": "x", "timeout": 1, "created_at": float(number)}
     return Execution(**(fields | more))
 
@@ -46,12 +46,12 @@ def _content(directory: Path) -> dict[Path, bytes | None]:
 
 
 class StoreContract(Contract):
-    """Subclass it, and say how your store is made; with the same `directory` it is made on the same data."""
+    """Subclass it and write `make_store`; with the same `directory`, it returns a store on the same data."""
 
     kind: ClassVar[Kind] = "store"
 
     def make_store(self, directory: Path) -> Store[Any]:
-        """Return a store that is not open."""
+        """Return a store that is not open yet."""
         raise NotImplementedError(f"write {type(self).__name__}.make_store(self, directory)")
 
     def make(self, directory: Path) -> Store[Any]:

@@ -1,1 +1,1 @@
-"""`store: sqlite`: executions in a file that outlives the process."""
+"""`store: sqlite`: keeps executions in a file that outlives the process."""

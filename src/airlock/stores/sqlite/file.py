@@ -1,4 +1,4 @@
-"""The file of `store: sqlite`: who may open it, and what it says of itself."""
+"""The file of `store: sqlite`: whether it is Airlock's, who may open it, and how it is opened."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from .rows import SCHEMA
 if TYPE_CHECKING:
     from pathlib import Path
 
-APPLICATION_ID: Final = 0x41_69_72_6C  # "Airl", so that nobody else's file is taken for ours
+APPLICATION_ID: Final = 0x41_69_72_6C  # "Airl": tells our files from those of other programs
 
 
 def check(path: Path) -> int:
-    """Return the version of the file, the newest when it is to be made. Changes nothing, there and beside it.
+    """Return the version of the file: the newest when it does not exist yet, or cannot be known before it is opened.
 
-    Raises StoreRefused when there is a file that is not ours, or newer.
+    Changes nothing, and creates no other file. Raises StoreRefused when the file is not Airlock's, or newer.
     """
     try:
         if not path.exists():
@@ -32,19 +32,19 @@ def check(path: Path) -> int:
             raise StoreRefused(f"{path}: not a regular file; set another store.path")
         wal = path.with_name(f"{path.name}-wal")
         if not path.stat().st_size or (wal.exists() and wal.stat().st_size):
-            return migration.newest()  # empty; or what it says of itself may still stand in the other file
+            return migration.newest()  # empty; or its header may be outdated
     except NotADirectoryError:
-        return migration.newest()  # `unwritable` says so
+        return migration.newest()  # `unwritable` reports it
     except OSError as error:
         raise StoreRefused(f"{path}: {error.strerror}; store.path needs a file that can be written") from None
     try:
-        return _version(path, "immutable=1&mode=ro")  # or SQLite would leave files beside it
+        return _version(path, "immutable=1&mode=ro")  # else SQLite leaves files beside it
     except sqlite3.Error as error:
         raise _refusal(path, error) from None
 
 
 def unwritable(path: Path) -> str | None:
-    """Say what this user may not write of the file, or of the folder where it is or is to be made."""
+    """Say which of the file and its folder this user cannot write, or return None."""
     try:
         folder = next(each for each in path.absolute().parents if each.exists())
         if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
@@ -57,10 +57,10 @@ def unwritable(path: Path) -> str | None:
 
 
 class Lock:
-    """Says that a server uses the file. The system lets go of it when the process ends, however it does."""
+    """Marks the file as used by a server. The system releases it when the process ends, even after a crash."""
 
     def __init__(self, path: Path) -> None:
-        """Take it. Raises StoreRefused when another server has it, or the folder cannot be written."""
+        """Acquire it. Raises StoreRefused when another server holds it, or the folder cannot be written."""
         lock = path.with_name(f"{path.name}.lock")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -85,21 +85,21 @@ class Lock:
             raise StoreRefused(f"{lock}: {error.strerror}; make room there, or set another store.path") from None
 
     def release(self) -> None:
-        """Let go."""
+        """Release it."""
         os.close(self._descriptor)
 
 
 def connect(path: Path, durability: str) -> sqlite3.Connection:
-    """Open the file, or make it; one of an earlier release is migrated.
+    """Open the file: create it if there is none, and migrate it if an earlier release wrote it.
 
-    Raises StoreRefused when it is not one of ours, newer, or damaged, and when it cannot be migrated; it stays as it
-    is. See https://www.sqlite.org/pragma.html#pragma_synchronous for what a commit withstands.
+    Raises StoreRefused when it is not Airlock's, newer or damaged, or cannot be migrated; then it is unchanged. For
+    what a commit withstands, see https://www.sqlite.org/pragma.html#pragma_synchronous.
     """
     try:
         is_new = not path.exists() or path.stat().st_size == 0
         if is_new:
             os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))  # it holds what clients sent
-        version = 0 if is_new else _version(path, "mode=ro", is_whole=True)
+        version = 0 if is_new else _version(path, "mode=ro", deep=True)
         connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
         try:
             connection.execute("PRAGMA journal_mode = WAL")
@@ -108,7 +108,7 @@ def connect(path: Path, durability: str) -> sqlite3.Connection:
                 _create(connection)
             elif version < migration.newest():
                 _migrate(connection, path, version)
-            connection.execute("UPDATE executions SET status = status WHERE id = ''")  # whether it can be written
+            connection.execute("UPDATE executions SET status = status WHERE id = ''")  # fails if it cannot be written
         except BaseException:
             connection.close()
             raise
@@ -132,15 +132,15 @@ def _migrate(connection: sqlite3.Connection, path: Path, version: int) -> None:
         reason = (error.strerror if isinstance(error, OSError) else None) or error
         remedy = _remedy(error, "use the Airlock that wrote it")
         raise StoreRefused(
-            f"{path}: cannot be migrated from version {version} to {migration.newest()}, and is as it was: "
+            f"{path}: cannot be migrated from version {version} to {migration.newest()}, and is unchanged: "
             f"{reason}; {remedy}"
         ) from None
 
 
-def _version(path: Path, how: str, *, is_whole: bool = False) -> int:
-    """Return the version that the file says it has. `is_whole`: look for damage too, which reads all of it.
+def _version(path: Path, how: str, *, deep: bool = False) -> int:
+    """Return the version of the file. `deep` looks for damage too, which reads all of it.
 
-    Raises StoreRefused when it is not one of ours, or newer, and sqlite3.Error when it is damaged.
+    Raises StoreRefused when the file is not Airlock's, or newer, and sqlite3.Error when it is damaged.
     """
     with closing(sqlite3.connect(f"{path.absolute().as_uri()}?{how}", uri=True)) as connection:
         (application,) = connection.execute("PRAGMA application_id").fetchone()
@@ -150,9 +150,9 @@ def _version(path: Path, how: str, *, is_whole: bool = False) -> int:
         if not 1 <= version <= migration.newest():
             raise StoreRefused(
                 f"{path}: its version is {version}, this Airlock knows {migration.newest()}; use the Airlock that "
-                "wrote it, or move it away to begin with an empty one"
+                "wrote it, or move it away to start with an empty store"
             )
-        if is_whole:
+        if deep:
             (verdict,) = connection.execute("PRAGMA quick_check(1)").fetchone()
             if verdict != "ok":
                 raise sqlite3.DatabaseError(" ".join(verdict.split()))
@@ -160,20 +160,20 @@ def _version(path: Path, how: str, *, is_whole: bool = False) -> int:
 
 
 _NOT_OURS: Final = (
-    "not a store of Airlock, or a damaged one; set another store.path, restore it from a backup, "
-    "or move it away to begin with an empty one"
+    "not an Airlock store, or a damaged one; set another store.path, restore it from a backup, "
+    "or move it away to start with an empty store"
 )
 _FULL: Final = (errno.ENOSPC, errno.EDQUOT)
-_DAMAGED: Final = "restore it from a backup, or move it away to begin with an empty one"
+_DAMAGED: Final = "restore it from a backup, or move it away to start with an empty store"
 
 
 def _refusal(path: Path, error: sqlite3.Error) -> StoreRefused:
-    is_other = getattr(error, "sqlite_errorname", "") == "SQLITE_NOTADB"  # our own verdict has no such name
+    is_other = getattr(error, "sqlite_errorname", "") == "SQLITE_NOTADB"  # `quick_check` gives no such name
     return StoreRefused(f"{path}: {_NOT_OURS}" if is_other else f"{path}: {error}; {_remedy(error, _DAMAGED)}")
 
 
 def _remedy(error: Exception, otherwise: str) -> str:
-    """Say what to do, by https://www.sqlite.org/rescode.html: a full disk is told as an I/O error now and then."""
+    """Say what to do (see https://www.sqlite.org/rescode.html; a full disk is sometimes reported as an I/O error)."""
     name = getattr(error, "sqlite_errorname", "")
     if name == "SQLITE_FULL" or name.startswith("SQLITE_IOERR") or getattr(error, "errno", 0) in _FULL:
         return "the disk is full or fails: make room there, or set another store.path"

@@ -1,4 +1,4 @@
-"""The rows of `store: sqlite`: the tables, every statement, and an execution as a row."""
+"""The rows of `store: sqlite`: the schema, every statement, and an execution as a row."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 
     from airlock.executions import Listing
 
-CHUNK: Final = 200  # executions that are forgotten at once
+CHUNK: Final = 200  # executions that are forgotten in one step
 
-# What a client sent stands apart from what happened since, so that a change does not write it again.
+# What the client sent has a column of its own, so that a change does not write it again.
 SCHEMA: Final = """
 CREATE TABLE executions (
   id TEXT PRIMARY KEY,
@@ -52,7 +52,7 @@ _SUMMARY: Final = TypeAdapter(Summary)
 
 
 def insert(connection: sqlite3.Connection, execution: Execution) -> Execution | None:
-    """Add an execution; or return that of the same client with the same key, and add nothing."""
+    """Insert an execution; if the same client has one with the same key, insert nothing and return that one."""
     request, state = _dump(execution, _REQUEST), _dump(execution, _STATE)
     values = [*_columns(execution), len(request) + len(state), request, state]
     done = connection.execute(f"{_INSERT} ON CONFLICT DO NOTHING", values)
@@ -62,7 +62,7 @@ def insert(connection: sqlite3.Connection, execution: Execution) -> Execution | 
 
 
 def find(connection: sqlite3.Connection, client: str | None, idempotency_key: str | None) -> Execution | None:
-    """Return the execution that this client made with this key, or None."""
+    """Return the execution that this client created with this key, or None."""
     row = connection.execute(
         f"{_SELECT} WHERE ifnull(client, '') = ? AND idempotency_key = ?", (client or "", idempotency_key)
     ).fetchone()
@@ -70,7 +70,7 @@ def find(connection: sqlite3.Connection, client: str | None, idempotency_key: st
 
 
 def update(connection: sqlite3.Connection, execution: Execution) -> None:
-    """Write what happened to an execution."""
+    """Write the next version of an execution."""
     state = _dump(execution, _STATE)
     connection.execute(_UPDATE, [*_columns(execution), len(state), state, execution.id])
 
@@ -82,7 +82,7 @@ def select(connection: sqlite3.Connection, execution_id: str) -> Execution | Non
 
 
 def unfinished(connection: sqlite3.Connection) -> list[Execution]:
-    """Return those that are not over, oldest first."""
+    """Return the unfinished executions, oldest first."""
     rows = connection.execute(f"{_SELECT} WHERE finished_at IS NULL ORDER BY created_at, id")
     return [_load(row) for row in rows]
 
@@ -108,7 +108,7 @@ def page(connection: sqlite3.Connection, listing: Listing) -> list[Summary]:
 
 
 def forget(connection: sqlite3.Connection, max_count: int, max_bytes: int, max_age: float) -> bool:
-    """Delete some of those that are over and beyond these bounds, oldest first; returns whether there may be more."""
+    """Delete some finished executions beyond these limits, oldest first; return whether there may be more."""
     count, size = connection.execute(
         "SELECT count(*), ifnull(sum(size), 0) FROM executions WHERE finished_at IS NOT NULL"
     ).fetchone()

@@ -1,4 +1,4 @@
-"""`store: sqlite`: executions outlive the server. What it answered for, it remembers."""
+"""`store: sqlite`: executions outlive the server. What a client was told, the store has kept."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class SqliteSettings(StoreSettings):
-    """Where the file is, what it withstands, and how much of what is over it keeps; the oldest are forgotten first."""
+    """The file, what it withstands, and how many finished executions it keeps; the oldest are forgotten first."""
 
     path: str = Field(
         ".airlock/executions.db", min_length=1, description="the file; a relative path starts at airlock.yaml's folder"
@@ -28,17 +28,17 @@ class SqliteSettings(StoreSettings):
     durability: Literal["process", "power"] = Field(
         "process",
         description="process: an accepted execution outlives a crash of the server; "
-        "power: a crash of the machine too, for a write to the disk at each change",
+        "power: a crash of the machine too, at the cost of a disk write for each change",
     )
-    max_count: int = Field(100_000, ge=1, description="executions that are over")
+    max_count: int = Field(100_000, ge=1, description="finished executions")
     max_bytes: Size = Field(2 << 30, ge=1 << 20, description="their code, output and results together")
-    max_age: Seconds = Field(7 * 86_400, gt=0, description="seconds since their end")
+    max_age: Seconds = Field(7 * 86_400, gt=0, description="seconds since they finished")
 
 
 class SqliteStore(Store[SqliteSettings]):
-    """One file, one thread that reads and writes it.
+    """Keeps executions in one file, which one thread reads and writes.
 
-    Executions that are not over are held in memory too, so that a change need not read the one before it.
+    Unfinished executions are also held in memory, so that a change need not read the version before it.
     """
 
     type = "sqlite"
@@ -46,7 +46,7 @@ class SqliteStore(Store[SqliteSettings]):
     Settings = SqliteSettings
 
     def __init__(self, settings: SqliteSettings, directory: Path) -> None:
-        """Remember where the file is."""
+        """Keep the path of the file."""
         super().__init__(settings, directory)
         self.path = directory / settings.path
         self._thread = SqliteThread()
@@ -55,7 +55,7 @@ class SqliteStore(Store[SqliteSettings]):
 
     @classmethod
     def check(cls, settings: SqliteSettings, directory: Path) -> list[str]:
-        """Look at the file, and at what this user may write. Raises StoreRefused when it is not ours, or newer."""
+        """Check the file and its permissions. Raises StoreRefused when it is not Airlock's, or newer."""
         path = directory / settings.path
         if (warning := file.unwritable(path)) is not None:
             return [warning]
@@ -66,14 +66,14 @@ class SqliteStore(Store[SqliteSettings]):
         return []
 
     async def open(self) -> None:
-        """Take the file, and migrate one of an earlier release. Raises StoreRefused."""
-        file.check(self.path)  # before a lock lies beside it
+        """Open the file, and migrate one of an earlier release. Raises StoreRefused."""
+        file.check(self.path)  # before a lock file is created beside it
         self._lock = file.Lock(self.path)
         await self._thread.start(lambda: file.connect(self.path, self.settings.durability))
         self._live = {execution.id: execution for execution in await self._thread.call(rows.unfinished)}
 
     async def create(self, execution: Execution) -> Execution:
-        """Remember a new execution."""
+        """Keep a new execution."""
         known = await self._thread.call(lambda connection: rows.insert(connection, execution))
         if known is not None:
             return self._live.get(known.id, known)
@@ -100,15 +100,15 @@ class SqliteStore(Store[SqliteSettings]):
             self._live[execution.id] = execution
 
     async def page(self, listing: Listing) -> list[Summary]:
-        """Return some, newest first."""
+        """Return summaries, newest first."""
         return await self._thread.call(lambda connection: rows.page(connection, listing))
 
     async def unfinished(self) -> list[Execution]:
-        """Return those that are not over."""
+        """Return the unfinished executions."""
         return list(self._live.values())
 
     async def sweep(self) -> None:
-        """Forget what is beyond the bounds, little by little: what else happens need not wait for all of it."""
+        """Forget what is beyond the limits, in small steps, so that other work does not wait for all of it."""
         bounds = self.settings
 
         def some(connection: sqlite3.Connection) -> bool:
@@ -118,7 +118,7 @@ class SqliteStore(Store[SqliteSettings]):
             pass
 
     async def close(self) -> None:
-        """Finish what was asked for, and let the file go."""
+        """Finish pending work, and release the file."""
         await self._thread.close()
         if self._lock is not None:
             self._lock.release()

@@ -1,4 +1,4 @@
-"""The thread that works on a SQLite file. What is asked for meanwhile becomes one transaction: a commit is the cost."""
+"""The thread that works on a SQLite file. Calls that arrive meanwhile share a transaction: commits are what costs."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class _Work(NamedTuple):
     done: asyncio.Future[Any]
 
     def finish(self, result: Any) -> None:
-        """Tell who waits, in the thread of the event loop."""
+        """Pass the result to the caller, in the thread of the event loop."""
         if self.done.done():
             return
         if isinstance(result, BaseException):
@@ -42,22 +42,22 @@ class SqliteThread:
         self._connection: sqlite3.Connection | None = None
 
     async def start(self, connect: Callable[[], sqlite3.Connection]) -> None:
-        """Connect, and begin. Raises what `connect` raises."""
+        """Connect, and start the thread. Raises what `connect` raises."""
         self._connection = await asyncio.get_running_loop().run_in_executor(None, connect)
         self._thread = threading.Thread(target=self._run, name="airlock store", daemon=True)
         self._thread.start()
 
     async def call(self, function: Callable[[sqlite3.Connection], T]) -> T:
-        """Return what the function returns, once that is committed.
+        """Return what the function returns, once it is committed.
 
-        Raises StoreUnavailable when the file cannot be read or written for now; then nothing is changed.
+        Raises StoreUnavailable when the file cannot be read or written for now; then nothing has changed.
         """
         done: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         self._queue.put(_Work(function, done))
         return await done
 
     async def close(self) -> None:
-        """Finish what was asked for."""
+        """Finish pending work, and end the thread."""
         if self._thread is not None:
             self._queue.put(None)
             await asyncio.get_running_loop().run_in_executor(None, self._thread.join)
@@ -84,9 +84,9 @@ class SqliteThread:
             work.done.get_loop().call_soon_threadsafe(work.finish, result)
 
     def _results(self, batch: list[_Work]) -> list[Any]:
-        """Do all of it in one transaction; when that fails, each by itself, so that one hurts no other."""
+        """Run all of them in one transaction; if that fails, each in its own, so that none fails because of another."""
         if len(batch) > 1:
-            # What fails is found again, and told, by the one that it belongs to.
+            # The one that fails fails again below, and its caller gets the error.
             with contextlib.suppress(Exception), self._transaction() as connection:
                 return [work.function(connection) for work in batch]
         return [self._result(work) for work in batch]
@@ -96,8 +96,8 @@ class SqliteThread:
             with self._transaction() as connection:
                 return work.function(connection)
         except sqlite3.Error as error:
-            return StoreUnavailable(f"the store cannot be used for now: {error}")
-        except Exception as error:  # noqa: BLE001 - it belongs to who asked, and the thread goes on
+            return StoreUnavailable(f"the store is unavailable for now: {error}")
+        except Exception as error:  # noqa: BLE001 - it is the caller's, and the thread goes on
             return error
 
     @contextlib.contextmanager
@@ -105,11 +105,11 @@ class SqliteThread:
         connection = self._connection
         if connection is None:
             raise sqlite3.ProgrammingError("the file is not open")
-        connection.execute("BEGIN")  # takes no lock before it writes: reads work where nothing can be written
+        connection.execute("BEGIN")  # takes no lock before it writes, so reads work on a full disk
         try:
             yield connection
             connection.execute("COMMIT")
         except BaseException:
-            if connection.in_transaction:  # not after a full disk, say: SQLite has rolled back by itself then
+            if connection.in_transaction:  # SQLite rolls back by itself after some errors, such as a full disk
                 connection.execute("ROLLBACK")
             raise
