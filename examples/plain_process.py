@@ -16,7 +16,7 @@ from typing import Any
 
 import airlock
 import airlock.worker
-from airlock.sandbox import Conversation
+from airlock.sandbox import SandboxRun
 from airlock.worker import codec, warm
 
 # What runs inside. All that it needs there is the folder of airlock.worker, under whatever name.
@@ -99,22 +99,21 @@ class PlainWorker(airlock.Worker):
             raise airlock.WorkerLost("the process ended before its job came")
         assert process.stdout is not None
         assert process.stderr is not None
-        conversation = Conversation(job, run, self._limits, self._writer.write)
-        await run.started()
-        conversation.start()
+        sandbox_run = SandboxRun(job, run, self._limits, self._writer.write, cores=os.cpu_count() or 1)
+        await sandbox_run.started()
         reading = [
-            asyncio.create_task(self._listen(conversation, process)),
+            asyncio.create_task(self._listen(sandbox_run, process)),
             asyncio.create_task(copy(process.stdout, "stdout", run)),
             asyncio.create_task(copy(process.stderr, "stderr", run)),
         ]
-        try:
-            return await conversation.ended
-        finally:  # also when cancelled, which is how a script is ended early
+
+        async def end() -> None:  # also when cancelled, which is how a script is ended early
             kill(process)
             await asyncio.wait(reading, timeout=1)  # output that is left; END may come before it
             for task in reading:
                 task.cancel()
-            await conversation.close()
+
+        return await sandbox_run.outcome(end)
 
     async def stop(self) -> None:
         if self._process is not None:
@@ -124,12 +123,12 @@ class PlainWorker(airlock.Worker):
         with contextlib.suppress(ConnectionError):
             await self._writer.wait_closed()
 
-    async def _listen(self, conversation: Conversation, process: asyncio.subprocess.Process) -> None:
+    async def _listen(self, sandbox_run: SandboxRun, process: asyncio.subprocess.Process) -> None:
         with contextlib.suppress(ConnectionResetError):
             while data := await self._reader.read(1 << 16):
                 await asyncio.sleep(0)  # output that was written before is read in the same turn, and goes first
-                conversation.feed(data)
-        conversation.exited(await process.wait())  # after its last frame
+                sandbox_run.feed(data)
+        sandbox_run.exited(await process.wait())  # after its last frame
 
 
 def kill(process: asyncio.subprocess.Process) -> None:

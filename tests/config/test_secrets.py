@@ -22,7 +22,7 @@ from airlock.errors import ConfigError
 from airlock.logs import formats as logs
 from airlock.plugins.manager import Plugins
 from airlock.plugins.plugin import Source
-from airlock.sandbox import packages as wheels
+from airlock.sandbox import install_packages
 
 VALUE = "s3cr3t/valu€+1"
 DIGITS = "9182736455"
@@ -267,7 +267,7 @@ async def test_the_program_that_installs_packages_is_given_no_key(
     monkeypatch.setattr("uv.find_uv_bin", lambda: str(program))
     for name in ("AIRLOCK_API_KEY", "A_TOKEN", "VIRTUAL_ENV", "UV_INDEX_URL", "https_proxy"):
         monkeypatch.setenv(name, VALUE)
-    await wheels.install(Project(name="p", packages=("x",)), tmp_path / "target")
+    await install_packages(Project(name="p", packages=("x",)), tmp_path / "target")
     given = dict(line.split("=", 1) for line in (tmp_path / "environ").read_text().splitlines())
     assert {name for name, value in given.items() if value == VALUE} == {"UV_INDEX_URL", "https_proxy"}
     assert given["PATH"] == os.environ["PATH"]

@@ -34,7 +34,7 @@ async def test_script_that_never_looks_dies_with_a_server_that_is_killed() -> No
     command = [sys.executable, "-c", SERVER, f"{canary.code}\nwhile True: pass"]
     with subprocess.Popen(command, cwd=EXAMPLES) as server:
         try:
-            assert await canary.appears()
+            assert await canary.appears(60)
         finally:
             server.kill()
     assert await canary.vanishes(10)

@@ -19,7 +19,7 @@ async def test_a_start_that_is_given_up_while_its_container_dies_is_no_error(any
     asyncio.get_running_loop().set_exception_handler(lambda _, context: said.append(context))
     for turns in range(5):  # wherever it is
         ours, theirs = socket.socketpair()
-        worker = DockerWorker(engine, "c", 64111, Limits(), 1, lambda worker: None, lambda name: None)
+        worker = DockerWorker(engine, "c", 64111, Limits(), 1, lambda worker: None)
         starting = asyncio.create_task(worker.start(ours, 30))
         for _ in range(turns):
             await asyncio.sleep(0)
@@ -30,5 +30,5 @@ async def test_a_start_that_is_given_up_while_its_container_dies_is_no_error(any
         ours.close()
         del worker, starting
         gc.collect()
-    engine.close()
+    await engine.close()
     assert said == []

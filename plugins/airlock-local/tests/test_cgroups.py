@@ -47,9 +47,9 @@ def bare_groups() -> Iterator[Groups]:
 
 def test_version_2_counts_the_cpu_time_of_all_processes_of_a_group(bare_groups: Groups) -> None:
     group = bare_groups.take()
-    before = group.cpu_time()
+    before = group.counters.cpu_time()
     run_in(group, SPIN)
-    used = group.cpu_time() - before
+    used = group.counters.cpu_time() - before
     assert 0.4 <= used < 5
     group.give_back(empty=True)
 
@@ -101,7 +101,7 @@ def test_a_group_has_the_limits_and_all_of_a_pools_together_a_quarter_of_the_usu
 def test_a_group_in_which_the_kernel_killed_is_not_used_again(groups: Groups) -> None:
     group = groups.take()
     assert run_in(group, TOO_MUCH) == -signal.SIGKILL
-    assert group.oom_killed()
+    assert group.counters.oom_kills()
     group.give_back(empty=True)
     other = groups.take()
     assert other is not group
@@ -111,7 +111,7 @@ def test_a_group_in_which_the_kernel_killed_is_not_used_again(groups: Groups) ->
 def test_refused_processes_are_counted_and_an_empty_group_is_used_again(groups: Groups) -> None:
     group = groups.take()
     assert run_in(group, FORK) == 1
-    assert (group.refused_processes(), group.oom_killed()) == (1, False)
+    assert (group.counters.refused_forks(), group.counters.oom_kills()) == (1, 0)
     assert group.has_processes()
     while group.has_processes():
         time.sleep(0.02)
@@ -120,7 +120,7 @@ def test_refused_processes_are_counted_and_an_empty_group_is_used_again(groups: 
         time.sleep(0.02)
     group.give_back(empty=True)
     assert groups.take() is group
-    assert not group.refused_processes()
+    assert not group.counters.refused_forks()
     group.give_back(empty=True)
 
 

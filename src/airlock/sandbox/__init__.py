@@ -1,10 +1,22 @@
 """The server's half of a Linux sandbox that runs CPython: for `local`, `docker` and backends of others.
 
-Public. Backends call it; core itself never does. It must know nothing of core but the contract of backends, and the
-worker's half in `airlock.worker`.
+Public, and this is its only door. Backends call it; core itself never does. It must know nothing of core but the
+contract of backends, and the worker's half in `airlock.worker`.
 """
 
 from .conversation import Conversation, FrameReader
-from .pauses import PauseWatch
+from .counters import Counters
+from .packages import install_packages
+from .run import SandboxRun
+from .seccomp import seccomp_program
+from .selftest import self_test
 
-__all__ = ["Conversation", "FrameReader", "PauseWatch"]
+__all__ = [
+    "Conversation",
+    "Counters",
+    "FrameReader",
+    "SandboxRun",
+    "install_packages",
+    "seccomp_program",
+    "self_test",
+]

@@ -13,9 +13,8 @@ from typing import TYPE_CHECKING, Final
 
 from airlock.errors import BackendUnavailable
 
-from . import wheel_failures
-
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from airlock.backends import Project
@@ -28,9 +27,37 @@ _ENVIRONMENT: Final = re.compile(
     "PATH|HOME|USER|LOGNAME|LANG|LC_.*|TZ|TMPDIR|LD_LIBRARY_PATH|XDG_.*|UV_.*|NETRC|SSL_CERT_.*|SSL_CLIENT_CERT"
     "|(HTTPS?|ALL|NO)_PROXY|(https?|all|no)_proxy|RUST_LOG"
 )
+_OF_THE_NETWORK: Final = re.compile("UV_OFFLINE|(HTTPS?|ALL)_PROXY|(https?|all)_proxy")
+
+# By what uv says, the first that is found; tests/sandbox/test_packages.py makes these failures.
+_REMEDIES: Final = {
+    "No space left on device|[Qq]uota exceeded": (
+        "Free space there (`df -h` and `df -i` show what is full), or set XDG_CACHE_HOME, and UV_CACHE_DIR for what uv "
+        "downloads, to a folder with room."
+    ),
+    "certificate": (
+        "The certificate of the package index, or of a proxy in between, is not trusted here: set SSL_CERT_FILE to the "
+        "file with your authority's certificate, or UV_SYSTEM_CERTS=1 to trust what this machine trusts; an expired "
+        "one may also mean that this machine's clock is wrong."
+    ),
+    "no usable wheels|building from source is disabled|no wheels with a matching": (
+        "Only wheels are installed, nothing is built: take a version that has one for this Python, or put one that you "
+        "built into an index of your own (UV_DEFAULT_INDEX)."
+    ),
+    "network was disabled|credentials|Failed to fetch|sending request|dns error|tunnel error|timed out|proxy": (
+        "The package index does not answer as it should: look at the network, the firewall and the name servers in "
+        "/etc/resolv.conf, and at the index's address and credentials "
+        "(UV_DEFAULT_INDEX=https://NAME:PASSWORD@HOST/...); behind a proxy set "
+        "HTTPS_PROXY=http://NAME:PASSWORD@HOST:PORT. {variables} Airlock tries again."
+    ),
+    "not found in the package registry|no versions? of": (
+        "Correct the name or the version in `packages`, or set UV_DEFAULT_INDEX to an index that has it."
+    ),
+}
+_OTHER: Final = "Correct what uv names there, or `packages`; only wheels are installed, nothing is built."
 
 
-async def install(project: Project, target: Path, *options: str) -> None:
+async def install_packages(project: Project, target: Path, *options: str) -> None:
     """Install into this directory, readable for every user. `options` tell uv which interpreter it is for.
 
     Raises BackendUnavailable when that fails: no such package, no wheel for that interpreter, no network, no disk.
@@ -49,7 +76,7 @@ async def install(project: Project, target: Path, *options: str) -> None:
     said = await _run(project, command)
     if said is not None:
         raise BackendUnavailable(
-            f"The packages of project {project.name} cannot be installed: {_short(said)}", wheel_failures.remedy(said)
+            f"The packages of project {project.name} cannot be installed: {_short(said)}", _remedy(said, os.environ)
         )
     await asyncio.to_thread(_let_everybody_read, target)
 
@@ -83,6 +110,13 @@ def _short(said: str) -> str:
     text = re.split("(?m)^error: ", said)[-1].replace("\ncause: ", "; ")
     text = " ".join(text.split())
     return text[-SAID:].rstrip(".") + "."
+
+
+def _remedy(said: str, environ: Mapping[str, str]) -> str:
+    """Say what to do about what uv said. Names variables, never their values: a proxy's may have a password."""
+    remedy = next((remedy for pattern, remedy in _REMEDIES.items() if re.search(pattern, said)), _OTHER)
+    names = ", ".join(name for name in sorted(environ) if environ[name] and _OF_THE_NETWORK.fullmatch(name))
+    return remedy.format(variables=f"Set here: {names}." if names else "No proxy variable is set here.")
 
 
 def _let_everybody_read(target: Path) -> None:

@@ -45,7 +45,7 @@ SOCKET_BUFFERS: Final = (7, 8, 32, 33)  # SO_SNDBUF, SO_RCVBUF, ...FORCE: memory
 TIOCSTI, TIOCLINUX = 0x5412, 0x541C  # typing into a terminal
 
 
-def program(also: Iterable[str] = ()) -> bytes:
+def seccomp_program(also: Iterable[str] = ()) -> bytes:
     """Compile the filter; `also` are calls to deny beside DENIED.
 
     Raises BackendUnavailable when libseccomp is not there.

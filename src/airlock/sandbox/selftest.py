@@ -78,7 +78,7 @@ class Transcript:
         raise AssertionError(request)
 
 
-async def failures(
+async def self_test(
     worker: Worker, limits: Mapping[int, int], own: str = "{}", settings: Mapping[str, str] | None = None
 ) -> list[str]:
     """Run the self-test on this worker; returns what does not hold, in words.

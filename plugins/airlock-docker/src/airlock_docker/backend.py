@@ -71,7 +71,6 @@ class DockerBackend(PooledBackend[DockerSettings]):
         self._groups: groups.Groups | None = None
         self._starts = asyncio.Semaphore(STARTS_AT_ONCE)
         self._preparing = asyncio.Lock()
-        self._left: set[str] = set()  # containers that the daemon did not remove when it was told to
 
     async def scale(self, replicas: int) -> None:
         """Coming up from 0: sweep, provide the image, have a container tested. Then keep containers."""
@@ -87,12 +86,13 @@ class DockerBackend(PooledBackend[DockerSettings]):
     async def close(self) -> None:
         """Leave nothing behind: no container, thread or file."""
         await super().close()
+        is_clean = True
         if self._engine is not None:
-            await self._clear()
-            self._engine.close()
+            await self._engine.close()
+            is_clean = self._engine.is_clean
             self._engine = None
         if self._instance is not None:
-            self._instance.close(is_clean=not self._left)
+            self._instance.close(is_clean=is_clean)
             self._instance = None
 
     async def _prepare(self) -> None:
@@ -165,7 +165,6 @@ class DockerBackend(PooledBackend[DockerSettings]):
             self.project.limits,
             self._cores,
             self.lost,
-            self._left.add,
         )
         try:
             worker.id, stream = await self._engine.launch(worker.name, self._container(image, worker.uid))
@@ -178,8 +177,8 @@ class DockerBackend(PooledBackend[DockerSettings]):
             await worker.stop()
             raise
         if self._groups is not None:
-            worker.group = self._groups.of(worker.id)
-        await self._clear()
+            worker.counters = self._groups.counters(worker.id)
+        await self._engine.discard_left()
         return worker
 
     def _container(self, image: dict[str, Any], uid: int) -> dict[str, Any]:
@@ -204,14 +203,3 @@ class DockerBackend(PooledBackend[DockerSettings]):
             environment={"PYTHONPATH": images.python_path(image)},
             volumes=image["Config"].get("Volumes") or (),
         )
-
-    async def _clear(self) -> None:
-        """Remove what could not be removed while the daemon was away."""
-        assert self._engine is not None
-        for name in list(self._left):
-            try:
-                await self._engine.remove(name)
-            except BackendUnavailable as error:
-                log.warning("project %s: container %s is left for now: %s", self.project.name, name, error)
-                return
-            self._left.discard(name)

@@ -18,10 +18,12 @@ import docker
 from docker.errors import DockerException, NotFound
 from requests.exceptions import RequestException
 
+from airlock import BackendUnavailable
+
 from . import diagnosis
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Coroutine, Mapping
 
 log = logging.getLogger(__name__)
 
@@ -33,7 +35,10 @@ STREAMS: Final = {"stdin": 1, "stdout": 1, "stderr": 1, "stream": 1}
 
 
 class Engine:
-    """One project's connection to the daemon. Every method but `close` may be cancelled at any time."""
+    """One project's connection to the daemon. Every method but `close` may be cancelled at any time.
+
+    The thread of a call that was cancelled goes on. So whatever container it makes is removed, for which `close` waits.
+    """
 
     def __init__(self, host: str | None, *, start_time_limit: float, stop_time_limit: float) -> None:
         """No I/O. Times are seconds that one answer of the daemon may take."""
@@ -44,6 +49,13 @@ class Engine:
         self._clients: dict[float, docker.APIClient] = {}
         self._making_client = threading.Lock()
         self._is_closed = False
+        self._removing: set[asyncio.Task[None]] = set()
+        self._left: set[str] = set()  # containers that the daemon did not remove when it was told to
+
+    @property
+    def is_clean(self) -> bool:
+        """Whether all containers are removed that were to be."""
+        return not self._left
 
     async def call(self, function: Callable[[docker.APIClient], T], *, time_limit: float | None = None) -> T:
         """Ask the daemon, in a thread.
@@ -58,14 +70,24 @@ class Engine:
 
         When that fails nothing of it is left.
         """
-        starting = asyncio.ensure_future(self.call(lambda client: _launch(client, name, container)))
+        has_asked = threading.Event()
+
+        def ask(client: docker.APIClient) -> tuple[str, socket.socket]:
+            has_asked.set()
+            return _launch(client, name, container)
+
+        async def undo() -> None:
+            await asyncio.wait({launching})
+            if launching.exception() is None:
+                launching.result()[1].close()
+            if has_asked.is_set():
+                await self._discard(name)
+
+        launching = asyncio.ensure_future(self.call(ask))
         try:
-            return await asyncio.shield(starting)
-        except asyncio.CancelledError:
-            await asyncio.wait({starting})  # a thread cannot be stopped: it has its time limit
-            if not starting.cancelled() and starting.exception() is None:
-                starting.result()[1].close()
-                await self.remove(name)
+            return await asyncio.shield(launching)
+        except BaseException:
+            await self._in_any_case(undo())
             raise
 
     async def state(self, name: str, patience: float) -> dict[str, Any] | None:
@@ -105,10 +127,21 @@ class Engine:
             except NotFound:
                 return
             except docker.errors.APIError as error:
-                if error.status_code != 409:  # somebody else is removing it
+                if error.status_code != 409 or "already in progress" not in str(error.explanation):
                     raise
 
         await self.call(remove, time_limit=self._stop_time_limit)
+
+    async def discard(self, name: str) -> None:
+        """Remove a container, also when this is cancelled. If the daemon does not do that now, `discard_left` may."""
+        await self._in_any_case(self._discard(name))
+
+    async def discard_left(self) -> None:
+        """Remove what could not be removed while the daemon was away."""
+        for name in list(self._left):
+            await self.discard(name)
+            if name in self._left:
+                return
 
     async def labelled(self, label: str) -> list[str]:
         """Return the ids of all containers with this label, whatever they do."""
@@ -118,11 +151,30 @@ class Engine:
 
         return await self.call(ask)
 
-    def close(self) -> None:
-        """Let go of threads and connections. Calls that still run end by their time limits."""
+    async def close(self) -> None:
+        """Finish what is being removed, and let go of threads and connections. Other calls end by their time limits."""
+        while self._removing:
+            await asyncio.wait(self._removing)
+        await self.discard_left()
         self._is_closed = True
         self._threads.shutdown(wait=False, cancel_futures=True)
         self._disconnect()
+
+    async def _in_any_case(self, removal: Coroutine[None, None, None]) -> None:
+        """Wait for a removal, which goes on if the caller is cancelled."""
+        task = asyncio.get_running_loop().create_task(removal)
+        self._removing.add(task)
+        task.add_done_callback(self._removing.discard)
+        await asyncio.shield(task)
+
+    async def _discard(self, name: str) -> None:
+        try:
+            await self.remove(name)
+        except BackendUnavailable as error:
+            log.warning("container %s is left for now: %s", name, error)
+            self._left.add(name)
+        else:
+            self._left.discard(name)
 
     def _call(self, function: Callable[[docker.APIClient], T], limit: float) -> T:
         # Asked first, for the exact reason: docker-py hides it, and leaves the socket to the garbage collector.
@@ -165,7 +217,5 @@ def _launch(client: docker.APIClient, name: str, container: Mapping[str, Any]) -
     except BaseException:
         if stream is not None:
             stream.close()
-        with contextlib.suppress(DockerException, RequestException, OSError):
-            client.remove_container(name, force=True, v=True)
         raise
     return made["Id"], stream

@@ -16,8 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 from docker.errors import ImageNotFound
 
 from airlock import BackendUnavailable
-from airlock.sandbox import packages as wheels
-from airlock.sandbox import seccomp
+from airlock.sandbox import install_packages, seccomp_program
 
 from . import diagnosis, old_images
 from .probe import probe
@@ -95,7 +94,7 @@ def python_path(image: dict[str, Any]) -> str:
 
 def inside() -> dict[str, bytes]:
     """Return the files of the worker by their paths below `lib`, and the system call filter."""
-    files = {"airlock/__init__.py": b"", "airlock_docker/__init__.py": b"", "filter.bpf": seccomp.program()}
+    files = {"airlock/__init__.py": b"", "airlock_docker/__init__.py": b"", "filter.bpf": seccomp_program()}
     for package in INSIDE:
         for file in resources.files(package).iterdir():
             if file.name.endswith(".py"):
@@ -112,7 +111,7 @@ async def build(
         site = Path(folder)
         if project.packages:
             fits = (f"--python-version={machine.python}", f"--python-platform={machine.platform}")
-            await wheels.install(project, site, *fits)
+            await install_packages(project, site, *fits)
         log.info("project %s: building the image %s", project.name, tag)
         await engine.call(lambda client: _build(client, project, base, tag, files, site), time_limit=BUILD_TIME_LIMIT)
 

@@ -78,7 +78,7 @@ async def probe(
         raise _unsuitable(name, f"does not get its python3 to work within {TIME_LIMIT:g} s") from None
     finally:
         attachment.close()
-        await engine.remove(container)
+        await engine.discard(container)
     return judge(name, said.decode(errors="replace"), attachment.last_words)
 
 

@@ -1,11 +1,11 @@
-"""The part of the self-test (`airlock.selftest`) that only a container can be asked."""
+"""The part of `airlock.sandbox.self_test` that only a container can be asked."""
 
 from __future__ import annotations
 
 import resource
 from typing import TYPE_CHECKING, Final
 
-from airlock.sandbox import selftest
+from airlock.sandbox import self_test
 
 if TYPE_CHECKING:
     from airlock import Limits
@@ -38,5 +38,5 @@ async def failures(worker: DockerWorker, limits: Limits) -> list[str]:
     }
     if worker.landlock_version:
         bounds[resource.RLIMIT_MSGQUEUE] = 0  # which Docker itself does not limit
-    missing = await selftest.failures(worker, bounds, OWN, {"scratch": str(limits.scratch), "uid": str(worker.uid)})
+    missing = await self_test(worker, bounds, OWN, {"scratch": str(limits.scratch), "uid": str(worker.uid)})
     return missing if worker.landlock_version else [what for what in missing if what not in ONLY_LINUX]

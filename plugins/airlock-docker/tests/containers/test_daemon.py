@@ -137,7 +137,7 @@ async def test_a_call_that_outlives_its_engine_leaves_no_connection_open() -> No
 
     asking = asyncio.create_task(engine.call(ask_again))
     assert await asyncio.to_thread(begun.wait, 30)
-    engine.close()
+    await engine.close()
     closed.set()
     client = await asking
     assert not any(adapter.pools.keys() for adapter in client.adapters.values() if hasattr(adapter, "pools"))

@@ -37,26 +37,26 @@ def test_version_2_is_read_whatever_driver_made_the_groups(
     for container, used in (ID, 1_500_000), ("e" * 64, 2_500_000):
         folder = tmp_path / line.format(container).removeprefix("0::/")
         folder.mkdir(parents=True)
+        (folder / "cgroup.controllers").touch()
         (folder / "cpu.stat").write_text(f"usage_usec {used}\nuser_usec 1\n")
         (folder / "memory.events").write_text("low 0\noom 1\noom_kill 1\n")
         (folder / "pids.events").write_text("max 3\n")
     found = groups.find(ID, 7)
     assert found is not None
-    assert found.of(ID).cpu_time() == 1.5
-    assert found.of("e" * 64).cpu_time() == 2.5
-    assert found.of(ID).has_refused_processes()
-    assert found.of(ID).has_killed_for_memory()
+    assert found.counters("e" * 64).cpu_time() == 2.5
+    counters = found.counters(ID)
+    assert (counters.cpu_time(), counters.refused_forks(), counters.oom_kills()) == (1.5, 3, 1)
 
 
 async def test_what_was_read_last_is_kept_when_the_container_is_gone(client: docker.DockerClient, up: Up) -> None:
     worker = up.backend._idle[0]
     assert isinstance(worker, DockerWorker)
-    assert worker.group is not None
-    before = worker.group.cpu_time()
+    counters = worker.counters
+    assert counters is not None
+    before = counters.cpu_time()
     assert before > 0
-    assert not worker.group.has_refused_processes()
-    assert not worker.group.has_killed_for_memory()
+    assert (counters.refused_forks(), counters.oom_kills()) == (0, 0)
     client.api.remove_container(worker.name, force=True)
     await asyncio.sleep(0.2)
-    assert worker.group.cpu_time() >= before
-    assert not worker.group.has_refused_processes()
+    assert counters.cpu_time() >= before
+    assert not counters.refused_forks()

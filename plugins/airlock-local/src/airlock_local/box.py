@@ -16,7 +16,7 @@ from importlib import resources
 from typing import TYPE_CHECKING, Any, Final
 
 from airlock import BackendUnavailable, WorkerLost
-from airlock.sandbox import seccomp
+from airlock.sandbox import seccomp_program
 from airlock.worker import warm
 
 from . import diagnosis
@@ -88,7 +88,7 @@ class Box:
                 },
                 "cores": self.cores,
             },
-            "bpf": base64.b64encode(seccomp.program(() if "memory" in controllers else NOT_COUNTED)).decode(),
+            "bpf": base64.b64encode(seccomp_program(() if "memory" in controllers else NOT_COUNTED)).decode(),
         }
         self.landlock_version = 0
         self.zygotes_namespaces: dict[str, str] = {}  # their names by kind: a standby's must differ

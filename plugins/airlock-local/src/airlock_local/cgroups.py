@@ -11,10 +11,12 @@ import os
 from collections import deque
 from typing import TYPE_CHECKING, Final
 
+from airlock.sandbox import Counters
+
 from .hierarchies import bases, try_rmdir, write
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
 
     from airlock import Limits
@@ -36,41 +38,18 @@ WEIGHT: Final = 4
 class Group:
     """One group, or with version 1 one per controller, of one execution."""
 
-    def __init__(
-        self,
-        groups: Groups,
-        directories: list[Path],
-        files: Mapping[str, Path],
-        throttle: Sequence[tuple[Path, str]],
-    ) -> None:
-        """`files` are those of memory events ("memory"), refused forks ("pids") and used CPU time ("cpu").
-
-        `throttle` is what to write where to slow it down.
-        """
+    def __init__(self, groups: Groups, directories: list[Path], throttle: Sequence[tuple[Path, str]]) -> None:
+        """`throttle` is what to write where to slow it down."""
         self._groups = groups
         self._directories = directories
         self._throttle = throttle
-        self._cpu = files.get("cpu")
-        self.counts_cpu_time = self._cpu is not None
-        self._events = {
-            name: os.open(files[name], os.O_RDONLY | os.O_CLOEXEC) for name in ("memory", "pids") if name in files
-        }
-        self._refused_before = 0  # its execution began
-        self._cpu_before = 0.0
         self._is_throttled = False
+        self.counters = Counters(directories)
         self.joins = [os.open(d / "cgroup.procs", os.O_WRONLY | os.O_CLOEXEC) for d in directories]
-
-    def oom_killed(self) -> bool:
-        """Whether the kernel ever killed one of its processes for lack of memory."""
-        return self._count("memory", b"oom_kill ") > 0
 
     def has_processes(self) -> bool:
         """Whether somebody joined it, with all controllers."""
         return all((directory / "cgroup.procs").read_text(encoding="ascii") for directory in self._directories)
-
-    def refused_processes(self) -> int:
-        """Return how often the kernel refused its execution one more process or thread."""
-        return self._count("pids", b"max ") - self._refused_before
 
     def throttle(self) -> bool:
         """Give its execution hardly any CPU time from now on; returns whether that was possible."""
@@ -86,26 +65,7 @@ class Group:
     @property
     def is_usable(self) -> bool:
         """Whether another execution may have it. A counter of killed processes would accuse that one."""
-        return not self._is_throttled and not self.oom_killed()
-
-    def cpu_time(self) -> float:
-        """Return the CPU seconds that all of its processes ever used, dead ones included."""
-        if self._cpu is None:
-            raise RuntimeError("the kernel does not count the CPU time of this group")
-        text = self._cpu.read_text(encoding="ascii")
-        if self._cpu.name == "cpu.stat":
-            return int(text.split()[1]) / 1e6  # the first line: usage_usec
-        return int(text) / 1e9
-
-    def execution_cpu_time(self) -> float:
-        """Return the CPU seconds of its execution. Raises RuntimeError as `cpu_time` does."""
-        return self.cpu_time() - self._cpu_before
-
-    def forget(self) -> None:
-        """Begin again to count, for the next execution."""
-        self._refused_before += self.refused_processes()
-        if self.counts_cpu_time:
-            self._cpu_before = self.cpu_time()
+        return not self._is_throttled and not self.counters.oom_kills()
 
     def give_back(self, *, empty: bool) -> None:
         """Say that its execution is over, and whether all of its processes are known to be gone."""
@@ -113,20 +73,15 @@ class Group:
 
     def close(self) -> None:
         """Let go of its descriptors. Removing it may have to wait for its last process."""
-        for descriptor in [*self.joins, *self._events.values()]:
+        for descriptor in self.joins:
             os.close(descriptor)
-        self.joins, self._events = [], {}
+        self.joins = []
+        self.counters.close()
 
     def try_remove(self) -> bool:
         """Remove it, if its last process is gone."""
         self._directories = [directory for directory in self._directories if not try_rmdir(directory)]
         return not self._directories
-
-    def _count(self, events: str, name: bytes) -> int:
-        if events not in self._events:
-            return 0
-        lines = os.pread(self._events[events], 4096, 0).splitlines()
-        return next((int(line[len(name) :]) for line in lines if line.startswith(name)), 0)
 
 
 class Groups:
@@ -151,7 +106,7 @@ class Groups:
     def give_back(self, group: Group, *, empty: bool) -> None:
         """Take a group back, to be used again if it can be."""
         if empty and group.is_usable:
-            group.forget()
+            group.counters.restart()
             self._free.append(group)
         else:
             group.close()
@@ -174,7 +129,6 @@ class Groups:
     def _make(self) -> Group:
         self._made += 1
         directories = []
-        files: dict[str, Path] = {}
         throttle: list[tuple[Path, str]] = []
         try:
             for base in self._bases:
@@ -183,11 +137,10 @@ class Groups:
                 directories.append(directory)
                 for file, value, needed in _knobs(base, self._limits):
                     write(directory / file, value, needed=needed)
-                files |= {what: directory / file for what, file in _files(base).items()}
                 if self._limits.cpus is None or self._limits.cpus > THROTTLED:
                     quota = _quota(base, THROTTLED, THROTTLED_PERIOD)
                     throttle += [(directory / file, value) for file, value, _ in quota]
-            return Group(self, directories, files, throttle)
+            return Group(self, directories, throttle)
         except OSError:
             for directory in directories:
                 try_rmdir(directory)
@@ -209,18 +162,6 @@ def find(name: str, limits: Limits) -> Groups | None:
             continue
         return groups
     return None
-
-
-def _files(base: Base) -> dict[str, str]:
-    """Return the files that tell what happened in a group of this base."""
-    files = {"pids": "pids.events"} if "pids" in base.controllers else {}
-    if base.version == 2:
-        files["cpu"] = "cpu.stat"  # there without any controller
-    elif "cpuacct" in base.controllers:
-        files["cpu"] = "cpuacct.usage"
-    if "memory" in base.controllers:
-        files["memory"] = "memory.events" if base.version == 2 else "memory.oom_control"
-    return files
 
 
 def _knobs(base: Base, limits: Limits) -> list[tuple[str, str, bool]]:

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from airlock import BackendUnavailable
-from airlock.sandbox import packages as wheels
+from airlock.sandbox import install_packages
 
 if TYPE_CHECKING:
     from airlock import Project
@@ -138,7 +138,7 @@ async def _install(project: Project, path: Path) -> None:
     """Install into a temporary directory beside it, then rename: a set is complete or not there."""
     temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
     try:
-        await wheels.install(project, temporary, f"--python={sys.executable}")
+        await install_packages(project, temporary, f"--python={sys.executable}")
         await asyncio.to_thread(temporary.rename, path)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)

@@ -10,7 +10,8 @@ import asyncio
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from airlock import Limits, Run
+    from airlock import Run
+    from airlock.sandbox import SandboxRun
 
     from .cgroups import Group
 
@@ -22,36 +23,29 @@ SLOWED: Final = b"airlock: the script is slowed down, as it keeps asking for mor
 
 
 class RefusalWatch:
-    """Looks at the group of an execution until it is over."""
+    """Looks at the group of an execution until it has finished."""
 
-    def __init__(self, group: Group, run: Run, limits: Limits) -> None:
+    def __init__(self, group: Group, run: Run, sandbox_run: SandboxRun) -> None:
         """Begin to look."""
         self._group = group
         self._run = run
-        self._limits = limits
-        self._is_said = False
+        self._sandbox_run = sandbox_run
         self._known = 0
         self._periods = 0
         self._loop = asyncio.get_running_loop()
         self._alarm = self._loop.call_later(PERIOD, self._look)
 
-    def end(self) -> None:
-        """Name the limit, if it was reached and nobody said so, and look no more."""
+    def stop(self) -> None:
+        """Look no more."""
         self._alarm.cancel()
-        if self._group.refused_processes() and not self._is_said:
-            self._say_limit()
 
     def _look(self) -> None:
-        refused = self._group.refused_processes()
+        refused = self._group.counters.refused_forks()
         self._periods = self._periods + 1 if refused - self._known >= OFTEN else 0
         self._known = refused
         if refused < MANY and self._periods < LASTING:
             self._alarm = self._loop.call_later(PERIOD, self._look)
             return
-        self._say_limit()
+        self._sandbox_run.name_limit("processes")
         if self._group.throttle():
             self._run.write("stderr", SLOWED)
-
-    def _say_limit(self) -> None:
-        self._is_said = True
-        self._run.write("stderr", f"{self._limits.reached('processes')}\n".encode())

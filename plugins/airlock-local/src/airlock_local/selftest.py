@@ -1,11 +1,11 @@
-"""The part of the self-test (`airlock.selftest`) that only a box can be asked: its namespaces, and what is hidden."""
+"""The part of `airlock.sandbox.self_test` that only a box can be asked: its namespaces, and what is hidden."""
 
 from __future__ import annotations
 
 import json
 from typing import TYPE_CHECKING, Final
 
-from airlock.sandbox import selftest
+from airlock.sandbox import self_test
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -33,5 +33,5 @@ async def failures(box: Box, worker: LocalWorker, canary: Path) -> list[str]:
         "namespaces": json.dumps(box.zygotes_namespaces),
         "uid": str(worker.uid_in_box),
     }
-    missing += await selftest.failures(worker, box.resource_limits, OWN, settings)
+    missing += await self_test(worker, box.resource_limits, OWN, settings)
     return missing if box.landlock_version else [*missing, "Landlock (this kernel has none, or lsm= leaves it out)"]

@@ -6,12 +6,11 @@ import asyncio
 import json
 import logging
 import os
-import signal
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Final
 
 from airlock import Worker, WorkerLost
-from airlock.sandbox import Conversation, FrameReader, PauseWatch, causes, pauses
+from airlock.sandbox import FrameReader, SandboxRun
 from airlock.worker import codec
 from airlock.worker.syscalls import ID
 
@@ -34,7 +33,6 @@ START_TIMEOUT: Final = 10.0  # seconds
 KILL_TIMEOUT: Final = 1.0  # seconds that an execution waits for its death before it is reported anyway
 STOP_TIMEOUT: Final = 10.0
 PUMP_DELAY: Final = 0.001  # seconds; most scripts end before that, and need nobody to watch their output
-NO_MEMORY: Final = "OSError: [Errno 12]"  # what mmap says at RLIMIT_AS, where there is no cgroup
 MAX_READY: Final = 1 << 16
 
 
@@ -62,8 +60,7 @@ class LocalWorker(Worker):
         self._init = -1  # pidfd
         self._number = 0  # of the box's standbys
         self._ready: asyncio.Future[None] = self._loop.create_future()
-        self._conversation: Conversation | None = None
-        self._exit_code: int | None = None
+        self._run: SandboxRun | None = None
         self._is_lost = False
 
     @classmethod
@@ -104,41 +101,30 @@ class LocalWorker(Worker):
         """Run the job. Returns at once when the script's main code is over; anything else waits for its death."""
         if self._died() or not self._box.is_alive:
             raise WorkerLost("the standby died before its job came")
-        conversation = Conversation(job, run, self._limits, self._frames.send)
-        await run.started()
-        pause_watch = self._watch_pauses(run, job.timeout)
-        self._conversation = conversation
-        began = self._loop.time()
+        counters = None if self._group is None else self._group.counters
+        sandbox_run = SandboxRun(job, run, self._limits, self._frames.send, cores=self._box.cores, counters=counters)
+        await sandbox_run.started()
+        self._run = sandbox_run
+        if self._died():
+            sandbox_run.exited(None)
         for output in self._outputs:
             output.connect(run.write)
         watch = self._loop.call_later(PUMP_DELAY, self._watch_output)
-        refusals = None if self._group is None else RefusalWatch(self._group, run, self._limits)
-        try:
-            if self._died():
-                conversation.exited(None)
-            else:
-                conversation.start()
-            outcome = await conversation.ended
-            if not conversation.said_end:
-                await self._kill()
-        except asyncio.CancelledError:
-            await self._kill()
-            raise
-        finally:
-            watch.cancel()
-            if pause_watch is not None:
-                pause_watch.stop()
-            self._frames.unwatch()
-            for output in self._outputs:
-                output.finish()
-            if refusals is not None:
-                refusals.end()
-            if self._exit_code == -signal.SIGXFSZ:
-                run.write("stderr", f"{self._limits.reached('file_size')}\n".encode())
-            await conversation.close()
-        if outcome.error is None and self._group is not None and self._group.oom_killed():  # a child, say
-            run.write("stderr", f"{self._limits.reached('memory')}\n".encode())
-        return self._true_cause(outcome, job, self._loop.time() - began)
+        refusals = None if self._group is None else RefusalWatch(self._group, run, sandbox_run)
+
+        async def end() -> None:
+            try:
+                if not sandbox_run.said_end:
+                    await self._kill()
+            finally:
+                watch.cancel()
+                if refusals is not None:
+                    refusals.stop()
+                self._frames.unwatch()
+                for output in self._outputs:
+                    output.finish()
+
+        return await sandbox_run.outcome(end)
 
     @property
     def uid_in_box(self) -> int:
@@ -153,7 +139,7 @@ class LocalWorker(Worker):
         """Kill what is left, and give everything back."""
         self._box.forget(self._number)
         self._frames.close()
-        self._conversation = None  # it knows us: a cycle would keep its output until the garbage collector comes
+        self._run = None  # it knows us: a cycle would keep its output until the garbage collector comes
         dead = False
         if self._init >= 0:
             processes.kill(self._init)
@@ -209,15 +195,14 @@ class LocalWorker(Worker):
 
     def _on_frames(self) -> None:
         data = self._frames.receive()
-        conversation = self._conversation
         if data is None:
             return
-        if conversation is None:  # a standby has nothing to say
+        if self._run is None:  # a standby has nothing to say
             self._is_idly_lost()
         elif data:
             for output in self._outputs:
                 output.hand_over()  # what the script wrote before the frame comes before it
-            conversation.feed(data)
+            self._run.feed(data)
         else:
             self._frames.unwatch()  # the script shut it, or is gone: `_on_exit` is told
 
@@ -227,30 +212,19 @@ class LocalWorker(Worker):
                 self._on_ready()
             self._is_lost = True
             return
-        conversation = self._conversation
-        if conversation is None:
+        if self._run is None:
             self._is_idly_lost()
             return
-        while not conversation.ended.done() and (data := self._frames.receive()):
-            conversation.feed(data)
+        while not self._run.is_settled and (data := self._frames.receive()):
+            self._run.feed(data)
         self._frames.unwatch()
-        self._exit_code = code
-        conversation.exited(code)
+        self._run.exited(code)
 
     def _is_idly_lost(self) -> None:
         self._frames.unwatch()
         if not self._is_lost:
             self._is_lost = True
             self._on_idle_death(self)
-
-    def _watch_pauses(self, run: Run, timeout: int) -> PauseWatch | None:
-        def end() -> None:
-            if self._conversation is not None:
-                self._conversation.end("cpu_limit", pauses.over(timeout))
-
-        if self._group is None or not self._group.counts_cpu_time:
-            return None  # limit_cpu inside bounds at least each process
-        return PauseWatch(run, timeout, self._box.cores, self._group.cpu_time, end)
 
     def _died(self) -> bool:
         """Look whether it died while idle, which may be news: a standby without a job has nothing to say."""
@@ -267,15 +241,3 @@ class LocalWorker(Worker):
         processes.kill(self._init)
         if not await processes.wait_dead(self._init, KILL_TIMEOUT):
             log.warning("a sandbox takes longer than %g s to die", KILL_TIMEOUT)
-
-    def _true_cause(self, outcome: Outcome, job: Job, took: float) -> Outcome:
-        """Name the limit behind a death that looks like any other."""
-        if not causes.may_be_wrong(outcome):
-            return outcome
-        refused = self._group is None and (outcome.error or "").startswith(NO_MEMORY)
-        if refused or (self._group is not None and self._group.oom_killed()):
-            return causes.over_memory(self._limits)
-        used = took * self._box.cores  # also in pauses
-        if self._group is not None and self._group.counts_cpu_time:
-            used = self._group.execution_cpu_time()
-        return causes.over_cpu_time(self._exit_code, used, job.timeout, self._box.cores) or outcome

@@ -52,8 +52,9 @@ class Files(Arena):
     async def test_the_servers_own_files_do_not_exist(self, pool: Pool) -> None:
         module = sys.modules[type(pool.backend).__module__].__file__
         paths = [airlock.__file__, module, pytest.__file__, str(Path(sys.prefix, "pyvenv.cfg")), str(Path(__file__))]
-        looks = [f"os.stat({path!r})" for path in paths]
-        assert await self.attempts(pool, *looks) == dict.fromkeys(looks, "ENOENT")
+        answers = await self.attempts(pool, *(f"os.stat({path!r})" for path in paths))
+        # EACCES: a folder on the way, as /root is in many images, is closed to scripts, whatever would be below it.
+        assert {path: answer for path, answer in answers.items() if answer not in ("ENOENT", "EACCES")} == {}
 
     async def test_packages_of_the_server_cannot_be_imported(self, pool: Pool) -> None:
         own = type(pool.backend).__module__.partition(".")[0]

@@ -20,9 +20,9 @@ class Canary:
         self.name = f"canary-{os.urandom(3).hex()}"  # the kernel keeps 15 characters
         self.code = f"__import__('ctypes').CDLL(None).prctl(15, b'{self.name}', 0, 0, 0)"
 
-    async def appears(self) -> bool:
-        """Whether it can be seen from here: not in a virtual machine, nor on another one."""
-        return await _within(SIGHT, lambda: bool(self._pids()))
+    async def appears(self, seconds: float = SIGHT) -> bool:
+        """Whether it can be seen from here, within so many seconds: not in a virtual machine, nor on another one."""
+        return await _within(seconds, lambda: bool(self._pids()))
 
     async def vanishes(self, seconds: float) -> bool:
         """Whether nothing with this name runs any more, within so many seconds."""

@@ -1,0 +1,224 @@
+"""One execution in a sandbox: its conversation, the limits that are told on stderr, and the true cause of its end."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from typing import TYPE_CHECKING, Final
+
+from airlock.backends import Outcome
+from airlock.units import format_size
+from airlock.worker.one_script import CPU_SLACK
+
+from .conversation import Conversation
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from airlock.backends import Job, Limits, Run
+
+    from .counters import Counters
+
+SHORTEST_WAIT: Final = 0.1  # seconds between two looks at the CPU time of a script that waits
+MAY_BE_A_LIMIT: Final = (
+    "script_error",
+    "worker_lost",
+    "protocol",
+)  # outcomes that a limit of the sandbox may have caused
+NO_MEMORY: Final = "OSError: [Errno 12]"  # what mmap says where the kernel bounds each process by itself
+
+
+class SandboxRun:
+    """One execution in one sandbox, whatever that is and whatever carries the bytes.
+
+    A `Worker.run` makes one, awaits `started`, and awaits `outcome`. Meanwhile it hands everything that arrives from
+    the sandbox to `feed`, and calls `exited` when the script's process is gone:
+
+        sandbox_run = SandboxRun(job, run, limits, send, cores=2, counters=counters)
+        await sandbox_run.started()
+        return await sandbox_run.outcome(end)
+    """
+
+    def __init__(
+        self,
+        job: Job,
+        run: Run,
+        limits: Limits,
+        send: Callable[[bytes], int | None],
+        *,
+        cores: int,
+        counters: Counters | None = None,
+    ) -> None:
+        """`send` is that of `Conversation`. `cores` is how many CPU cores the script can keep busy at once.
+
+        Without `counters` CPU time in pauses is not bounded, a child that was killed for lack of memory and refused
+        processes are not told, and causes are found by less.
+        """
+        self._job = job
+        self._run = run
+        self._limits = limits
+        self._cores = cores
+        self._counters = counters
+        self._conversation = Conversation(job, run, limits, send)
+        self._loop = asyncio.get_running_loop()
+        self._began = 0.0
+        self._pauses: _Pauses | None = None
+        self.exit_code: int | None = None  # of the script's process, as far as it is known
+        self.named: set[str] = set()
+        """The limits whose line is on stderr. Add those that the sandbox itself has named."""
+
+    @property
+    def said_end(self) -> bool:
+        """Whether the script's main code is over; otherwise it was ended, or ended itself."""
+        return self._conversation.said_end
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether it is known how the script ended, so that nothing more needs to be fed."""
+        return self._conversation.ended.done()
+
+    async def started(self) -> None:
+        """Tell core that the script begins, and watch its pauses. Call `exited(None)` if the sandbox died meanwhile."""
+        await self._run.started()
+        self._began = self._loop.time()
+        if self._counters is not None and self._counters.counts_cpu_time:
+            self._pauses = _Pauses(self._run, self._job.timeout, self._cores, self._counters, self.end)
+
+    async def outcome(
+        self, end: Callable[[], Awaitable[None]], killed_for_memory: Callable[[], Awaitable[bool]] | None = None
+    ) -> Outcome:
+        """Hand the job over; returns how the script ended, with the limit behind that if there is one.
+
+        `end` is awaited once, also when this is cancelled: it kills what may still run, unless `said_end`, and returns
+        when all output was given to `run.write`. `killed_for_memory` is asked about a death that the counters do not
+        explain, where somebody else may know.
+        """
+        try:
+            outcome = await self._settled(end)
+        finally:
+            if self._pauses is not None:
+                self._pauses.stop()
+            if self._refused_forks():
+                self.name_limit("processes")
+            if self.exit_code == -signal.SIGXFSZ:
+                self.name_limit("file_size")
+            await self._conversation.close()
+        if outcome.error is None and self._oom_kills():  # of a child, say
+            self.name_limit("memory")
+        if outcome.error_type not in MAY_BE_A_LIMIT:
+            return outcome
+        return await self._limit_reached(outcome, killed_for_memory) or outcome
+
+    def feed(self, data: bytes) -> None:
+        """Take what the worker sent, in pieces of any size. Never raises: a violation ends it as `protocol`."""
+        self._conversation.feed(data)
+
+    def exited(self, code: int | None) -> None:
+        """Say that the script's process is gone: its exit code, negative for a signal, None if unknown.
+
+        The code must come from who saw the process end, by a way that the script has no hold of.
+        """
+        if self.exit_code is None:
+            self.exit_code = code
+        self._conversation.exited(code)
+
+    def end(self, error_type: str, error: str) -> None:
+        """End it for a cause that the backend knows, unless it is settled already."""
+        self._conversation.end(error_type, error)
+
+    def name_limit(self, key: str) -> None:
+        """Say on stderr that the script ran into this limit, once."""
+        if key not in self.named:
+            self.named.add(key)
+            self._run.write("stderr", f"{self._limits.reached(key)}\n".encode())
+
+    async def _settled(self, end: Callable[[], Awaitable[None]]) -> Outcome:
+        try:
+            if not self.is_settled:
+                self._conversation.start()
+            return await self._conversation.ended
+        finally:
+            if self._counters is not None and not self.said_end:
+                self._counters.look()
+            await end()
+
+    async def _limit_reached(
+        self, outcome: Outcome, killed_for_memory: Callable[[], Awaitable[bool]] | None
+    ) -> Outcome | None:
+        """Name the limit behind a death that looks like any other."""
+        was_refused = self._counters is None and (outcome.error or "").startswith(NO_MEMORY)
+        if was_refused or self._oom_kills():
+            return self._over_memory()
+        looks_like_memory = outcome.error_type == "worker_lost" or self.exit_code == -signal.SIGKILL
+        if looks_like_memory and killed_for_memory is not None and await killed_for_memory():
+            return self._over_memory()
+        most = self._job.timeout * self._cores + CPU_SLACK
+        is_over_time = self._cpu_time() >= most - 1  # otherwise it sent the signal to itself
+        if self.exit_code in (-signal.SIGXCPU, -signal.SIGKILL) and is_over_time:
+            error = f"the script used more CPU time than its timeout of {self._job.timeout} s allows (limits.timeout)"
+            return Outcome(error=error, error_type="cpu_limit")
+        return None
+
+    def _over_memory(self) -> Outcome:
+        limit = format_size(self._limits.memory)
+        error = f"the script used more than its memory (limits.memory is {limit})"
+        return Outcome(error=error, error_type="memory_limit")
+
+    def _cpu_time(self) -> float:
+        """Return the CPU seconds that the script used at most."""
+        counted = 0.0 if self._counters is None else self._counters.cpu_time()
+        return counted or (self._loop.time() - self._began) * self._cores  # also in pauses
+
+    def _oom_kills(self) -> int:
+        return 0 if self._counters is None else self._counters.oom_kills()
+
+    def _refused_forks(self) -> int:
+        return 0 if self._counters is None else self._counters.refused_forks()
+
+
+class _Pauses:
+    """Bounds the CPU time that a script uses while it waits for a model, when its clock stands still.
+
+    In all pauses together that may be no more than its timeout has left. One look is enough as long as all of its cores
+    could not have used up the rest: a script that really waits costs a look in many seconds.
+    """
+
+    def __init__(
+        self, run: Run, timeout: float, cores: int, counters: Counters, end: Callable[[str, str], None]
+    ) -> None:
+        self._timeout = timeout
+        self._cores = cores
+        self._counters = counters
+        self._end = end
+        self._loop = asyncio.get_running_loop()
+        self._ran = 0.0  # seconds on the clock
+        self._used = 0.0  # CPU seconds in pauses that are over
+        self._began_with = 0.0  # CPU seconds before this one
+        self._since = self._loop.time()
+        self._alarm: asyncio.TimerHandle | None = None
+        run.on_pause(self._on_pause)
+
+    def stop(self) -> None:
+        """Look no more: the sandbox is gone, or the pause is over."""
+        if self._alarm is not None:
+            self._alarm.cancel()
+            self._alarm = None
+
+    def _on_pause(self, is_paused: bool) -> None:
+        if is_paused:
+            self._ran += self._loop.time() - self._since
+            self._began_with = self._counters.cpu_time()
+            self._look()
+        else:
+            self.stop()
+            self._used += self._counters.cpu_time() - self._began_with
+            self._since = self._loop.time()
+
+    def _look(self) -> None:
+        used = self._used + self._counters.cpu_time() - self._began_with
+        left = self._timeout - self._ran - used
+        if left > 0:
+            self._alarm = self._loop.call_later(max(left / self._cores, SHORTEST_WAIT), self._look)
+            return
+        used_more = "while it waited for an answer, the script used more CPU time"
+        self._end("cpu_limit", f"{used_more} than its timeout of {self._timeout} s had left (limits.timeout)")
