@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from airlock import Job, Limits, LLMError, LLMRequest, Outcome, ProtocolViolation, strict_json
+from airlock import Job, Limits, LLMError, LLMRequest, Outcome, strict_json
 from airlock.backends import one_line
-from airlock.sandbox.conversation import Conversation, FrameReader
+from airlock.sandbox import Conversation
 from airlock.worker import codec
 
 if TYPE_CHECKING:
@@ -27,7 +27,6 @@ JSON = st.recursive(
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
     max_leaves=20,
 )
-FRAMES = st.lists(st.tuples(st.integers(0, 255), st.binary(max_size=200)), max_size=8)
 
 
 def raw(kind: int, body: bytes) -> bytes:
@@ -83,27 +82,6 @@ async def outcome_of(*frames: bytes, **limits: Any) -> Outcome:
 # --- any bytes at all --------------------------------------------------------------------------------------------
 
 
-@given(FRAMES, st.data())
-def test_frames_are_cut_the_same_however_the_bytes_arrive(frames: list[tuple[int, bytes]], data: st.DataObject) -> None:
-    stream = b"".join(raw(kind, body) for kind, body in frames)
-    cuts = sorted(data.draw(st.lists(st.integers(0, len(stream)), max_size=10)))
-    reader = FrameReader(1000)
-    pieces = [stream[a:b] for a, b in zip([0, *cuts], [*cuts, len(stream)], strict=True)]
-    assert [frame for piece in pieces for frame in reader.feed(piece)] == frames
-    assert not reader.is_amid_frame
-
-
-@given(st.lists(st.binary(max_size=300), max_size=10))
-def test_no_bytes_make_the_reader_raise_anything_but_a_violation(pieces: list[bytes]) -> None:
-    reader = FrameReader(100)
-    try:
-        for piece in pieces:
-            for _, body in reader.feed(piece):
-                assert len(body) <= 100
-    except ProtocolViolation:
-        return
-
-
 @settings(deadline=None)
 @given(
     st.lists(
@@ -129,28 +107,6 @@ def test_no_bytes_make_a_conversation_raise_or_hang(pieces: list[bytes]) -> None
     assert outcome.error_type in ERROR_TYPES
     assert (outcome.error is None) == (outcome.error_type is None)
     strict_json.dumps([outcome.result, dict(outcome.memory_updates), outcome.error])
-
-
-# --- the reader --------------------------------------------------------------------------------------------------
-
-
-def test_a_frame_that_announces_too_much_is_a_violation_before_it_is_there() -> None:
-    with pytest.raises(ProtocolViolation, match="a frame of 1001 bytes"):
-        list(FrameReader(1000).feed(codec.HEADER.pack(1001, 1)))
-
-
-def test_too_many_bytes_in_all_are_a_violation() -> None:
-    reader = FrameReader(1000, max_total=2000)
-    for _ in range(19):
-        list(reader.feed(raw(1, b"x" * 100)))
-    with pytest.raises(ProtocolViolation, match="too many bytes"):
-        list(reader.feed(raw(1, b"x" * 100)))
-
-
-def test_a_frame_in_the_making_is_known() -> None:
-    reader = FrameReader(1000)
-    list(reader.feed(raw(1, b"abc")[:-1]))
-    assert reader.is_amid_frame
 
 
 # --- the conversation --------------------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 import pytest
 
 from airlock import Job, Limits, LLMRequest, strict_json
-from airlock.sandbox.conversation import Conversation
+from airlock.sandbox import Conversation
 from airlock.worker import codec
 
 if TYPE_CHECKING:

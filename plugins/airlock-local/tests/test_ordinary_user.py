@@ -30,7 +30,7 @@ def root() -> None:
         "confinement",
         "recovery",
         "preload",
-        "refusals",
+        "diagnosis",
         "selftest",
         "mutations",
     ],

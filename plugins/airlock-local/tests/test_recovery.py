@@ -181,11 +181,10 @@ async def test_a_close_while_something_runs_ends_it(sandboxed: Any) -> None:
 SERVER = """
 import asyncio, sys
 from airlock import Job, Project
+from airlock.testing import RecordingRun
 from airlock_local.backend import LocalBackend, LocalSettings
-class Run:
-    async def started(self): pass
+class Run(RecordingRun):
     def write(self, stream, data): print(data.decode(), end="", flush=True)
-    async def complete(self, request): return ""
 async def main():
     backend = LocalBackend(Project(name="x"), LocalSettings())
     await backend.scale(2)

@@ -1,142 +1,108 @@
-"""Where the machine cannot isolate, nothing runs, and the operator reads the cause and the remedy."""
+"""A script that keeps asking for more processes than it may have is slowed down, and told so."""
 
-import builtins
-import errno
+import asyncio
 import os
-import subprocess
-import sys
-from collections.abc import Callable
-from pathlib import Path
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
 
-from airlock import BackendUnavailable, Project
-from airlock_local import diagnosis
-from airlock_local.backend import LocalBackend, LocalSettings
+from airlock.testing import missing
 
-pytestmark = pytest.mark.anyio
-
-
-@pytest.fixture
-def switches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """A /proc/sys of our own: `switches("kernel/x", "1")`."""
-    monkeypatch.setattr(diagnosis, "SYSCTL", tmp_path)
-
-    def write(name: str, value: str) -> None:
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).write_text(value + "\n")
-
-    return write
+pytestmark = [
+    pytest.mark.anyio,
+    pytest.mark.skipif(os.geteuid() != 0, reason="as ordinary user there are other uids, and other counts"),
+]
 
 
-def test_apparmors_refusal_is_named_with_its_switch(switches: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(os, "geteuid", lambda: 1000)
-    switches("kernel/apparmor_restrict_unprivileged_userns", "1")
-    error = diagnosis.explain("box", errno.EPERM, "mount: Operation not permitted")
-    assert "AppArmor" in error.detail
-    assert "sysctl -w kernel.apparmor_restrict_unprivileged_userns=0" in error.remedy
-
-
-@pytest.mark.parametrize(
-    ("switch", "number"),
-    [
-        ("kernel/unprivileged_userns_clone", errno.EPERM),
-        ("user/max_user_namespaces", errno.ENOSPC),
-        ("user/max_net_namespaces", errno.ENOSPC),
-    ],
-)
-def test_a_switch_that_is_off_is_named_with_the_command(switches: Any, switch: str, number: int) -> None:
-    switches(switch, "0")
-    error = diagnosis.explain("box", number, "unshare")
-    assert switch.replace("/", ".") in error.detail
-    assert f"sudo sysctl -w {switch.replace('/', '.')}=" in error.remedy
-
-
-def test_a_covered_proc_is_told_what_covers_it(switches: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(diagnosis, "_in_container", lambda: False)
-    error = diagnosis.explain("box", errno.EPERM, "mount(proc on root/proc): Operation not permitted")
-    assert "Parts of /proc are covered" in error.detail
-    assert "ProtectKernelTunables=" in error.remedy
-
-
-def test_a_container_is_told_its_options(switches: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("container", "podman")
-    error = diagnosis.explain("box", errno.EPERM, "mount(proc)")
-    assert "--security-opt seccomp=unconfined" in error.remedy
-
-
-def test_an_unknown_refusal_keeps_the_call_and_the_error(switches: Any) -> None:
-    error = diagnosis.explain("box", errno.EIO, "mount_setattr(/usr): Input/output error")
-    assert "mount_setattr(/usr): Input/output error" in error.detail
-
-
-@pytest.mark.parametrize(
-    ("name", "value", "said"),
-    [
-        ("platform.machine", "riscv64", "riscv64"),
-        ("platform.release", "5.10.0-8-amd64", "5.10"),
-        ("sys.platform", "darwin", "Linux"),
-    ],
-)
-def test_a_machine_that_can_never_do_it_is_told_what_is_needed(
-    monkeypatch: pytest.MonkeyPatch, name: str, value: str, said: str
-) -> None:
-    monkeypatch.setattr(name, value if name == "sys.platform" else lambda: value)
-    with pytest.raises(BackendUnavailable, match=said):
-        diagnosis.check_machine()
-
-
-async def test_without_libseccomp_the_project_is_down_with_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(name: str, *rest: Any) -> Any:
-        if name == "pyseccomp":
-            raise RuntimeError("Unable to find libseccomp")
-        return real(name, *rest)
-
-    real = builtins.__import__
-    monkeypatch.setattr(builtins, "__import__", fail)
-    backend = LocalBackend(Project(name="test"), LocalSettings())
-    with pytest.raises(BackendUnavailable, match="libseccomp") as caught:
-        await backend.scale(1)
-    assert "apt-get install libseccomp2" in caught.value.remedy
-    assert backend.pool().replicas == 0
-    await backend.close()
-
-
-async def test_with_reduced_isolation_it_runs_and_says_what_is_missing(
-    leave_out: Callable[..., None], caplog: pytest.LogCaptureFixture
-) -> None:
-    leave_out("system_call_filter")
-    backend = LocalBackend(Project(name="test"), LocalSettings(isolation="reduced"))
-    await backend.scale(1)
-    assert "REDUCED, without: seccomp" in backend.isolation
-    assert "without: seccomp" in caplog.text
-    await backend.close()
-
-
-async def test_where_user_namespaces_are_refused_the_project_is_down(tmp_path: Path) -> None:
-    """For real: in a user namespace whose limit on user namespaces is 0."""
-    script = """
-import asyncio, sys
-from airlock import BackendUnavailable, Project
-from airlock_local.backend import LocalBackend, LocalSettings
-with open("/proc/sys/user/max_user_namespaces", "w") as file: file.write("0")
-async def main():
-    backend = LocalBackend(Project(name="x"), LocalSettings())
+@asynccontextmanager
+async def slowed_down(local: Any, code: str) -> AsyncIterator[tuple[Any, Any]]:
+    """Have a script run until it is told that it is slowed down; yields its group and run."""
+    groups = local.backend._groups
+    if groups is None or not {"pids", "cpu"} <= groups.controllers:
+        missing("cgroup", local.backend.isolation)
+    group = local.backend._idle[0]._group
+    task, run = local.start(code)
     try:
-        await backend.scale(1)
-    except BackendUnavailable as error:
-        print(error)
-    await backend.close()
-asyncio.run(main())
+        async with asyncio.timeout(60):
+            await run.until(lambda run: "slowed down" in run.stderr)
+        yield group, run
+    finally:
+        task.cancel()
+        await asyncio.wait({task})
+
+
+async def test_a_fork_bomb_is_slowed_down_and_told_so(local: Any) -> None:
+    """Each refused fork costs the kernel page tables and locks: see neighbours.py of the benchmarks for the effect."""
+    bomb = """
+import os, time
+print("begins", flush=True)
+while True:
+    try: os.fork()
+    except OSError: pass
 """
-    done = subprocess.run(
-        ["unshare", "--user", "--map-root-user", "--mount", sys.executable, "-c", script],
-        capture_output=True,
-        check=False,
-        text=True,
-        env={**os.environ, "TMPDIR": str(tmp_path)},
-        timeout=60,
+    async with slowed_down(local, bomb) as (group, run):
+        before = group.counters.cpu_time()
+        await asyncio.sleep(1)
+        used = group.counters.cpu_time() - before
+    assert used < 0.5  # 0.1, and the machine's two or more if nothing holds it
+    assert run.stderr == (
+        "airlock: limits.processes (64) was reached\n"
+        "airlock: the script is slowed down, as it keeps asking for more processes\n"
     )
-    assert "user.max_user_namespaces is 0" in done.stdout, done
-    assert "sudo sysctl -w user.max_user_namespaces=10000" in done.stdout
+
+
+async def test_who_asks_slowly_but_goes_on_is_slowed_down_long_before_a_thousand_refusals(local: Any) -> None:
+    """So is a fork bomb in a project that has imported much, each of whose forks takes milliseconds."""
+    code = """
+import os, time
+print("begins", flush=True)
+while True:
+    try: os.fork() or time.sleep(1000)
+    except OSError: time.sleep(0.003)
+"""
+    async with slowed_down(local, code) as (group, _):
+        refused = group.counters.refused_forks()
+    assert refused < 900
+
+
+async def test_a_few_refused_processes_slow_nothing_down(make_local: Any) -> None:
+    local = await make_local(processes=8)
+    if local.backend._groups is None:
+        missing("cgroup", local.backend.isolation)
+    ran = await local.run("""
+import threading, time
+def wait(): time.sleep(0.5)
+refused = 0
+for _ in range(200):
+    try: threading.Thread(target=wait).start()
+    except RuntimeError: refused += 1
+time.sleep(0.3)
+set_result(refused)
+""")
+    assert ran.result > 100
+    assert ran.stderr == "airlock: limits.processes (8) was reached\n"
+
+
+async def test_refused_forks_of_an_execution_are_not_reported_by_the_next_one_in_its_cgroup(local: Any) -> None:
+    """What is refused between END and the death of the rest is counted after the count was read."""
+    if local.backend._groups is None:
+        missing("cgroup", local.backend.isolation)
+    bomb = """
+import os, time
+if os.fork() == 0:
+    while True:
+        try:
+            if os.fork() == 0: time.sleep(100)
+        except OSError: pass
+time.sleep(0.4)
+"""
+    innocent = []
+    for _ in range(8):
+        await local.run(bomb)
+        await local.settle()
+        for _ in range(3):
+            innocent.append((await local.run("print(1)")).stderr)
+            await local.settle()
+    assert set(innocent) == {""}

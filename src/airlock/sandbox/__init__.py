@@ -4,8 +4,9 @@ Public, and this is its only door. Backends call it; core itself never does. It 
 contract of backends, and the worker's half in `airlock.worker`.
 """
 
-from .conversation import Conversation, FrameReader
+from .conversation import Conversation
 from .counters import Counters
+from .frames import FrameReader
 from .packages import install_packages
 from .run import SandboxRun
 from .seccomp import seccomp_program

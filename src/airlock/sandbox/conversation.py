@@ -16,64 +16,18 @@ from airlock.units import format_size
 from airlock.worker import codec
 from airlock.worker.sdk import MAX_MODEL, is_memory_key
 
+from .frames import FrameReader, FrameTooLarge
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from airlock.backends import Job, Limits, Run
 
 log = logging.getLogger(__name__)
 
-MAX_TOTAL: Final = 256 << 20  # bytes of frames that one execution may send: reading them costs the neighbours' time
 MAX_UNREAD: Final = 64 << 20  # bytes of answers that the server keeps for a script that does not read them
 _KEY: Final = re.compile(rb'\s*\[\s*("(?:[^"\\]++|\\.)*+")', re.DOTALL)  # of a memory frame: ["category.key", value]
 _SLACK: Final = 4_096  # a frame is a little larger than the value in it
-
-
-class FrameTooLarge(ProtocolViolation):
-    """Raised when a frame announces more bytes than any frame may have."""
-
-    def __init__(self, kind: int, size: int, most: int) -> None:
-        super().__init__(f"the sandbox sent a frame of {size} bytes; {most} is the most")
-        self.kind = kind
-        self.size = size
-
-
-class FrameReader:
-    """Cuts a stream of bytes into frames. Holds at most one frame's bytes; knows no meaning."""
-
-    def __init__(self, max_frame: int, max_total: int = MAX_TOTAL) -> None:
-        self._max_frame = max_frame
-        self._left = max_total
-        self._buffer = bytearray()
-
-    @property
-    def is_amid_frame(self) -> bool:
-        """Whether a frame has begun that is not complete."""
-        return bool(self._buffer)
-
-    def feed(self, data: bytes) -> Iterator[tuple[int, bytes]]:
-        """Take what was received and yield (kind, body) of every frame that is complete.
-
-        Raises ProtocolViolation when a frame announces more than `max_frame` bytes, or all together are over the total.
-        """
-        self._left -= len(data)
-        if self._left < 0:
-            raise ProtocolViolation("the sandbox sent too many bytes of frames")
-        self._buffer += data
-        start = 0
-        try:
-            while len(self._buffer) - start >= codec.HEADER.size:
-                size, kind = codec.HEADER.unpack_from(self._buffer, start)
-                if size > self._max_frame:
-                    raise FrameTooLarge(kind, size, self._max_frame)
-                end = start + codec.HEADER.size + size
-                if len(self._buffer) < end:
-                    return
-                body = bytes(self._buffer[start + codec.HEADER.size : end])
-                start = end
-                yield kind, body
-        finally:
-            del self._buffer[:start]
 
 
 class Conversation:

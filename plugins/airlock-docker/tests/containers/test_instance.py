@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import docker
 import pytest
 
+from airlock import Project
 from airlock.testing import served
+from airlock_docker.backend import DockerBackend, DockerSettings
+from airlock_docker.engine import Engine
+from airlock_docker.worker import DockerWorker
 
 if TYPE_CHECKING:
     from containers.conftest import Up
@@ -54,6 +59,43 @@ async def test_close_removes_containers_and_lock(
     name = instance(up)
     assert len(containers(client, name)) == 2
     await up.backend.close()
+    assert containers(client, name) == []
+    assert list(own_state.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("owner", "step"), [(Engine, "launch"), (DockerWorker, "start"), (DockerWorker, "_end"), (Engine, "remove")]
+)
+async def test_a_start_that_is_cancelled_at_any_step_leaves_no_container(
+    client: docker.DockerClient,
+    base_image: str,
+    own_state: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    owner: type,
+    step: str,
+) -> None:
+    """As at a shutdown while the project comes up: each step is one of the container that is tested first."""
+    reached = asyncio.Event()
+    whole = getattr(owner, step)
+
+    async def noticed(*arguments: Any) -> Any:
+        reached.set()
+        return await whole(*arguments)
+
+    monkeypatch.setattr(owner, step, noticed)
+    backend = DockerBackend(Project(name="test"), DockerSettings(image=base_image))
+    coming_up = asyncio.create_task(backend.scale(1))
+    async with asyncio.timeout(HANG):
+        await reached.wait()
+        for _ in range(2):  # also while it cleans up
+            await asyncio.sleep(0)
+            coming_up.cancel()
+        await asyncio.wait({coming_up})
+        assert coming_up.cancelled()
+        assert backend._instance is not None
+        name = backend._instance.name
+        await backend.scale(0)
+        await backend.close()
     assert containers(client, name) == []
     assert list(own_state.iterdir()) == []
 
