@@ -78,7 +78,7 @@ class Engine:
 
         async def undo() -> None:
             await asyncio.wait({launching})
-            if launching.exception() is None:
+            if not launching.cancelled() and launching.exception() is None:
                 launching.result()[1].close()
             if has_asked.is_set():
                 await self._discard(name)

@@ -70,14 +70,16 @@ async def probe(
         if "executable file not found" in str(error) or "no such file or directory" in str(error):
             raise _unsuitable(name, "has no python3 on its PATH") from error
         raise
-    attachment = await Attachment.attach(stream, said.extend, lambda: None)
     try:
-        async with asyncio.timeout(TIME_LIMIT):
-            await attachment.ended
-    except TimeoutError:
-        raise _unsuitable(name, f"does not get its python3 to work within {TIME_LIMIT:g} s") from None
+        attachment = await Attachment.attach(stream, said.extend, lambda: None)
+        try:
+            async with asyncio.timeout(TIME_LIMIT):
+                await attachment.ended
+        except TimeoutError:
+            raise _unsuitable(name, f"does not get its python3 to work within {TIME_LIMIT:g} s") from None
+        finally:
+            attachment.close()
     finally:
-        attachment.close()
         await engine.discard(container)
     return judge(name, said.decode(errors="replace"), attachment.last_words)
 
