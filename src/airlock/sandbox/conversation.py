@@ -1,4 +1,4 @@
-"""Airlock's side of the worker protocol (`worker/codec.py`). Everything that is read here was written by the enemy."""
+"""Airlock's side of the worker protocol (`worker/codec.py`). Every byte that it reads may be hostile."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class Conversation:
         self._memory_size = 0
         self._asked = 0
         self._answering: set[asyncio.Task[None]] = set()
-        self.said_end = False  # the script's main code is over; otherwise it was ended, or ended itself
+        self.said_end = False  # the script's main code has finished; otherwise it was ended, or ended itself
         self.ended: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
 
     def start(self) -> None:

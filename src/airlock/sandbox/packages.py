@@ -1,4 +1,4 @@
-"""Installs a project's packages into a directory, outside of every sandbox: wheels only, so nothing of them runs here.
+"""Installs a project's packages into a directory, outside every sandbox: only wheels, so none of their code runs here.
 
 For backends that run Python; they depend on `uv`, core does not.
 """
@@ -69,7 +69,7 @@ async def install_packages(project: Project, target: Path, *options: str) -> Non
         uv = find_uv_bin()
     except FileNotFoundError as error:
         raise BackendUnavailable(
-            "The program uv, which installs packages, is not there.", "Run `pip install --force-reinstall uv`."
+            "The program uv, which installs packages, is missing.", "Run `pip install --force-reinstall uv`."
         ) from error
     command = [uv, "pip", "install", "--no-progress", "--color=never", "--only-binary=:all:"]
     command += [f"--target={target}", *options, "--", *project.packages]

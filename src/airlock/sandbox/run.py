@@ -69,7 +69,7 @@ class SandboxRun:
 
     @property
     def said_end(self) -> bool:
-        """Whether the script's main code is over; otherwise it was ended, or ended itself."""
+        """Whether the script's main code has finished; otherwise it was ended, or ended itself."""
         return self._conversation.said_end
 
     @property
@@ -192,7 +192,7 @@ class _Pauses:
         self._end = end
         self._loop = asyncio.get_running_loop()
         self._ran = 0.0  # seconds on the clock
-        self._used = 0.0  # CPU seconds in pauses that are over
+        self._used = 0.0  # CPU seconds in former pauses
         self._began_with = 0.0  # CPU seconds before this one
         self._since = self._loop.time()
         self._alarm: asyncio.TimerHandle | None = None

@@ -1,4 +1,4 @@
-"""The execution that a Linux sandbox has to pass before it gets any other: it asserts its own confinement, by effect.
+"""The self-test of a Linux sandbox: an execution that tries what must be refused, before any other one runs.
 
 What every sandbox has to hold stands here; a backend adds what only it can say.
 """

@@ -110,7 +110,7 @@ class Engine:
         return int(found["State"]["Pid"])
 
     async def kill(self, name: str) -> None:
-        """Kill a container; it is all the same if it is dead or gone."""
+        """Kill a container, unless it is dead or gone."""
 
         def kill(client: docker.APIClient) -> None:
             with contextlib.suppress(NotFound, docker.errors.APIError):
@@ -119,7 +119,7 @@ class Engine:
         await self.call(kill, time_limit=self._stop_time_limit)
 
     async def remove(self, name: str) -> None:
-        """Kill and remove a container, with what is mounted in it; it is all the same if it is gone."""
+        """Kill and remove a container with its volumes, unless it is gone."""
 
         def remove(client: docker.APIClient) -> None:
             try:

@@ -49,13 +49,13 @@ RUN ["python3", "-I", "-c", "import compileall; compileall.compile_dir('{HOME}',
 
 
 async def provide(engine: Engine, project: Project, image: str, runtime: Runtime) -> dict[str, Any]:
-    """Return what Docker knows of the project's image; build it first if there is none.
+    """Return what Docker knows about the project's image; build it first if there is none.
 
-    Raises BackendUnavailable, with the command that mends it, when that is not possible.
+    Raises BackendUnavailable, with the command that fixes it, when that is not possible.
     """
     base = await inspect(engine, image)
     if base is None:
-        raise BackendUnavailable(f"The image {image} is not there.", f"Get it: `docker -H {engine.host} pull {image}`.")
+        raise BackendUnavailable(f"There is no image {image}.", f"Get it: `docker -H {engine.host} pull {image}`.")
     if base["Architecture"] != MACHINES.get(platform.machine()):
         raise BackendUnavailable(
             f"The image {image} is for {base['Architecture']}, and Airlock runs on {platform.machine()}.",
@@ -78,7 +78,7 @@ async def provide(engine: Engine, project: Project, image: str, runtime: Runtime
 
 
 async def inspect(engine: Engine, image: str) -> dict[str, Any] | None:
-    """Return what Docker knows of an image, None when it has none of that name."""
+    """Return what Docker knows about an image, or None if it has no image of that name."""
     try:
         found: dict[str, Any] = await engine.call(lambda client: client.inspect_image(image))  # type: ignore[no-untyped-call]  # its stubs
     except ImageNotFound:

@@ -1,8 +1,8 @@
-"""What says which containers are a server's own, also after it was killed.
+"""Labels the containers of each server, so that the next one can remove what a killed server left.
 
 A lock on a file says that its server lives: the kernel drops it with the server, whatever killed that. The name of the
-file is the label of its containers. So what is swept is certainly ours and dead, and other Airlocks on the same daemon
-are left alone.
+file is the label of its containers. So a sweep removes only containers of dead servers of this user, and leaves those
+of other Airlocks on the same daemon alone.
 """
 
 from __future__ import annotations
@@ -69,9 +69,9 @@ class Instance:
 
 
 def not_writable(directory: Path, error: OSError) -> BackendUnavailable:
-    """Say that we cannot remember what is ours."""
+    """Say that this server cannot note its containers."""
     return BackendUnavailable(
-        f"The folder {directory}, which says what containers are ours, cannot be written: {error.strerror}.",
+        f"The folder {directory}, in which Airlock notes its containers, cannot be written: {error.strerror}.",
         "Let this user write it, or set XDG_STATE_HOME to another folder.",
     )
 

@@ -1,4 +1,4 @@
-"""Which project images are ours, and the removal of those that nobody used for long."""
+"""Removes the project images that this user's servers built and have not used for long."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def owner() -> str:
 
 
 async def remove(engine: Engine, *, keep: int = KEEP, keep_days: float = KEEP_DAYS) -> None:
-    """Remove what was not used for long, or is too much; never what has a container, and only what we built.
+    """Remove what was not used for long, and all but the `keep` used last; never an image that has a container.
 
     It is only housekeeping: what cannot be removed is logged.
     """

@@ -1,4 +1,4 @@
-"""Looks what Python an image has: in a container of it that is as confined as those of scripts."""
+"""Finds out which Python an image has, in a container that is confined like those of scripts."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class Machine:
 async def probe(
     engine: Engine, project: Project, name: str, image: dict[str, Any], runtime: hardening.Runtime
 ) -> Machine:
-    """Raises BackendUnavailable when scripts cannot run in this image, with the reason."""
+    """Return what wheels have to fit. Raises BackendUnavailable, with the reason, for an image that is no use."""
     container = f"airlock-probe-{secrets.token_hex(8)}"
     said = bytearray()
     try:

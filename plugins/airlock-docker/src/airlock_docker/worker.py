@@ -96,7 +96,7 @@ class DockerWorker(Worker):
         self.landlock_version = ready["landlock"]
 
     async def run(self, job: Job, run: Run) -> Outcome:
-        """Run the job. Returns at once when the script's main code is over; anything else waits for its death."""
+        """Run the job. Returns at once when the script's main code has finished; otherwise waits for its death."""
         attachment = self._attachment
         if attachment is None or attachment.ended.done():
             raise WorkerLost("the container was gone before its job came")

@@ -23,7 +23,7 @@ pytestmark = pytest.mark.anyio
 async def test_an_image_that_is_not_there_is_named_with_the_command(make_docker: Callable[..., Awaitable[Up]]) -> None:
     with pytest.raises(BackendUnavailable) as caught:
         await make_docker(settings={"image": "nobody/has-this:1"})
-    assert caught.value.detail == "The image nobody/has-this:1 is not there."
+    assert caught.value.detail == "There is no image nobody/has-this:1."
     assert "pull nobody/has-this:1`" in caught.value.remedy
 
 

@@ -68,7 +68,7 @@ class Group:
         return not self._is_throttled and not self.counters.oom_kills()
 
     def give_back(self, *, empty: bool) -> None:
-        """Say that its execution is over, and whether all of its processes are known to be gone."""
+        """Say that its execution has finished, and whether all of its processes are known to be gone."""
         self._groups.give_back(self, empty=empty)
 
     def close(self) -> None:

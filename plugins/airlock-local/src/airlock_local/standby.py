@@ -98,7 +98,7 @@ class LocalWorker(Worker):
         return worker
 
     async def run(self, job: Job, run: Run) -> Outcome:
-        """Run the job. Returns at once when the script's main code is over; anything else waits for its death."""
+        """Run the job. Returns at once when the script's main code has finished; otherwise waits for its death."""
         if self._died() or not self._box.is_alive:
             raise WorkerLost("the standby died before its job came")
         counters = None if self._group is None else self._group.counters
