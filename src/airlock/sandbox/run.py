@@ -20,11 +20,7 @@ if TYPE_CHECKING:
     from .counters import Counters
 
 SHORTEST_WAIT: Final = 0.1  # seconds between two looks at the CPU time of a script that waits
-MAY_BE_A_LIMIT: Final = (
-    "script_error",
-    "worker_lost",
-    "protocol",
-)  # outcomes that a limit of the sandbox may have caused
+MAY_BE_A_LIMIT: Final = ("script_error", "worker_lost", "protocol")  # that a limit of the sandbox may have caused
 NO_MEMORY: Final = "OSError: [Errno 12]"  # what mmap says where the kernel bounds each process by itself
 
 
