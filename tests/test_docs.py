@@ -43,7 +43,7 @@ def test_every_hook_is_documented_with_its_arguments(name: str) -> None:
     assert f"`{name}({arguments})`" in PLUGINS
 
 
-@pytest.mark.parametrize("name", airlock.__all__)
+@pytest.mark.parametrize("name", dir(airlock))
 def test_every_public_name_is_documented(name: str) -> None:
     assert re.search(rf"`@?(airlock\.)?{name}\b", PLUGINS)
     assert f"`{name}`" in (airlock.__doc__ or "")
