@@ -6,10 +6,11 @@ Hooks: `hookimpl` marks them, `airlock.plugins.hookspecs` documents them; observ
 Backends: `Backend`, `BackendSettings`, `Project`, `Limits`, `Job`, `Run`, `Stream`, `Outcome`, `Pool`;
     with warm single-use workers: `PooledBackend`, `Worker`.
 Mediators: `Mediator`, `MediatorSettings`, `LLMRequest`, `AskAgent`.
-Routes (`airlock_extend_app`): `GatewayView`, `Client`.
+Routes (`airlock_extend_app`): `GatewayView`, `Client`, and what a client can do, `ClientGateway`, with
+    `ExecutionRequest`, `Answer`, `Followed`, `ProjectInfo`, `PoolStatus`.
 Stores: `Store`, `StoreSettings`, `Execution`, `ExecutionStatus`, `OpenRequest`, `Summary`, `Listing`, `Position`.
-Errors to raise or catch: `BackendUnavailable`, `WorkerLost`, `ProtocolViolation`, `LLMError`; in stores
-    `StoreRefused`, `StoreUnavailable`, `Conflict`, `ExecutionNotFound`.
+Errors to raise or catch: `AirlockError`, the base of all; `BackendUnavailable`, `WorkerLost`, `ProtocolViolation`,
+    `LLMError`; in stores `StoreRefused`, `StoreUnavailable`, `Conflict`, `ExecutionNotFound`.
 
 Public beside it: `airlock.testing`, what a plugin tests with; `airlock.client`, for those who talk to a server; and for
 backends that boot CPython in a sandbox of their own `airlock.sandbox` and `airlock.worker` (without `sdk` and

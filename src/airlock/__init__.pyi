@@ -10,6 +10,7 @@ from .backends import Project as Project
 from .backends import Run as Run
 from .backends import Stream as Stream
 from .backends import Worker as Worker
+from .errors import AirlockError as AirlockError
 from .errors import BackendUnavailable as BackendUnavailable
 from .errors import Conflict as Conflict
 from .errors import ExecutionNotFound as ExecutionNotFound
@@ -18,6 +19,7 @@ from .errors import ProtocolViolation as ProtocolViolation
 from .errors import StoreRefused as StoreRefused
 from .errors import StoreUnavailable as StoreUnavailable
 from .errors import WorkerLost as WorkerLost
+from .executions import Answer as Answer
 from .executions import Execution as Execution
 from .executions import Listing as Listing
 from .executions import OpenRequest as OpenRequest
@@ -26,10 +28,15 @@ from .executions import Summary as Summary
 from .llm import AskAgent as AskAgent
 from .llm import Mediator as Mediator
 from .llm import MediatorSettings as MediatorSettings
+from .models import ExecutionRequest as ExecutionRequest
 from .models import ExecutionResult as ExecutionResult
 from .models import ExecutionStatus as ExecutionStatus
 from .models import LLMRequest as LLMRequest
+from .models import PoolStatus as PoolStatus
+from .models import ProjectInfo as ProjectInfo
 from .plugins import Client as Client
+from .plugins import ClientGateway as ClientGateway
+from .plugins import Followed as Followed
 from .plugins import GatewayView as GatewayView
 from .plugins import hookimpl as hookimpl
 from .stores import Store as Store

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Mapping  # noqa: TC003 - a store may build a pydantic.TypeAdapter(Execution)
 from dataclasses import dataclass, field, fields, replace
@@ -44,6 +45,20 @@ class OpenRequest:
     def model(self) -> str:
         """The model of the request."""
         return self.request.model
+
+
+class Answer(NamedTuple):
+    """The agent's answer to the LLM request `request_id`, else to the one that is shown."""
+
+    text: str
+    request_id: int | None = None
+    is_error: bool = False
+
+    @property
+    def digest(self) -> str:
+        """What tells it from other answers."""
+        content = f"{self.is_error} {self.text}".encode(errors="surrogatepass")
+        return hashlib.sha256(content).hexdigest()[:32]
 
 
 class Position(NamedTuple):

@@ -26,14 +26,13 @@ from airlock.errors import (
     ScaleFailed,
     ShuttingDown,
 )
-from airlock.executions import Execution
+from airlock.executions import Answer, Execution
 from airlock.gateway import project as projects
 from airlock.gateway.gateway import Gateway
 from airlock.llm.agent import AgentMediator
 from airlock.llm.mediator import Mediator, MediatorSettings
 from airlock.models import ExecutionRequest, LLMRequest
 from airlock.plugins.manager import Plugins
-from airlock.running.questions import Answer
 from airlock.running.run import LiveExecution
 
 pytestmark = pytest.mark.anyio

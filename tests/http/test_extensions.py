@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import logging
+import re
+import sys
 from contextlib import asynccontextmanager
-from types import SimpleNamespace
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -15,22 +18,23 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Mount, Route
 from tests.conftest import SCRIPTED
 
-from airlock import Client, GatewayView, hookimpl
+from airlock import Client, ClientGateway, ExecutionRequest, GatewayView, Listing, hookimpl
 from airlock.api import create_app
 from airlock.config import load_config
 from airlock.gateway import keys
 from airlock.plugins.manager import Plugins
 from airlock.plugins.plugin import Source
+from airlock.testing import code_that_asks
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
-    from pathlib import Path
 
     from tests.conftest import RunningServer
 
     Extend = Callable[[FastAPI, GatewayView], Any]
     Served = Callable[..., TestClient]
 
+PLUGINS = (Path(__file__).parents[2] / "docs" / "plugins.md").read_text()
 TWO_PROJECTS = "projects: {one: {backend: mock}, two: {backend: mock}}\n"
 KEYED = f"""
 server:
@@ -93,7 +97,8 @@ def lists_projects(app: FastAPI, gateway: GatewayView) -> list[str]:
     """Two routes that show what the client may see, one of them to everybody."""
 
     async def names(request: Request) -> list[str]:
-        return [project.name for project in gateway.projects(request.state.client)]
+        mine = gateway.for_client(gateway.client_of(request))
+        return [project.name for project in await mine.projects()]
 
     app.get("/dash/private")(names)
     app.get("/dash/public")(names)
@@ -136,7 +141,8 @@ def test_the_view_shows_counts_and_backends(served: Served) -> None:
     def extend(app: FastAPI, gateway: GatewayView) -> None:
         @app.get("/dash")
         async def look() -> Any:
-            return [dict(gateway.backends), [(p.name, p.replicas, p.queued) for p in gateway.projects(Client())]]
+            projects = await gateway.for_client(Client()).projects()
+            return [dict(gateway.backends), [(p.name, p.replicas, p.queued) for p in projects]]
 
     assert served(extend).get("/dash").json() == [{"one": "mock", "two": "mock"}, [["one", 1, 0], ["two", 1, 0]]]
 
@@ -188,6 +194,123 @@ def test_a_lifespan_of_a_plugin_is_entered_and_left(served: Served) -> None:
     client.__exit__(None, None, None)
     assert seen == ["in", "out"]
     client.__enter__()
+
+
+# --- on behalf of a client -------------------------------------------------------------------------------------------
+
+
+def with_example(monkeypatch: pytest.MonkeyPatch) -> Extend:
+    """The plugin of docs/plugins.md that runs scripts, as it stands there."""
+    [source] = [block for block in re.findall(r"```python\n(.*?)```", PLUGINS, re.DOTALL) if '"/oracle"' in block]
+    module = ModuleType("airlock_oracle")
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    exec(source, module.__dict__)
+    extend: Extend = module.airlock_extend_app
+    return extend
+
+
+def runs_and_shows(app: FastAPI, gateway: GatewayView) -> list[str]:
+    """Routes that hand out what the gateway does for a client."""
+
+    def seen_by(request: Request) -> ClientGateway:
+        return gateway.for_client(gateway.client_of(request))
+
+    @app.post("/dash/run")
+    async def run(sent: ExecutionRequest, request: Request, key: str | None = None) -> str:
+        return (await seen_by(request).submit(sent, key)).id
+
+    @app.get("/dash/page")
+    async def page(request: Request) -> list[str]:
+        return [each.id for each in await seen_by(request).page(Listing(limit=10))]
+
+    @app.post("/dash/cancel/{execution_id}")
+    async def cancel(execution_id: str, request: Request) -> str | None:
+        return (await seen_by(request).cancel(execution_id)).error_type
+
+    @app.get("/dash/output/{execution_id}")
+    async def output(execution_id: str, request: Request) -> str:
+        return (await seen_by(request).follow(execution_id)).read("stdout", 0, 100)
+
+    @app.get("/dash/{execution_id}")
+    async def get(execution_id: str, request: Request) -> str:
+        return (await seen_by(request).get(execution_id)).status.value
+
+    @app.post("/dash/{name}/{replicas}")
+    async def scale(name: str, replicas: int, request: Request) -> str:
+        mine = seen_by(request)
+        return (await (mine.up(name, replicas) if replicas else mine.down(name))).status
+
+    return ["/dash/run", "/dash/page"]
+
+
+def test_the_example_of_the_docs_runs_a_script_and_answers_it(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    client = served(with_example(monkeypatch), config=KEYED)
+    script = {"project": "one", "code": code_that_asks("why")}
+    answer = client.post("/oracle", json=script, headers=with_key("one"))
+    assert (answer.status_code, answer.json()["status"], answer.json()["result"]["answer"]) == (200, "completed", "42")
+    known = f"/executions/{answer.json()['execution_id']}"
+    assert client.get(known, headers=with_key("one")).status_code == 200, "it is the client's own"
+    assert client.get(known, headers=with_key("all")).status_code == 404, "and nobody else's"
+
+
+@pytest.mark.parametrize(
+    ("sent", "status", "code"),
+    [({"project": "two"}, 404, "project_not_found"), ({"project": "one", "tiemout": 1}, 422, "invalid_request")],
+)
+def test_what_a_client_may_not_do_its_routes_may_not_either(
+    served: Served, monkeypatch: pytest.MonkeyPatch, sent: dict[str, Any], status: int, code: str
+) -> None:
+    client = served(with_example(monkeypatch), config=KEYED)
+    refused = client.post("/oracle", json={"code": "x", **sent}, headers=with_key("one"))
+    assert (refused.status_code, refused.json()["code"]) == (status, code)
+
+
+def test_a_route_sees_the_executions_of_its_client_only(served: Served) -> None:
+    client = served(runs_and_shows, config=KEYED)
+    script = {"project": "one", "code": code_that_asks("why")}
+    mine, others = (client.post("/dash/run", json=script, headers=with_key(key)).json() for key in ("one", "all"))
+    assert client.get("/dash/page", headers=with_key("one")).json() == [mine]
+    assert client.get(f"/dash/{mine}", headers=with_key("one")).json() == "awaiting_llm"
+    for method, path in (("GET", "/dash/"), ("GET", "/dash/output/"), ("POST", "/dash/cancel/")):
+        refused = client.request(method, path + others, headers=with_key("one"))
+        assert (refused.status_code, refused.json()["code"]) == (404, "execution_not_found")
+    assert client.post(f"/dash/cancel/{mine}", headers=with_key("one")).json() == "cancelled"
+    assert client.get(f"/dash/{others}", headers=with_key("all")).json() == "awaiting_llm"
+
+
+def test_a_route_has_the_idempotency_of_its_client(served: Served) -> None:
+    client = served(runs_and_shows, config=KEYED)
+    first, again, others = (
+        client.post("/dash/run?key=k", json={"project": "one", "code": "x"}, headers=with_key(key)).json()
+        for key in ("one", "one", "all")
+    )
+    assert first == again != others
+
+
+def test_a_route_scales_the_projects_of_its_client_only(served: Served) -> None:
+    client = served(runs_and_shows, config=KEYED)
+    assert client.post("/dash/one/0", headers=with_key("one")).json() == "down"
+    assert client.post("/dash/one/2", headers=with_key("one")).json() == "up"
+    assert client.post("/dash/two/0", headers=with_key("one")).json()["code"] == "project_not_found"
+
+
+def test_a_stranger_can_run_and_see_nothing(served: Served) -> None:
+    client = served(runs_and_shows, config=KEYED)
+    client.post("/dash/run", json={"project": "one", "code": "x"}, headers=with_key("one"))
+    refused = client.post("/dash/run", json={"project": "one", "code": "x"})
+    assert (refused.status_code, refused.json()["detail"]) == (404, "no project 'one'; without a key none may be used")
+    assert client.get("/dash/page").json() == []
+
+
+@pytest.mark.parametrize(("config", "has_keys"), [(KEYED, True), (TWO_PROJECTS, False)])
+def test_a_plugin_knows_in_its_hook_whether_the_server_has_keys(served: Served, config: str, has_keys: bool) -> None:
+    seen: list[bool] = []
+
+    def extend(app: FastAPI, gateway: GatewayView) -> None:
+        seen.append(gateway.has_keys)
+
+    served(extend, config=config)
+    assert seen == [has_keys]
 
 
 # --- keys ------------------------------------------------------------------------------------------------------------

@@ -11,12 +11,11 @@ from pydantic import TypeAdapter
 from airlock import Backend, BackendSettings, Job, LLMRequest, Mediator, Outcome, Pool, Project, Run, WorkerLost
 from airlock.backends.limits import Limits
 from airlock.errors import LLMError, NotAwaitingLLM
-from airlock.executions import Execution
+from airlock.executions import Answer, Execution
 from airlock.llm.agent import AgentMediator
 from airlock.llm.mediator import MediatorSettings
 from airlock.models import ExecutionStatus
 from airlock.plugins.manager import Plugins
-from airlock.running.questions import Answer
 from airlock.running.run import LiveExecution
 from airlock.running.slots import Slots
 from airlock.stores.memory import MemoryStore

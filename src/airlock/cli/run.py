@@ -16,12 +16,12 @@ from airlock import logs
 from airlock.backends import Project
 from airlock.config import Config, ProjectConfig
 from airlock.errors import NotAwaitingLLM, RequestError
+from airlock.executions import Answer as GivenAnswer
 from airlock.executions import Execution
 from airlock.gateway import Gateway
 from airlock.llm import AgentMediator, MediatorSettings
 from airlock.models import ExecutionRequest, ExecutionStatus, OpenLLMRequest, OutputEvent
 from airlock.plugins import Plugins
-from airlock.running import Answer as GivenAnswer
 from airlock.running import EventId, EventStream
 
 from . import answers, setup

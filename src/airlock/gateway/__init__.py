@@ -6,13 +6,11 @@ HTTP and the command line call it. It knows nothing of HTTP, and nothing of what
 from .gateway import Gateway
 from .keys import KeyRing, new_key, sha256
 from .scoped import ScopedGateway
-from .view import View
 
 __all__ = [
     "Gateway",
     "KeyRing",
     "ScopedGateway",
-    "View",
     "new_key",
     "sha256",
 ]

@@ -26,10 +26,9 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Sequence
 
     from airlock.config import Config
-    from airlock.executions import Listing, Summary
+    from airlock.executions import Answer, Listing, Summary
     from airlock.models import ExecutionRequest, PoolStatus
-    from airlock.plugins import Plugins
-    from airlock.running import Answer, Followed
+    from airlock.plugins import Followed, Plugins
     from airlock.stores import Store
 
     from .project import LiveProject

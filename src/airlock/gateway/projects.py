@@ -58,10 +58,6 @@ class ProjectRegistry:
         """Return what airlock.yaml lists."""
         return [(await self._ready(live)).info() for live in self._listed.values()]
 
-    def look(self) -> list[ProjectInfo]:
-        """Return what airlock.yaml lists, as it is, without bringing anything up."""
-        return [live.info() for live in self._listed.values()]
-
     def unready(self) -> dict[str, str]:
         """Return the listed projects that shall be up and are not, and why."""
         return {name: reason for name, live in self._listed.items() if (reason := live.unready) is not None}

@@ -9,22 +9,22 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from airlock.errors import NotReady, ProjectNotFound
+from airlock.plugins import STRANGER
 
 from .gateway import no_such_execution
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from airlock.executions import Execution, Listing, Summary
+    from airlock.executions import Answer, Execution, Listing, Summary
     from airlock.models import ExecutionRequest, PoolStatus, ProjectInfo
-    from airlock.plugins import Client
-    from airlock.running import Answer, Followed
+    from airlock.plugins import Client, Followed
 
     from .gateway import Gateway
 
 
 class ScopedGateway:
-    """Asks the gateway on behalf of a client. Methods, and what they raise, are those of `Gateway`."""
+    """The gateway's `ClientGateway`. Methods are documented there; what they raise, in `Gateway`."""
 
     def __init__(self, gateway: Gateway, client: Client) -> None:
         self._gateway = gateway
@@ -75,12 +75,17 @@ class ScopedGateway:
         """Return the listed projects that the client may use."""
         return [project for project in await self._gateway.projects.infos() if self._client.may_use(project.name)]
 
+    def unready(self) -> dict[str, str]:
+        """Return why projects of the client are not up though they shall be."""
+        reasons = self._gateway.projects.unready()
+        return {name: reason for name, reason in reasons.items() if self._client.may_use(name)}
+
     def check_ready(self) -> None:
         """Raise NotReady, with the reasons that the client may know, or ShuttingDown when the server is not ready."""
         self._gateway.check_open()
-        if reasons := self._gateway.projects.unready():
-            shown = {name: reason for name, reason in reasons.items() if self._client.may_use(name)}
-            count, hidden = len(reasons), len(reasons) - len(shown)
+        if count := len(self._gateway.projects.unready()):
+            shown = self.unready()
+            hidden = count - len(shown)
             told = f"; {hidden} of them are named only to keys that may use them" if hidden else ""
             raise NotReady(f"projects that are not up, and shall be: {count}{told}", shown)
 
@@ -101,4 +106,9 @@ class ScopedGateway:
     def _check_project(self, name: str) -> None:
         if not self._client.may_use(name):
             usable = ", ".join(sorted(self._client.projects or ()))
-            raise ProjectNotFound(f"no project {name!r}; this key may use: {usable}")
+            told = (
+                "without a key none may be used"
+                if self._client == STRANGER
+                else f"this key may use: {usable or 'none'}"
+            )
+            raise ProjectNotFound(f"no project {name!r}; {told}")

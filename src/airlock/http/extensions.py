@@ -1,4 +1,6 @@
-"""The routes that plugins add. Each plugin has an app of its own, so that nothing it does there changes core's.
+"""The routes that plugins add, and the gateway as they get it.
+
+Each plugin has an app of its own, so that nothing it does there changes core's.
 
 A request belongs to the plugin that has its first path segment; core's segments are core's. So no plugin can stand in
 the way of core or of another plugin, whatever it registers, and in whichever order.
@@ -15,21 +17,51 @@ from fastapi import FastAPI
 from fastapi.routing import iter_route_contexts
 from starlette.routing import BaseRoute, Match, Route
 
-from airlock.plugins import EXTEND_APP, PluginError, described
+from airlock.gateway import ScopedGateway
+from airlock.plugins import EXTEND_APP, Client, PluginError, described
 
 from . import problems
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
     from contextlib import AsyncExitStack
 
+    from starlette.requests import Request
     from starlette.types import Receive, Scope, Send
 
+    from airlock.gateway import Gateway, KeyRing
     from airlock.plugins import GatewayView, Plugin, Plugins
 
 log = logging.getLogger(__name__)
 
 _SEGMENT: Final = re.compile(r"[A-Za-z0-9._~-]+")
+
+
+class View:
+    """The `GatewayView` of one server. Methods are documented there."""
+
+    def __init__(self, gateway: Gateway, keys: KeyRing) -> None:
+        self._gateway = gateway
+        self._keys = keys
+
+    def for_client(self, client: Client) -> ScopedGateway:
+        """Return the gateway as this client sees it."""
+        return ScopedGateway(self._gateway, client)
+
+    def client_of(self, request: Request) -> Client:
+        """Return who sent a request, as `AccessMiddleware` found."""
+        client: Client = request.state.client
+        return client
+
+    @property
+    def has_keys(self) -> bool:
+        """Whether the server asks for keys."""
+        return bool(self._keys)
+
+    @property
+    def backends(self) -> Mapping[str, str]:
+        """The backend of each listed project."""
+        return {name: project.backend.type for name, project in self._gateway.config.projects.items()}
 
 
 @dataclass(frozen=True, slots=True)

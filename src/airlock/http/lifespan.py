@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 from airlock.config import find_config, load_config
 from airlock.errors import StoreRefused, StoreUnavailable
-from airlock.gateway import Gateway, View
+from airlock.gateway import Gateway
 from airlock.plugins import Plugins
 
 from .access import AccessPolicy
+from .extensions import View
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -67,9 +68,9 @@ class Server:
         if self._gateway is not None and self._store is not None:
             return self._gateway
         self._plugins, self._config = self._configured()
+        self._policy = AccessPolicy.of(self._config, os.environ)  # a useless key is refused before a store is opened
         self._store = await self._config.open_store()
         gateway = self._open()
-        await self.policy()  # a useless key is refused at start, not at the first request
         try:
             await gateway.start()
         except StoreUnavailable as error:
@@ -85,8 +86,9 @@ class Server:
 
     def _open(self) -> Gateway:
         plugins, config = self._configured()
+        self._policy = self._policy or AccessPolicy.of(config, os.environ)
         self._gateway = Gateway(config, plugins, self._store)
-        self.extensions.extend(plugins, View(self._gateway))
+        self.extensions.extend(plugins, View(self._gateway, self._policy.keys))
         return self._gateway
 
     @asynccontextmanager

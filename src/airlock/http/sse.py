@@ -14,7 +14,8 @@ from airlock.running import Event, EventStream
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
-    from airlock.running import EventId, Followed
+    from airlock.plugins import Followed
+    from airlock.running import EventId
 
 KEEP_ALIVE: Final = 15.0  # seconds of silence after which a comment is sent, as the standard advises because of proxies
 RETRY: Final = 1000  # milliseconds after which browsers connect again

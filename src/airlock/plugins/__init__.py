@@ -9,13 +9,15 @@ from .hookspecs import hookimpl
 from .instances import check_made, check_store, make, open_store
 from .manager import Plugins, Provided
 from .plugin import EXTEND_APP, Plugin, described
-from .view import STRANGER, Client, GatewayView
+from .view import STRANGER, Client, ClientGateway, Followed, GatewayView
 
 __all__ = [
     "CONTRACTS",
     "EXTEND_APP",
     "STRANGER",
     "Client",
+    "ClientGateway",
+    "Followed",
     "GatewayView",
     "Kind",
     "Plugin",

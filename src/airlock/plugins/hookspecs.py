@@ -143,10 +143,11 @@ def airlock_extend_app(app: FastAPI, gateway: GatewayView) -> Iterable[str] | No
     def airlock_extend_app(app, gateway):
         @app.get("/queue")
         async def queue(request: Request) -> int:
-            return sum(project.queued for project in gateway.projects(request.state.client))
+            projects = await gateway.for_client(gateway.client_of(request)).projects()
+            return sum(project.queued for project in projects)
 
     Every path begins with a word that neither core nor another plugin has. A path is behind the same key as core's,
-    unless the hook returns it: `["/queue"]`, or with a final slash all below it; then `request.state.client` of a
-    stranger may use no project. Errors become problem+json, and a lifespan given to `app.router` is entered.
+    unless the hook returns it: `["/queue"]`, or with a final slash all below it; a stranger may use no project there.
+    Errors become problem+json, and a lifespan given to `app.router` is entered.
     What is raised here, or a path that is taken, costs the plugin all of its routes and nobody else anything.
     """

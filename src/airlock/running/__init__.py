@@ -5,17 +5,15 @@ redactor: it must know neither airlock.yaml nor the other executions of the serv
 """
 
 from .event_id import EventId
-from .events import Event, EventStream, Followed, StoredExecution
-from .questions import Answer, news
+from .events import Event, EventStream, StoredExecution
+from .questions import news
 from .run import LiveExecution
 from .slots import Slots
 
 __all__ = [
-    "Answer",
     "Event",
     "EventId",
     "EventStream",
-    "Followed",
     "LiveExecution",
     "Slots",
     "StoredExecution",

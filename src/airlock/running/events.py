@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
-from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Final, NamedTuple
 from weakref import ReferenceType, ref
 
 from airlock import strict_json
@@ -17,31 +17,11 @@ if TYPE_CHECKING:
 
     from airlock.backends import Stream
     from airlock.executions import Execution
+    from airlock.plugins import Followed
 
 MAX_TEXT: Final = 16 << 10  # characters of output in one event
 PACE: Final = 0.01  # seconds between looks at output that keeps coming: what came meanwhile becomes one event
 KEPT: Final = 30.0  # seconds that what a store gave is kept for the next events; who stalls for longer keeps nothing
-
-
-class Followed(Protocol):
-    """An execution whose output can be read in pieces: a live one, or what a store has of one."""
-
-    @property
-    def execution(self) -> Execution:
-        """Its record; of a live one without the output."""
-
-    @property
-    def is_final(self) -> bool:
-        """Whether nothing can change any more, as long as this server runs."""
-
-    def read(self, stream: Stream, start: int, most: int) -> str:
-        """Return output from the character `start` on."""
-
-    async def news(self) -> None:
-        """Wait for output or a change."""
-
-    async def change(self) -> None:
-        """Wait for a change."""
 
 
 class StoredExecution:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import logging
 import time
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from airlock.errors import AlreadyAnswered, LLMError, NotAwaitingLLM
 from airlock.executions import OpenRequest
@@ -18,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
     from airlock.backends import Limits
-    from airlock.executions import Execution
+    from airlock.executions import Answer, Execution
     from airlock.llm import Mediator
     from airlock.models import LLMRequest
 
@@ -29,20 +28,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 OPEN_PROMPTS = 16  # times limits.prompt that all open prompts of an execution may have together: the server holds them
-
-
-class Answer(NamedTuple):
-    """The agent's answer to the LLM request `request_id`, else to the one that is shown."""
-
-    text: str
-    request_id: int | None = None
-    is_error: bool = False
-
-    @property
-    def digest(self) -> str:
-        """What tells it from other answers."""
-        content = f"{self.is_error} {self.text}".encode(errors="surrogatepass")
-        return hashlib.sha256(content).hexdigest()[:32]
 
 
 def news(execution: Execution, answers: Sequence[Answer]) -> dict[int, Answer]:

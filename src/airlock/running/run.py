@@ -29,13 +29,12 @@ if TYPE_CHECKING:
     from pydantic import SecretStr
 
     from airlock.backends import Backend, Stream
-    from airlock.executions import Execution
+    from airlock.executions import Answer, Execution
     from airlock.llm import Mediator
     from airlock.models import LLMRequest
     from airlock.plugins import Plugins
     from airlock.stores import Store
 
-    from .questions import Answer
     from .slots import Slots
 
 log = logging.getLogger(__name__)

@@ -8,9 +8,9 @@ from prometheus_client import CollectorRegistry, Counter, Histogram, Metric, gen
 from prometheus_client.core import GaugeMetricFamily
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from airlock import Client, ExecutionResult, GatewayView
+    from airlock import Client, ExecutionResult, GatewayView, ProjectInfo
 
 UNLISTED: Final = "(unlisted)"  # what is in brackets can be no project's name
 OTHER: Final = "(other)"
@@ -63,12 +63,14 @@ class Metrics:
         """Note how long a project took to come up, or to grow."""
         self._start.labels(self._label(project)).observe(seconds)
 
-    def text(self, client: Client) -> bytes:
+    async def text(self, client: Client) -> bytes:
         """Return what this client may see, in the text format of Prometheus."""
-        return generate_latest(_Shown(self, client))
+        seen = self._gateway.for_client(client)
+        families = [*self._counted(client), *self._gauges(await seen.projects(), seen.unready())]
+        return generate_latest(_Shown(families))
 
-    def families(self, client: Client) -> Iterator[Metric]:
-        """Return the metrics with what this client may see. Times at which a series began are left out."""
+    def _counted(self, client: Client) -> Iterator[Metric]:
+        """Return what was counted. Times at which a series began are left out."""
         for counted in self._registry.collect():
             family = Metric(counted.name, counted.documentation, counted.type, counted.unit)
             family.samples = [
@@ -77,12 +79,13 @@ class Metrics:
                 if client.may_use(sample.labels["project"]) and not sample.name.endswith("_created")
             ]
             yield family
-        projects = self._gateway.projects(client)
+
+    def _gauges(self, projects: Sequence[ProjectInfo], unready: Mapping[str, str]) -> Iterator[Metric]:
+        """Return how the projects are now."""
         up = GaugeMetricFamily("airlock_project_up", "1 while the project is up", labels=["project"])
         for project in projects:
             up.add_metric([project.name], float(project.status == "up"))
         yield up
-        unready = self._gateway.unready(client)
         failing = GaugeMetricFamily(
             "airlock_project_unready", "1 while the project shall be up and is not", labels=["project"]
         )
@@ -111,11 +114,10 @@ class Metrics:
 
 
 class _Shown:
-    """The metrics as one client sees them: what `generate_latest` takes for a registry."""
+    """What `generate_latest` takes for a registry."""
 
-    def __init__(self, metrics: Metrics, client: Client) -> None:
-        self._metrics = metrics
-        self._client = client
+    def __init__(self, families: Iterable[Metric]) -> None:
+        self._families = families
 
-    def collect(self) -> Iterator[Metric]:
-        return self._metrics.families(self._client)
+    def collect(self) -> Iterable[Metric]:
+        return self._families

@@ -25,7 +25,7 @@ def airlock_extend_app(app: FastAPI, gateway: airlock.GatewayView) -> None:
     from .route import add_to  # noqa: PLC0415
 
     _metrics = Metrics(gateway)
-    add_to(app, _metrics)
+    add_to(app, gateway, _metrics)
 
 
 @airlock.hookimpl

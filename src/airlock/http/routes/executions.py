@@ -20,7 +20,7 @@ from airlock.errors import (
     StoreUnavailable,
     TooManyExecutions,
 )
-from airlock.executions import Listing
+from airlock.executions import Answer, Listing
 from airlock.http import direct as direct_requests
 from airlock.http.direct import DirectRoute, Unusual, direct
 from airlock.http.listing import cursor_of, position_of
@@ -35,7 +35,6 @@ from airlock.models import (
     LLMResponse,
     ProjectName,
 )
-from airlock.running import Answer
 
 from .parameters import (
     MAX_ID,
