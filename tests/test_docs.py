@@ -23,7 +23,7 @@ from airlock.http.routes.parameters import MAX_WAIT
 from airlock.http.server import CONNECTION_GRACE
 from airlock.http.sse import KEEP_ALIVE
 from airlock.models import ExecutionResult, ExecutionStatus
-from airlock.plugins import hookspecs
+from airlock.plugins import BACKEND, hookspecs
 from airlock.plugins.manager import Plugins
 from airlock.worker import codec
 
@@ -142,7 +142,7 @@ def test_links_between_pages_lead_somewhere(page: Path) -> None:
 
 
 def test_every_option_of_local_is_documented() -> None:
-    for name, option in Plugins.discover().backends["local"].cls.Settings.model_fields.items():
+    for name, option in Plugins.discover().of(BACKEND)["local"].value.Settings.model_fields.items():
         assert f"| `{name}` | " in CONFIGURATION
         assert str(option.default) in CONFIGURATION
 

@@ -2,7 +2,8 @@
 
 This module is the front door for plugin authors: everything that a plugin needs stands here, and nothing else.
 
-Hooks: `hookimpl` marks them, `airlock.plugins.hookspecs` documents them; observers get an `ExecutionResult`.
+Hooks: `hookimpl` marks them, `hookspecs` documents them.
+Observers: `ExecutionFinished`, with an `ExecutionResult`; `PoolChanged`, `LLMRequested`, `LLMAnswered`.
 Backends: `Backend`, `BackendSettings`, `Project`, `Limits`, `Job`, `Run`, `Stream`, `Outcome`, `Pool`;
     with warm single-use workers: `PooledBackend`, `Worker`.
 Mediators: `Mediator`, `MediatorSettings`, `LLMRequest`, `AskAgent`.

@@ -36,8 +36,13 @@ from .models import PoolStatus as PoolStatus
 from .models import ProjectInfo as ProjectInfo
 from .plugins import Client as Client
 from .plugins import ClientGateway as ClientGateway
+from .plugins import ExecutionFinished as ExecutionFinished
 from .plugins import Followed as Followed
 from .plugins import GatewayView as GatewayView
+from .plugins import LLMAnswered as LLMAnswered
+from .plugins import LLMRequested as LLMRequested
+from .plugins import PoolChanged as PoolChanged
 from .plugins import hookimpl as hookimpl
+from .plugins import hookspecs as hookspecs
 from .stores import Store as Store
 from .stores import StoreSettings as StoreSettings

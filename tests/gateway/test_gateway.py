@@ -11,7 +11,21 @@ from typing import Any, ClassVar
 
 import pytest
 
-from airlock import Backend, BackendSettings, BackendUnavailable, Job, Limits, Outcome, Pool, Project, Run
+from airlock import (
+    Backend,
+    BackendSettings,
+    BackendUnavailable,
+    ExecutionFinished,
+    Job,
+    Limits,
+    LLMAnswered,
+    LLMRequested,
+    Outcome,
+    Pool,
+    PoolChanged,
+    Project,
+    Run,
+)
 from airlock.config.config import Config
 from airlock.config.projects import ProjectConfig
 from airlock.config.sections import ServerConfig
@@ -416,20 +430,20 @@ async def test_observers_see_the_whole_life(gateways: Gateways) -> None:
         from airlock import hookimpl
 
         @hookimpl
-        def airlock_pool_changed(self, project: str, pool: Pool) -> None:
-            seen.append(f"pool {project} {pool.replicas}")
+        def airlock_pool_changed(self, event: PoolChanged) -> None:
+            seen.append(f"pool {event.project} {event.pool.replicas}")
 
         @hookimpl
-        def airlock_llm_requested(self, request: LLMRequest) -> None:
-            seen.append(f"asked {request.prompt}")
+        def airlock_llm_requested(self, event: LLMRequested) -> None:
+            seen.append(f"asked {event.request.prompt}")
 
         @hookimpl
-        def airlock_llm_answered(self, response: str) -> None:
-            seen.append(f"answered {response}")
+        def airlock_llm_answered(self, event: LLMAnswered) -> None:
+            seen.append(f"answered {event.response}")
 
         @hookimpl
-        def airlock_execution_finished(self, project: str, result: Any) -> None:
-            seen.append(f"finished {result.status.value}")
+        def airlock_execution_finished(self, event: ExecutionFinished) -> None:
+            seen.append(f"finished {event.result.status.value}")
             raise RuntimeError("an observer hurts nobody")
 
     gateway = gateway_with()

@@ -25,7 +25,7 @@ from airlock import (
     StoreSettings,
     Worker,
 )
-from airlock.plugins.classes import CONTRACTS, PluginError, check
+from airlock.plugins.classes import BACKEND, KINDS, ClassKind, PluginError
 from airlock.stores.memory import MemoryStore
 
 
@@ -60,11 +60,15 @@ class Kept(MemoryStore):
     type = "kept"
 
 
+def kind_of(base: type) -> ClassKind[Any]:
+    (kind,) = (kind for kind in KINDS if isinstance(kind, ClassKind) and issubclass(base, kind.base))
+    return kind
+
+
 def faults_of(base: type, **attributes: Any) -> str:
     """What is said of a subclass with these attributes; empty when nothing is."""
-    kind = next(kind for kind, contract in CONTRACTS.items() if issubclass(base, contract.base))
     try:
-        check(type("Mine", (base,), {"__module__": __name__, **attributes}), CONTRACTS[kind])
+        kind_of(base).check(type("Mine", (base,), {"__module__": __name__, **attributes}))
     except PluginError as error:
         return str(error)
     return ""
@@ -91,8 +95,7 @@ def traced(function: Callable[..., Any]) -> Callable[..., Any]:
 
 @pytest.mark.parametrize("sound", [Echo, Parrot, Pooled])
 def test_sound_class_is_taken_by_its_word(sound: Any) -> None:
-    (contract,) = (contract for contract in CONTRACTS.values() if issubclass(sound, contract.base))
-    assert check(sound, contract) == sound.type
+    assert kind_of(sound).check(sound) == sound.type
 
 
 def test_isolation_that_nobody_wrote_says_when_no_code_runs() -> None:
@@ -124,7 +127,7 @@ def test_methods_that_are_the_authors_own_are_nobodys_business() -> None:
 
 def test_instance_instead_of_a_class_is_told() -> None:
     with pytest.raises(PluginError, match=r"Echo .* is no subclass of airlock.Backend: return the class, not an inst"):
-        check(Echo(Project(name="p"), BackendSettings()), CONTRACTS["backend"])
+        BACKEND.check(Echo(Project(name="p"), BackendSettings()))
 
 
 # --- methods ---------------------------------------------------------------------------------------------------------

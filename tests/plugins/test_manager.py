@@ -3,13 +3,15 @@
 import logging
 import re
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import FrozenInstanceError
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
 from pydantic import BaseModel
+from typer import Typer
 
 from airlock import (
     AskAgent,
@@ -27,8 +29,19 @@ from airlock import (
     hookimpl,
 )
 from airlock.models import ExecutionStatus
+from airlock.plugins import (
+    BACKEND,
+    COMMAND,
+    MEDIATOR,
+    ExecutionFinished,
+    LLMAnswered,
+    LLMRequested,
+    PoolChanged,
+    notify_observers,
+)
 from airlock.plugins import manager as plugins_module
-from airlock.plugins.manager import Plugins
+from airlock.plugins.events import HOOK_OF, Event
+from airlock.plugins.manager import Plugins, Provided
 from airlock.plugins.plugin import Source
 
 FAKES = Path(__file__).parents[1] / "data" / "distributions"
@@ -72,7 +85,7 @@ def error_of(broken: object) -> str:
     plugins.register(offering(EchoBackend), Source("echo", "airlock-echo", "1.0"))
     (told,) = plugins.broken
     assert str(told).startswith("airlock-broken 0.3 is broken: ")
-    assert list(plugins.backends) == ["echo"], "the sound one is not hurt"
+    assert list(plugins.of(BACKEND)) == ["echo"], "the sound one is not hurt"
     for section in re.findall(SEE, told.error):
         assert f"# {section}\n" in DOCS
     return re.sub(SEE, "", told.error)
@@ -83,8 +96,8 @@ def error_of(broken: object) -> str:
 
 def test_core_provides_the_agent_as_a_plugin() -> None:
     plugins = Plugins()
-    assert list(plugins.mediators) == ["agent"]
-    assert plugins.mediators["agent"].source.distribution == "airlock-core"
+    assert list(plugins.of(MEDIATOR)) == ["agent"]
+    assert plugins.of(MEDIATOR)["agent"].source.distribution == "airlock-core"
     assert plugins.broken == []
 
 
@@ -95,10 +108,10 @@ def test_registered_classes_are_found_by_type_with_their_source() -> None:
         plugin(airlock_register_backends=lambda: [EchoBackend], airlock_register_mediators=lambda: [ParrotMediator]),
         source,
     )
-    assert plugins.backends["echo"].cls is EchoBackend
-    assert plugins.backends["echo"].source == source
-    assert plugins.mediators["parrot"].cls is ParrotMediator
-    assert str(plugins.mediators["parrot"].source) == "airlock-echo 1.0"
+    assert plugins.of(BACKEND)["echo"].value is EchoBackend
+    assert plugins.of(BACKEND)["echo"].source == source
+    assert plugins.of(MEDIATOR)["parrot"].value is ParrotMediator
+    assert str(plugins.of(MEDIATOR)["parrot"].source) == "airlock-echo 1.0"
 
 
 def test_sources_list_what_each_plugin_registers() -> None:
@@ -107,12 +120,16 @@ def test_sources_list_what_each_plugin_registers() -> None:
         plugin(
             airlock_register_backends=lambda: [EchoBackend],
             airlock_register_projects=lambda: {"demo": {"backend": "echo"}},
-            airlock_pool_changed=lambda project, pool: None,
+            airlock_pool_changed=lambda event: None,
         ),
         Source("echo", "airlock-echo", "1.0"),
     )
     echo = plugins.sources[-1]
-    assert (list(echo.backends), list(echo.mediators), list(echo.projects)) == (["echo"], [], ["demo"])
+    assert (list(echo.offers["backend"]), list(echo.offers["mediator"]), list(echo.projects)) == (
+        ["echo"],
+        [],
+        ["demo"],
+    )
     assert echo.observes == ("airlock_pool_changed",)
 
 
@@ -122,7 +139,7 @@ def test_generator_may_register() -> None:
 
     plugins = Plugins()
     plugins.register(plugin(airlock_register_backends=backends))
-    assert list(plugins.backends) == ["echo"]
+    assert list(plugins.of(BACKEND)) == ["echo"]
 
 
 def test_hook_of_a_later_version_may_be_optional() -> None:
@@ -130,7 +147,7 @@ def test_hook_of_a_later_version_may_be_optional() -> None:
     later = hookimpl(optionalhook=True)(lambda: None)
     plugins.register(SimpleNamespace(airlock_register_secrets=later, **vars(offering(EchoBackend))))
     assert plugins.broken == []
-    assert list(plugins.backends) == ["echo"]
+    assert list(plugins.of(BACKEND)) == ["echo"]
 
 
 def test_projects_are_merged(caplog: pytest.LogCaptureFixture) -> None:
@@ -174,22 +191,34 @@ def test_mistyped_hook_is_reported_with_the_one_that_was_meant() -> None:
 
 
 def test_mistyped_argument_is_reported() -> None:
-    error = error_of(plugin(airlock_pool_changed=lambda projekt, pool: None))
+    error = error_of(plugin(airlock_pool_changed=lambda evnt: None))
     assert error == (
-        "airlock_pool_changed takes projekt, an argument that airlock_pool_changed does not have; did you mean project?"
+        "airlock_pool_changed takes evnt, an argument that airlock_pool_changed does not have; did you mean event?"
     )
 
 
 def test_unknown_argument_is_reported_with_those_that_there_are() -> None:
-    error = error_of(plugin(airlock_execution_finished=lambda whatever, result: None))
-    assert error.endswith(
-        "takes whatever, an argument that airlock_execution_finished does not have; it has: project, result"
-    )
+    error = error_of(plugin(airlock_execution_finished=lambda whatever: None))
+    assert error.endswith("takes whatever, an argument that airlock_execution_finished does not have; it has: event")
+
+
+@pytest.mark.parametrize(
+    ("hook", "function", "asked", "read"),
+    [
+        ("airlock_execution_finished", lambda project, result: None, "project, result", "event.project, event.result"),
+        ("airlock_llm_answered", lambda event, response: None, "response", "event.response"),
+    ],
+)
+def test_arguments_that_are_fields_of_the_event_are_reported_with_what_to_write(
+    hook: str, function: Callable[..., None], asked: str, read: str
+) -> None:
+    told = error_of(plugin(**{hook: function}))
+    assert told == f"{hook} takes {asked}; {hook} has one argument: write {hook}(event), and read {read}"
 
 
 def test_argument_with_a_default_is_the_plugins_own() -> None:
     plugins = Plugins()
-    plugins.register(plugin(airlock_pool_changed=lambda project, seen=(): None))
+    plugins.register(plugin(airlock_pool_changed=lambda event, seen=(): None))
     assert plugins.broken == []
 
 
@@ -291,7 +320,7 @@ def test_two_classes_of_one_type_in_one_plugin_are_reported() -> None:
     class Again(EchoBackend):
         pass
 
-    assert "have the same type 'echo'" in error_of(offering(EchoBackend, Again))
+    assert "are both the backend 'echo'" in error_of(offering(EchoBackend, Again))
 
 
 @pytest.mark.parametrize("hook", ["airlock_register_backends", "airlock_execution_finished"])
@@ -303,7 +332,7 @@ def test_async_hook_is_reported(hook: str) -> None:
 
 
 def test_observer_that_is_a_generator_is_reported() -> None:
-    def pool_changed(project: str) -> Iterator[None]:
+    def pool_changed(event: PoolChanged) -> Iterator[None]:
         yield
 
     assert "its body would never run" in error_of(plugin(airlock_pool_changed=pool_changed))
@@ -350,8 +379,8 @@ def test_broken_plugin_is_wholly_out() -> None:
         plugin(airlock_register_backends=lambda: [EchoBackend], airlock_register_mediators=lambda: ParrotMediator)
     )
     assert len(plugins.broken) == 1
-    assert dict(plugins.backends) == {}
-    assert list(plugins.mediators) == ["agent"]
+    assert dict(plugins.of(BACKEND)) == {}
+    assert list(plugins.of(MEDIATOR)) == ["agent"]
 
 
 def test_two_providers_of_one_type_are_both_out_and_both_named() -> None:
@@ -361,7 +390,7 @@ def test_two_providers_of_one_type_are_both_out_and_both_named() -> None:
     plugins = Plugins()
     plugins.register(offering(EchoBackend), Source("echo", "airlock-echo", "1.0"))
     plugins.register(offering(Other), Source("echo", "airlock-reverb", "2.0"))
-    assert dict(plugins.backends) == {}
+    assert dict(plugins.of(BACKEND)) == {}
     assert [str(broken.source) for broken in plugins.broken] == ["airlock-echo 1.0", "airlock-reverb 2.0"]
     for broken in plugins.broken:
         assert "backend 'echo' is provided by " in broken.error
@@ -374,7 +403,7 @@ def test_third_provider_of_a_type_is_out_as_well() -> None:
     plugins = Plugins()
     for number in range(3):
         plugins.register(offering(type("Echo", (EchoBackend,), {})), Source(f"p{number}"))
-    assert dict(plugins.backends) == {}
+    assert dict(plugins.of(BACKEND)) == {}
     assert len(plugins.broken) == 3
 
 
@@ -384,8 +413,51 @@ def test_type_of_core_cannot_be_taken() -> None:
 
     plugins = Plugins()
     plugins.register(plugin(airlock_register_mediators=lambda: [Impostor]), Source("impostor"))
-    assert plugins.mediators["agent"].source.distribution == "airlock-core"
+    assert plugins.of(MEDIATOR)["agent"].source.distribution == "airlock-core"
     assert [broken.source.name for broken in plugins.broken] == ["impostor"]
+
+
+# --- commands ------------------------------------------------------------------------------------------------------
+
+
+def commanding(*apps: object) -> SimpleNamespace:
+    return plugin(airlock_register_commands=lambda: list(apps))
+
+
+def test_a_command_is_found_by_the_name_of_its_app() -> None:
+    app = Typer(name="queue")
+    plugins = Plugins()
+    plugins.register(commanding(app), Source("queue", "airlock-queue", "1.0"))
+    assert plugins.of(COMMAND)["queue"] == Provided(app, Source("queue", "airlock-queue", "1.0"))
+
+
+@pytest.mark.parametrize(
+    ("app", "told"),
+    [
+        (print, "builtin_function_or_method <built-in function print> is no typer.Typer"),
+        (Typer(), 'a typer app has no name: write typer.Typer(name="...")'),
+        (Typer(name="Two words"), "the name of a typer app is 'Two words', and must be a word of lower-case letters"),
+        (Typer(name="serve"), "the command 'serve' is core's: choose another name"),
+    ],
+)
+def test_what_is_no_command_is_reported(app: object, told: str) -> None:
+    assert error_of(commanding(app)).startswith(told)
+
+
+def test_an_app_instead_of_a_list_is_reported() -> None:
+    error = error_of(plugin(airlock_register_commands=lambda: Typer(name="queue")))
+    assert error == "airlock_register_commands returned Typer; return a list of typer apps"
+
+
+def test_two_apps_of_one_name_in_one_plugin_are_reported() -> None:
+    assert "are both the command 'queue'" in error_of(commanding(Typer(name="queue"), Typer(name="queue")))
+
+
+def test_a_backend_and_a_command_may_have_the_same_word() -> None:
+    plugins = Plugins()
+    plugins.register(offering(EchoBackend))
+    plugins.register(commanding(Typer(name="echo")))
+    assert plugins.broken == []
 
 
 # --- an unknown type -----------------------------------------------------------------------------------------------
@@ -395,7 +467,7 @@ def test_unknown_type_names_what_is_known_and_what_is_broken() -> None:
     plugins = Plugins()
     plugins.register(offering(EchoBackend), Source("echo", "airlock-echo", "1.0"))
     plugins.register(offering(5), Source("bad", "airlock-bad", "0.1"))
-    told = plugins.unknown("backend", "bad")
+    told = plugins.unknown(BACKEND, "bad")
     assert "available: echo (airlock-echo 1.0)" in told
     assert "airlock-bad 0.1 is broken: int 5 is no subclass of airlock.Backend" in told
 
@@ -405,7 +477,7 @@ def test_unknown_type_that_a_plugin_of_ours_has_gets_the_command(
     monkeypatch: pytest.MonkeyPatch, word: str, meant: str
 ) -> None:
     monkeypatch.setattr(plugins_module, "_is_installed", lambda name: name != "airlock-docker")
-    told = Plugins().unknown("backend", word)
+    told = Plugins().unknown(BACKEND, word)
     assert told.startswith(f"no backend {word!r}{meant}; pip install 'airlock-core[docker]'; available: ")
 
 
@@ -414,13 +486,13 @@ def test_unknown_type_gets_no_command_to_install_what_somebody_else_may_publish(
     monkeypatch: pytest.MonkeyPatch, word: str
 ) -> None:
     monkeypatch.setattr(plugins_module, "_is_installed", lambda name: False)
-    assert "pip install" not in Plugins().unknown("backend", word)
+    assert "pip install" not in Plugins().unknown(BACKEND, word)
 
 
 def test_mistyped_type_gets_the_right_one_and_no_command_to_install_a_strangers_package() -> None:
     plugins = Plugins()
     plugins.register(offering(EchoBackend))
-    told = plugins.unknown("backend", "ecko")
+    told = plugins.unknown(BACKEND, "ecko")
     assert "did you mean 'echo'?" in told
     assert "pip install" not in told
 
@@ -428,44 +500,57 @@ def test_mistyped_type_gets_the_right_one_and_no_command_to_install_a_strangers_
 # --- observers -----------------------------------------------------------------------------------------------------
 
 
-def observing(seen: list[Mapping[str, Any]]) -> SimpleNamespace:
-    return plugin(
-        airlock_execution_finished=lambda project, result: seen.append({"project": project, "result": result}),
-        airlock_pool_changed=lambda project, pool: seen.append({"project": project, "pool": pool}),
-        airlock_llm_requested=lambda execution_id, request: seen.append({"id": execution_id, "request": request}),
-        airlock_llm_answered=lambda response: seen.append({"response": response}),
-    )
+def observing(seen: list[Event]) -> SimpleNamespace:
+    def note(event: Event) -> None:
+        seen.append(event)
+
+    return plugin(**dict.fromkeys(HOOK_OF.values(), note))
 
 
-def test_observers_see_every_event_with_the_arguments_they_asked_for() -> None:
-    seen: list[Mapping[str, Any]] = []
+EVENTS: list[Event] = [
+    PoolChanged(project="p", pool=Pool(replicas=1, idle=1), seconds=0.5),
+    LLMRequested(project="p", execution_id="1", request=LLMRequest(prompt="why")),
+    LLMAnswered(project="p", execution_id="1", request=LLMRequest(prompt="why"), response="because"),
+    ExecutionFinished(project="p", result=ExecutionResult(execution_id="1", status=ExecutionStatus.completed)),
+]
+
+
+def test_observers_see_every_event() -> None:
+    seen: list[Event] = []
     plugins = Plugins()
     plugins.register(observing(seen))
-    pool, request = Pool(replicas=1, idle=1), LLMRequest(prompt="why")
-    result = ExecutionResult(execution_id="1", status=ExecutionStatus.completed)
-    plugins.pool_changed("p", pool, 0.5)
-    plugins.llm_requested("p", "1", request)
-    plugins.llm_answered("p", "1", request, "because")
-    plugins.execution_finished("p", result)
-    assert seen == [
-        {"project": "p", "pool": pool},
-        {"id": "1", "request": request},
-        {"response": "because"},
-        {"project": "p", "result": result},
-    ]
+    for event in EVENTS:
+        notify_observers(plugins, event)
+    assert seen == EVENTS
+
+
+def test_an_observer_may_leave_the_event_out() -> None:
+    seen: list[str] = []
+    plugins = Plugins()
+    plugins.register(plugin(airlock_pool_changed=lambda: seen.append("changed")))
+    notify_observers(plugins, EVENTS[0])
+    assert seen == ["changed"]
+
+
+@pytest.mark.parametrize("event", EVENTS, ids=lambda event: type(event).__name__)
+def test_no_observer_can_change_what_the_next_one_sees(event: Any) -> None:
+    with pytest.raises(FrozenInstanceError):
+        event.project = "another"
+    with pytest.raises((AttributeError, TypeError)):
+        event.mine = 1
 
 
 def test_observer_that_raises_is_logged_with_its_traceback_and_hurts_no_other(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    def fail(project: str) -> None:
-        raise ZeroDivisionError(project)
+    def fail(event: PoolChanged) -> None:
+        raise ZeroDivisionError(event.project)
 
-    seen: list[Mapping[str, Any]] = []
+    seen: list[Event] = []
     plugins = Plugins()
     plugins.register(plugin(airlock_pool_changed=fail), Source("bad", "airlock-bad", "0.1"))
     plugins.register(observing(seen))
-    plugins.pool_changed("p", Pool(replicas=0, idle=0), 0.5)
+    notify_observers(plugins, EVENTS[0])
     assert len(seen) == 1
     (record,) = caplog.records
     assert record.levelno == logging.ERROR
@@ -494,14 +579,14 @@ def install(site: Path, *names: str) -> None:
 def test_discovery_finds_an_installed_plugin(site: Path) -> None:
     install(site, "good")
     plugins = Plugins.discover()
-    assert plugins.backends["good"].source == Source("good", "airlock-good", "1.2")
+    assert plugins.of(BACKEND)["good"].source == Source("good", "airlock-good", "1.2")
     assert plugins.broken == []
 
 
 def test_discovery_reports_every_plugin_that_cannot_be_imported_and_loads_the_others(site: Path) -> None:
     install(site, "importerror", "missing", "exits", "good")
     plugins = Plugins.discover()
-    assert "good" in plugins.backends
+    assert "good" in plugins.of(BACKEND)
     assert {str(broken.source): broken.error for broken in plugins.broken} == {
         "airlock-exits 0.1": (
             "fake_airlock_exits cannot be imported: SystemExit: unsupported machine (fake_airlock_exits.py, line 5)"

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import httpx
@@ -13,7 +14,7 @@ import pytest
 from fastapi.testclient import TestClient
 from prometheus_client.parser import text_string_to_metric_families
 
-from airlock import ExecutionResult, Pool
+from airlock import ExecutionFinished, ExecutionResult, Pool, PoolChanged
 from airlock.api import create_app
 from airlock.config import load_config
 from airlock.gateway import keys
@@ -24,10 +25,10 @@ from airlock_metrics import plugin
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
     Scrape = Callable[..., dict[str, float]]
 
+ENVIRON = {name: value for name, value in os.environ.items() if not name.startswith("AIRLOCK_")}
 MOCK = "projects: {one: {backend: mock}, two: {backend: mock, replicas: 0}}\n"
 ANY_NAME = f"default_backend: mock\n{MOCK}"
 KEYED = f"""
@@ -90,8 +91,10 @@ def run(client: TestClient, project: str = "one", code: str = "x") -> str:
     return str(client.post("/execute", json=body).json()["execution_id"])
 
 
-def result(**fields: object) -> ExecutionResult:
-    return ExecutionResult.model_validate({"execution_id": "1", "status": ExecutionStatus.completed, **fields})
+def finish(project: str = "one", **fields: object) -> None:
+    """Tell the observer of an execution that has finished."""
+    result = ExecutionResult.model_validate({"execution_id": "1", "status": ExecutionStatus.completed, **fields})
+    plugin.airlock_execution_finished(ExecutionFinished(project=project, result=result))
 
 
 # --- what is counted -------------------------------------------------------------------------------------------------
@@ -150,8 +153,8 @@ def test_the_time_of_a_start_is_observed_and_that_of_a_stop_is_not(served: Calla
 @pytest.mark.skipif("queued_ms" not in ExecutionResult.model_fields, reason="core does not measure it yet")
 def test_queue_and_pauses_are_observed_in_seconds(served: Callable[[str], TestClient]) -> None:
     client = served(MOCK)
-    plugin.airlock_execution_finished("one", result(queued_ms=2000, llm_wait_ms=20_000))
-    plugin.airlock_execution_finished("one", result(queued_ms=500, llm_wait_ms=0))
+    finish(queued_ms=2000, llm_wait_ms=20_000)
+    finish(queued_ms=500, llm_wait_ms=0)
     series = scraped(client)
     assert (series["airlock_queued_seconds_sum{project=one}"], series["airlock_queued_seconds_count{project=one}"]) == (
         2.5,
@@ -177,8 +180,8 @@ def test_a_server_that_starts_again_counts_from_zero(served: Callable[[str], Tes
 
 def test_without_a_server_there_is_nothing_to_count(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(plugin, "_metrics", None)
-    plugin.airlock_execution_finished("one", result())
-    plugin.airlock_pool_changed("one", Pool(replicas=1, idle=1), 0.1)
+    finish()
+    plugin.airlock_pool_changed(PoolChanged(project="one", pool=Pool(replicas=1, idle=1), seconds=0.1))
 
 
 # --- who sees it, and how much it may become -------------------------------------------------------------------------
@@ -191,7 +194,7 @@ def test_it_needs_a_key_where_there_are_keys(served: Callable[[str], TestClient]
 def test_a_key_sees_the_projects_that_it_may_use(served: Callable[[str], TestClient]) -> None:
     client = served(KEYED)
     for project in ("one", "two", "made-up"):
-        plugin.airlock_execution_finished(project, result(execution_time_ms=1))
+        finish(project, execution_time_ms=1)
     projects = [
         {series.partition("project=")[2].split(",")[0].rstrip("}") for series in scraped(client, key)}
         for key in ("all", "two")
@@ -215,7 +218,7 @@ def test_projects_that_clients_make_up_are_one(served: Callable[[str], TestClien
 def test_error_types_that_a_plugin_makes_up_are_bounded(served: Callable[[str], TestClient]) -> None:
     client = served(MOCK)
     for number in range(100):
-        plugin.airlock_execution_finished("one", result(status="error", error_type=f"type-{number}"))
+        finish(status="error", error_type=f"type-{number}")
     counted = [value for name, value in scraped(client).items() if name.startswith("airlock_executions_total{")]
     assert sorted(counted) == [1] * 32 + [68]
 
@@ -223,7 +226,7 @@ def test_error_types_that_a_plugin_makes_up_are_bounded(served: Callable[[str], 
 def test_a_hostile_error_type_cannot_forge_a_series(served: Callable[[str], TestClient]) -> None:
     client = served(MOCK)
     forged = 'x"} 1\nairlock_running{project="one"} 99\n'
-    plugin.airlock_execution_finished("one", result(status="error", error_type=forged))
+    finish(status="error", error_type=forged)
     series = scraped(client)
     assert series["airlock_running{project=one}"] == 0
     assert series[f"airlock_executions_total{{backend=mock,error_type={forged},project=one,status=error}}"] == 1
@@ -235,26 +238,75 @@ def test_whatever_a_client_accepts_it_gets_the_text_format(served: Callable[[str
     assert parsed(response.text)["airlock_project_up{project=one}"] == 1
 
 
-def test_a_real_server_serves_it(tmp_path: Path) -> None:
-    (tmp_path / "airlock.yaml").write_text(MOCK)
-    environ = {name: value for name, value in os.environ.items() if not name.startswith("AIRLOCK_")}
+@pytest.fixture(scope="module")
+def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A real server with the key `k`."""
+    folder = tmp_path_factory.mktemp("server")
+    (folder / "airlock.yaml").write_text(MOCK)
     server = subprocess.Popen(
         [sys.executable, "-m", "airlock", "--port", "0", "--host", "127.0.0.1", "--log-format", "plain"],
-        cwd=tmp_path,
-        env={**environ, "AIRLOCK_API_KEY": "k"},
+        cwd=folder,
+        env={**ENVIRON, "AIRLOCK_API_KEY": "k"},
         stderr=subprocess.PIPE,
         text=True,
     )
     with server:
         assert server.stderr is not None
         try:
-            url = next(line for line in server.stderr if "Listening on" in line).split()[-1]
-            with httpx.Client(base_url=url, headers={"Authorization": "Bearer k"}) as client:
-                client.post("/execute", params={"wait": 10}, json={"project": "one", "code": "x"})
-                series = scraped_after(client, 1)
-            assert httpx.get(f"{url}/metrics").status_code == 401
+            yield next(line for line in server.stderr if "Listening on" in line).split()[-1]
         finally:
             server.terminate()
             server.stderr.read()
+
+
+def test_a_real_server_serves_it(url: str) -> None:
+    with httpx.Client(base_url=url, headers={"Authorization": "Bearer k"}) as client:
+        client.post("/execute", params={"wait": 10}, json={"project": "one", "code": "x"})
+        series = scraped_after(client, 1)
+    assert httpx.get(f"{url}/metrics").status_code == 401
     assert series["airlock_executions_total{backend=mock,error_type=,project=one,status=completed}"] == 1
     assert series["airlock_start_seconds_count{project=one}"] == 1
+
+
+# --- airlock metrics -------------------------------------------------------------------------------------------------
+
+
+def command(*arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [Path(sys.executable).with_name("airlock"), "metrics", *arguments],
+        env={**ENVIRON, **environ},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def test_the_command_prints_what_the_server_says(url: str, tmp_path: Path) -> None:
+    (tmp_path / "key").write_text("k\n")
+    by_options = command("--url", f"{url}/", "--key", f"@{tmp_path}/key")
+    by_environment = command(AIRLOCK_URL=url, AIRLOCK_API_KEY="k")
+    for printed in (by_options, by_environment):
+        assert (printed.returncode, printed.stderr) == (0, "")
+        assert parsed(printed.stdout)["airlock_project_up{project=one}"] == 1
+
+
+def test_the_command_says_what_to_do_without_a_key(url: str) -> None:
+    refused = command("--url", url)
+    assert (refused.returncode, refused.stdout) == (2, "")
+    assert refused.stderr == f"error: {url}: 401 Unauthorized; give a key with $AIRLOCK_API_KEY or --key @FILE\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["--url", "http://127.0.0.1:9"], "error: http://127.0.0.1:9: "),
+        (["--url", "nonsense"], "error: nonsense: "),
+        (["--key", "\xe9"], "error: http://127.0.0.1:8000: "),
+        (["--key", "@/nowhere"], "No such file or directory: '/nowhere'"),
+    ],
+)
+def test_the_command_says_in_one_line_what_is_wrong(arguments: list[str], told: str) -> None:
+    failed = command(*arguments)
+    assert (failed.returncode, failed.stdout, failed.stderr.count("\n")) == (2, "", 1)
+    assert told in failed.stderr

@@ -11,6 +11,7 @@ import typer
 from . import configuration, executions, keys, plugins, projects, run, serve
 
 app = typer.Typer(
+    cls=plugins.CommandsOfAll,
     help="Airlock: the gateway through which AI agents run Python safely.",
     no_args_is_help=True,
     add_completion=False,

@@ -1,8 +1,15 @@
-"""`airlock plugins`."""
+"""`airlock plugins`, and the commands that plugins add."""
 
-from airlock.plugins import Plugin, Plugins
+from functools import cached_property
+from typing import Any
 
-from .terminal import columns, fail, out, printable
+import typer
+import typer.core
+import typer.main
+
+from airlock.plugins import COMMAND, KINDS, Plugin, Plugins, described
+
+from .terminal import columns, fail, out, printable, warn
 
 
 def plugins() -> None:
@@ -15,12 +22,42 @@ def plugins() -> None:
 
 
 def _offer(plugin: Plugin) -> str:
-    kinds = {
-        "backends": plugin.backends,
-        "mediators": plugin.mediators,
-        "stores": plugin.stores,
-        "projects": plugin.projects,
-        "observes": plugin.observes,
-    }
-    offers = [f"{kind}: {', '.join(names)}" for kind, names in kinds.items() if names]
+    named = {f"{kind.name}s": plugin.offers[kind.name] for kind in KINDS}
+    named |= {"projects": plugin.projects, "observes": dict.fromkeys(plugin.observes)}
+    offers = [f"{label}: {', '.join(names)}" for label, names in named.items() if names]
     return "; ".join([*offers, *(["routes"] if plugin.extends_app else [])]) or "nothing"
+
+
+class CommandsOfAll(typer.core.TyperGroup):
+    """Core's commands and those of plugins, which are looked for only when a word is none of core's, and for `--help`.
+
+    So no plugin slows a command of core down, or stops it. What is broken is told beside the list, and beside the
+    error about a word that nobody has.
+    """
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """Return the words, core's first."""
+        return [*super().list_commands(ctx), *sorted(self._of_plugins)]
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """Return the command of a word; None when there is none."""
+        return super().get_command(ctx, cmd_name) or self._of_plugins.get(cmd_name)
+
+    @cached_property
+    def _of_plugins(self) -> dict[str, Any]:
+        found, commands = Plugins.discover(), {}
+        for word, by in found.of(COMMAND).items():
+            try:
+                commands[word] = _made(word, by.value)
+            except Exception as error:  # noqa: BLE001 - the boundary to a plugin: the other commands are there
+                found.report(by.source, f"its command {word!r} cannot be made: {described(error)}")
+        for broken in found.broken:
+            warn(f"plugin {broken}")
+        return commands
+
+
+def _made(word: str, app: typer.Typer) -> Any:
+    app._add_completion, app.rich_markup_mode = False, None  # as core's app has it, of which it is a part
+    command = typer.main.get_command(app)
+    command.name = word
+    return command

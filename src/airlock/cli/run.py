@@ -21,7 +21,7 @@ from airlock.executions import Execution
 from airlock.gateway import Gateway
 from airlock.llm import AgentMediator, MediatorSettings
 from airlock.models import ExecutionRequest, ExecutionStatus, OpenLLMRequest, OutputEvent
-from airlock.plugins import Plugins
+from airlock.plugins import BACKEND, Plugins
 from airlock.running import EventId, EventStream
 
 from . import answers, setup
@@ -146,14 +146,14 @@ def choose_project(config: Config, plugins: Plugins, name: str | None) -> Projec
 
 
 def _built_in(plugins: Plugins) -> ProjectConfig:
-    provided = plugins.backends.get(BUILT_IN)
+    provided = plugins.of(BACKEND).get(BUILT_IN)
     if provided is None:
         fail(f"no airlock.yaml, and no backend that runs code is installed; {INSTALL}", code=2)
     say(f"no airlock.yaml in {Path.cwd()}: running in {BUILT_IN!r} with its defaults, without packages")
     return ProjectConfig(
         project=Project(name=BUILT_IN, description="What 'airlock run' uses when there is no airlock.yaml"),
-        backend=provided.cls,
-        backend_settings=provided.cls.Settings(),
+        backend=provided.value,
+        backend_settings=provided.value.Settings(),
         mediator=AgentMediator,
         mediator_settings=MediatorSettings(),
     )

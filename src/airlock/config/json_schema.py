@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic.errors import PydanticInvalidForJsonSchema
 
 from airlock.models import PROJECT_NAME
+from airlock.plugins import BACKEND, MEDIATOR, STORE
 
 from .sections import File, ProjectSection
 
@@ -21,14 +22,14 @@ def json_schema(plugins: Plugins) -> dict[str, Any]:
     schema = File.model_json_schema()
     project = ProjectSection.model_json_schema()
     definitions = {**schema.pop("$defs"), **project.pop("$defs"), "Project": project}
-    silent = {word: provided for word, provided in plugins.backends.items() if not provided.cls.runs_code}
+    silent = {word: by for word, by in plugins.of(BACKEND).items() if not by.value.runs_code}
     for fields, key, kind, provided in (
-        (project["properties"], "backend", "backend", plugins.backends),
-        (project["properties"], "llm", "mediator", plugins.mediators),
-        (schema["properties"], "default_backend", "backend", silent),
-        (schema["properties"], "store", "store", plugins.stores),
+        (project["properties"], "backend", BACKEND, plugins.of(BACKEND)),
+        (project["properties"], "llm", MEDIATOR, plugins.of(MEDIATOR)),
+        (schema["properties"], "default_backend", BACKEND, silent),
+        (schema["properties"], "store", STORE, plugins.of(STORE)),
     ):
-        fields[key] |= _choice(kind, provided, definitions)
+        fields[key] |= _choice(kind.name, provided, definitions)
     schema["properties"]["projects"] |= {
         "additionalProperties": {"$ref": "#/$defs/Project"},
         "propertyNames": {"pattern": PROJECT_NAME},
@@ -47,10 +48,8 @@ def _choice(kind: str, provided: Mapping[str, Provided[Any]], definitions: dict[
     for word, by in sorted(provided.items()):
         name = f"{kind}.{word}"
         try:
-            options = by.cls.Settings.model_json_schema(ref_template=f"#/$defs/{name}/$defs/{{model}}")
-        except (
-            PydanticInvalidForJsonSchema
-        ):  # editors then know only the name of this plugin, but all options of the others
+            options = by.value.Settings.model_json_schema(ref_template=f"#/$defs/{name}/$defs/{{model}}")
+        except PydanticInvalidForJsonSchema:  # editors then know the name of this plugin only, of the others all
             options = {"type": "object"}
         required = options.get("required", [])
         options["properties"] = {"type": {"const": word}, **options.get("properties", {})}

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 from pydantic import BaseModel
 
 from airlock.errors import ConfigError
+from airlock.plugins import BACKEND, STORE
 from airlock.stores import MemorySettings, MemoryStore
 
 from . import yaml_source
@@ -85,7 +86,7 @@ def _built_in(plugins: Plugins, environ: Mapping[str, str]) -> Config:
         else:
             projects[name] = project
     unlisted = None
-    if BUILT_IN_BACKEND in plugins.backends:
+    if BUILT_IN_BACKEND in plugins.of(BACKEND):
         unlisted = Resolver(plugins, Path(), environ).default(BUILT_IN_BACKEND)
     served = (
         f"every project name is served by {BUILT_IN_BACKEND}, which runs no code and only echoes it"
@@ -113,7 +114,7 @@ def _resolve(resolver: Resolver, source: YamlSource, path: Path) -> Config:
     section = data.get("server")
     keys = section.get("keys") if isinstance(section, dict) else None
     _check_keys(resolver, keys, projects if isinstance(projects, dict) else {})
-    store = resolver.choose("store", data.get("store") or DEFAULT_STORE, ("store",))
+    store = resolver.choose(STORE, data.get("store") or DEFAULT_STORE, ("store",))
     unlisted = resolver.default(data.get("default_backend"))
     warnings = []
     if unlisted is not None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from airlock.backends import ENFORCED_BY_BACKEND, USED_BY_BACKEND, Project
-from airlock.plugins import described
+from airlock.plugins import BACKEND, MEDIATOR, described
 
 from . import secrets
 from .phrasing import phrase
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from airlock.backends import Backend, BackendSettings
     from airlock.llm import Mediator, MediatorSettings
-    from airlock.plugins import Kind, Plugins
+    from airlock.plugins import ClassKind, Plugins
 
     from .yaml_values import Location
 
@@ -72,9 +72,9 @@ class Resolver:
             return None
         # `choose` reports a missing backend, with those that are available.
         section = self.validate(ProjectSection, {**data, "backend": data.get("backend") or "?"}, location)
-        backend = self.choose("backend", data.get("backend"), (*location, "backend"))
+        backend = self.choose(BACKEND, data.get("backend"), (*location, "backend"))
         llm = DEFAULT_MEDIATOR if data.get("llm") is None else data["llm"]
-        mediator = self.choose("mediator", llm, (*location, "llm"))
+        mediator = self.choose(MEDIATOR, llm, (*location, "llm"))
         if backend is not None:
             self._check_limits(data.get("limits"), backend.cls, (*location, "limits"))
             self._check_used(data, backend.cls, location)
@@ -112,8 +112,8 @@ class Resolver:
         if data is None:
             return None
         location = ("default_backend",)
-        backend = self.choose("backend", data, location)
-        mediator = self.choose("mediator", DEFAULT_MEDIATOR, location)
+        backend = self.choose(BACKEND, data, location)
+        mediator = self.choose(MEDIATOR, DEFAULT_MEDIATOR, location)
         if backend is None or backend.settings is None or mediator is None:
             return None
         if backend.cls.runs_code:
@@ -128,7 +128,7 @@ class Resolver:
             mediator_settings=mediator.settings,
         )
 
-    def choose(self, kind: Kind, data: Any, location: Location) -> Choice | None:
+    def choose(self, kind: ClassKind[Any], data: Any, location: Location) -> Choice | None:
         """Resolve `word`, or `{type: word, ...options}`."""
         options = dict(data) if isinstance(data, dict) else {"type": data}
         word = options.pop("type", None)
@@ -146,7 +146,7 @@ class Resolver:
             place = (*location, "type") if isinstance(data, dict) else location
             self.report(place, self._plugins.unknown(kind, word))
             return None
-        cls = known[word].cls
+        cls = known[word].value
         try:
             settings = self.validate(cls.Settings, options, location)
         except Exception as error:  # noqa: BLE001 - the boundary to a plugin: its validators and default factories

@@ -12,6 +12,7 @@ from airlock.backends import ANSWER_TIME
 from airlock.errors import StoreUnavailable
 from airlock.logs import event_logger
 from airlock.models import ExecutionResult, ExecutionStatus
+from airlock.plugins import ExecutionFinished, notify_observers
 
 if TYPE_CHECKING:
     from airlock.executions import Execution
@@ -142,4 +143,5 @@ def announce(execution: Execution, plugins: Plugins) -> None:
         error_type=execution.error_type,
         run_ms=execution.run_ms,
     )
-    plugins.execution_finished(execution.project, ExecutionResult.model_validate(execution))
+    result = ExecutionResult.model_validate(execution)
+    notify_observers(plugins, ExecutionFinished(project=execution.project, result=result))

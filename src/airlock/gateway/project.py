@@ -12,6 +12,7 @@ from airlock.backoff import Retry
 from airlock.errors import BackendUnavailable, InvalidRequest, ProjectDown, QueueFull, ScaleFailed
 from airlock.logs import log_event
 from airlock.models import ExecutionStatus, PoolStatus, ProjectInfo
+from airlock.plugins import PoolChanged, notify_observers
 from airlock.running import LiveExecution, Slots
 from airlock.secrets import Redactor
 from airlock.units import format_size
@@ -133,7 +134,8 @@ class LiveProject:
                     self._tell_up(replicas)
                     self._state, self._detail = "up", None
                     self._retry.succeeded()
-        self._plugins.pool_changed(self.project.name, self._pool(), time.monotonic() - began)
+        changed = PoolChanged(project=self.project.name, pool=self._pool(), seconds=time.monotonic() - began)
+        notify_observers(self._plugins, changed)
         return detail
 
     def _tell_up(self, replicas: int) -> None:

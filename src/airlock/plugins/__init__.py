@@ -1,34 +1,45 @@
-"""The plugin system: hooks, the manager that finds plugins, what their classes must be, and observers.
+"""The plugin system: hooks, the manager that finds plugins, what they offer, and how they are told what happens.
 
 Config asks it what can be configured, runs and the gateway tell it what happens. It must know neither airlock.yaml nor
 the gateway, which it sees only as a `GatewayView`.
 """
 
-from .classes import CONTRACTS, Kind, PluginError, check
+from .classes import BACKEND, COMMAND, KINDS, MEDIATOR, STORE, ClassKind, Kind, PluginError
+from .events import ExecutionFinished, LLMAnswered, LLMRequested, PoolChanged
 from .hookspecs import hookimpl
 from .instances import check_made, check_store, make, open_store
 from .manager import Plugins, Provided
+from .observers import notify_observers
 from .plugin import EXTEND_APP, Plugin, described
 from .view import STRANGER, Client, ClientGateway, Followed, GatewayView
 
 __all__ = [
-    "CONTRACTS",
+    "BACKEND",
+    "COMMAND",
     "EXTEND_APP",
+    "KINDS",
+    "MEDIATOR",
+    "STORE",
     "STRANGER",
+    "ClassKind",
     "Client",
     "ClientGateway",
+    "ExecutionFinished",
     "Followed",
     "GatewayView",
     "Kind",
+    "LLMAnswered",
+    "LLMRequested",
     "Plugin",
     "PluginError",
     "Plugins",
+    "PoolChanged",
     "Provided",
-    "check",
     "check_made",
     "check_store",
     "described",
     "hookimpl",
     "make",
+    "notify_observers",
     "open_store",
 ]

@@ -1,4 +1,7 @@
-"""What a class must be that a plugin registers: a backend, a mediator or a store."""
+"""The kinds of things that plugins register, each under a word of its own, and what each thing must be.
+
+A new kind is a line in `KINDS` with its base class, a hook in hookspecs.py and a section of docs/plugins.md.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ import re
 import typing
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -19,9 +22,15 @@ from airlock.stores import Store, StoreSettings
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from typer import Typer
+
+
 log = logging.getLogger(__name__)
 
+T = TypeVar("T")
+
 _WORD: Final = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
+_WORD_RULE: Final = "must be a word of lower-case letters and digits, with '-' in between"
 
 
 class PluginError(Exception):
@@ -33,43 +42,92 @@ class PluginError(Exception):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Contract:
-    """One kind of class. Each of the `attributes` is True or False, or a set out of the words that are given here."""
+class Kind(Generic[T]):
+    """One kind of thing. `name` is what users call it, `section` describes it in docs/plugins.md."""
 
+    name: str
+    section: str
+    items: str  # what its hook returns a list of
+
+    @property
+    def hook(self) -> str:
+        """The hook that offers things of this kind."""
+        return f"airlock_register_{self.name}s"
+
+    def check(self, item: object) -> str:
+        """Return the word for what a plugin offers. Raises PluginError with everything that is wrong with it."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClassKind(Kind[T]):
+    """Classes, each a word in airlock.yaml. Each of the `attributes` is True or False, or a set out of these words."""
+
+    items: str = "classes"
     base: type[Backend[Any] | Mediator[Any] | Store[Any]]
     settings: type[BaseModel]
-    section: str
     attributes: Mapping[str, type[bool] | frozenset[str]] = field(default_factory=dict)
 
+    def check(self, item: object) -> str:
+        """See `Kind.check`."""
+        if not isinstance(item, type) or not issubclass(item, self.base):
+            hint = ": return the class, not an instance" if isinstance(item, self.base) else ""
+            raise PluginError(f"{named(item)} is no subclass of airlock.{self.base.__name__}{hint}", self.section)
+        faults = [
+            *interfaces.faults(item),
+            *_type_faults(item),
+            *_settings_faults(item, self.settings),
+            *_attribute_faults(item, self.attributes),
+        ]
+        if faults:
+            raise PluginError("; ".join(faults), self.section)
+        return item.type
 
-Kind = Literal["backend", "mediator", "store"]
 
-CONTRACTS: Final[Mapping[Kind, Contract]] = {
-    "backend": Contract(
-        base=Backend,
-        settings=BackendSettings,
-        section="Backends",
-        attributes={"runs_code": bool, "enforces": ENFORCED_BY_BACKEND, "uses": USED_BY_BACKEND},
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CommandKind(Kind[T]):
+    """Typer apps, each a word after `airlock` on the command line. The words of core's commands are `taken`."""
+
+    items: str = "typer apps"
+    taken: frozenset[str]
+
+    def check(self, item: object) -> str:
+        """See `Kind.check`."""
+        import typer  # noqa: PLC0415 - only servers with such plugins need it
+
+        if not isinstance(item, typer.Typer):
+            raise PluginError(f"{named(item)} is no typer.Typer", self.section)
+        word = item.info.name
+        if not isinstance(word, str):
+            raise PluginError('a typer app has no name: write typer.Typer(name="...")', self.section)
+        if not _WORD.fullmatch(word):
+            raise PluginError(f"the name of a typer app is {word!r}, and {_WORD_RULE}", self.section)
+        if word in self.taken:
+            raise PluginError(f"the command {word!r} is core's: choose another name", self.section)
+        return word
+
+
+BACKEND: Final[ClassKind[type[Backend[Any]]]] = ClassKind(
+    name="backend",
+    section="Backends",
+    base=Backend,
+    settings=BackendSettings,
+    attributes={"runs_code": bool, "enforces": ENFORCED_BY_BACKEND, "uses": USED_BY_BACKEND},
+)
+MEDIATOR: Final[ClassKind[type[Mediator[Any]]]] = ClassKind(
+    name="mediator", section="Mediators", base=Mediator, settings=MediatorSettings
+)
+STORE: Final[ClassKind[type[Store[Any]]]] = ClassKind(
+    name="store", section="Stores", base=Store, settings=StoreSettings, attributes={"is_durable": bool}
+)
+COMMAND: Final[CommandKind[Typer]] = CommandKind(
+    name="command",
+    section="Commands",
+    taken=frozenset(
+        "serve run exec ps logs cancel up down init check plugins keys schema".split()  # noqa: SIM905 - as one reads it
     ),
-    "mediator": Contract(base=Mediator, settings=MediatorSettings, section="Mediators"),
-    "store": Contract(base=Store, settings=StoreSettings, section="Stores", attributes={"is_durable": bool}),
-}
-
-
-def check(cls: object, contract: Contract) -> str:
-    """Return the word in airlock.yaml for a class. Raises PluginError with everything that is wrong with the class."""
-    if not isinstance(cls, type) or not issubclass(cls, contract.base):
-        hint = ": return the class, not an instance" if isinstance(cls, contract.base) else ""
-        raise PluginError(f"{named(cls)} is no subclass of airlock.{contract.base.__name__}{hint}", contract.section)
-    faults = [
-        *interfaces.faults(cls),
-        *_type_faults(cls),
-        *_settings_faults(cls, contract.settings),
-        *_attribute_faults(cls, contract.attributes),
-    ]
-    if faults:
-        raise PluginError("; ".join(faults), contract.section)
-    return cls.type
+)
+KINDS: Final[tuple[Kind[Any], ...]] = (BACKEND, MEDIATOR, STORE, COMMAND)
 
 
 def _type_faults(cls: Any) -> Iterator[str]:
@@ -77,7 +135,7 @@ def _type_faults(cls: Any) -> Iterator[str]:
     if word is None:
         yield f"{named(cls)} has no `type`, the word for it in airlock.yaml"
     elif not isinstance(word, str) or not _WORD.fullmatch(word):
-        yield f"{named(cls)}.type is {word!r}, and must be a word of lower-case letters and digits, with '-' in between"
+        yield f"{named(cls)}.type is {word!r}, and {_WORD_RULE}"
     else:
         owner = next(base for base in cls.__mro__ if "type" in vars(base))
         if _distribution(owner) != _distribution(cls):

@@ -23,12 +23,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from fastapi import FastAPI
+    from typer import Typer
 
-    from airlock.backends import Backend, Pool
+    from airlock.backends import Backend
     from airlock.llm import Mediator
-    from airlock.models import ExecutionResult, LLMRequest
     from airlock.stores import Store
 
+    from .events import ExecutionFinished, LLMAnswered, LLMRequested, PoolChanged
     from .view import GatewayView
 
 hookspec = pluggy.HookspecMarker("airlock")
@@ -50,14 +51,14 @@ def airlock_register_backends() -> Iterable[type[Backend[Any]]]:
 
 
 @hookspec
-def airlock_execution_finished(project: str, result: ExecutionResult) -> None:
+def airlock_execution_finished(event: ExecutionFinished) -> None:
     """Observe that an execution reached a terminal status, some milliseconds after its client could know.
 
     Return at once; what is raised is logged.
 
     @airlock.hookimpl
-    def airlock_execution_finished(project, result):
-        counter.labels(project, result.status.value).inc()
+    def airlock_execution_finished(event):
+        counter.labels(event.project, event.result.status.value).inc()
     """
 
 
@@ -87,14 +88,12 @@ def airlock_register_projects() -> Mapping[str, Mapping[str, Any]]:
 
 
 @hookspec
-def airlock_pool_changed(project: str, pool: Pool, seconds: float) -> None:
+def airlock_pool_changed(event: PoolChanged) -> None:
     """Observe that a project came up, went down or was scaled, or failed to. Return at once; what is raised is logged.
 
-    `seconds` is how long that took.
-
     @airlock.hookimpl
-    def airlock_pool_changed(project, pool):
-        gauge.labels(project).set(pool.replicas)
+    def airlock_pool_changed(event):
+        gauge.labels(event.project).set(event.pool.replicas)
     """
 
 
@@ -113,22 +112,22 @@ def airlock_register_mediators() -> Iterable[type[Mediator[Any]]]:
 
 
 @hookspec
-def airlock_llm_requested(project: str, execution_id: str, request: LLMRequest) -> None:
+def airlock_llm_requested(event: LLMRequested) -> None:
     """Observe that a script asked a model. Return at once; what is raised is logged.
 
     @airlock.hookimpl
-    def airlock_llm_requested(project, execution_id, request):
-        log.info("%s asks %s", execution_id, request.model)
+    def airlock_llm_requested(event):
+        log.info("%s asks %s", event.execution_id, event.request.model)
     """
 
 
 @hookspec
-def airlock_llm_answered(project: str, execution_id: str, request: LLMRequest, response: str) -> None:
+def airlock_llm_answered(event: LLMAnswered) -> None:
     """Observe that an LLM request was answered. Return at once; what is raised is logged.
 
     @airlock.hookimpl
-    def airlock_llm_answered(project, execution_id, request, response):
-        log.info("%s got %d characters", execution_id, len(response))
+    def airlock_llm_answered(event):
+        log.info("%s got %d characters", event.execution_id, len(event.response))
     """
 
 
@@ -151,3 +150,22 @@ def airlock_extend_app(app: FastAPI, gateway: GatewayView) -> Iterable[str] | No
     Errors become problem+json, and a lifespan given to `app.router` is entered.
     What is raised here, or a path that is taken, costs the plugin all of its routes and nobody else anything.
     """
+
+
+# --- command line ------------------------------------------------------------------------------------------------
+
+
+@hookspec
+def airlock_register_commands() -> Iterable[Typer]:
+    """Offer commands, as typer apps; the name of each becomes a word after `airlock`. Called once at start.
+
+    An app with one command is that command (`airlock queue`), one with several has them below its name.
+
+    @airlock.hookimpl
+    def airlock_register_commands():
+        from .commands import app  # app = typer.Typer(name="queue")
+        return [app]
+
+    Servers call it too: what the commands need is best imported inside their functions.
+    """
+    raise NotImplementedError

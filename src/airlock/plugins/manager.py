@@ -16,16 +16,11 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from . import core
-from .classes import PluginError
+from .classes import BACKEND, KINDS, PluginError
 from .plugin import GROUP, Plugin, Source, described, examine
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-    from airlock.backends import Backend, Pool
-    from airlock.llm import Mediator
-    from airlock.models import ExecutionResult, LLMRequest
-    from airlock.stores import Store
 
     from .classes import Kind
 
@@ -48,9 +43,9 @@ class BrokenPlugin:
 
 @dataclass(frozen=True, slots=True)
 class Provided(Generic[T]):
-    """A backend or mediator class, and who provides it."""
+    """What a plugin offers under a word, and who provides it."""
 
-    cls: T
+    value: T
     source: Source
 
 
@@ -60,9 +55,7 @@ class Plugins:
     def __init__(self) -> None:
         self.sources: list[Plugin] = []
         self.broken: list[BrokenPlugin] = []
-        self.backends: Mapping[str, Provided[type[Backend[Any]]]] = {}
-        self.mediators: Mapping[str, Provided[type[Mediator[Any]]]] = {}
-        self.stores: Mapping[str, Provided[type[Store[Any]]]] = {}
+        self._offers: Mapping[str, Mapping[str, Provided[Any]]] = {}
         self._faulty: list[BrokenPlugin] = []
         self._sound: list[Plugin] = []
         self.register(core, Source("core", "airlock-core", metadata.version("airlock-core")))
@@ -114,53 +107,23 @@ class Plugins:
                 merged.setdefault(name, project)
         return merged
 
-    def unknown(self, kind: Kind, word: str) -> str:
-        """Say what an operator can do about a backend or mediator that nothing here provides."""
+    def unknown(self, kind: Kind[Any], word: str) -> str:
+        """Say what an operator can do about a word that nothing here provides."""
         known = self.available(kind)
-        extras = _extras_that_are_missing() if kind == "backend" else []
+        extras = _extras_that_are_missing() if kind is BACKEND else []
         near = get_close_matches(word, [*self.of(kind), *extras], 1, cutoff=0.75)
         remedy = f"; did you mean {near[0]!r}?" if near and near[0] != word else ""
         if near and near[0] in extras:
             remedy += f"; pip install 'airlock-core[{near[0]}]'"
-        return "; ".join([f"no {kind} {word!r}{remedy}", f"available: {known}", *map(str, self.broken)])
+        return "; ".join([f"no {kind.name} {word!r}{remedy}", f"available: {known}", *map(str, self.broken)])
 
-    def available(self, kind: Kind) -> str:
+    def available(self, kind: Kind[Any]) -> str:
         """List what can be used, and who provides it."""
         return ", ".join(f"{word} ({by.source})" for word, by in sorted(self.of(kind).items())) or "none"
 
-    def of(self, kind: Kind) -> Mapping[str, Provided[Any]]:
-        """Return what can be used, by its word in airlock.yaml."""
-        offers: dict[Kind, Mapping[str, Provided[Any]]]
-        offers = {"backend": self.backends, "mediator": self.mediators, "store": self.stores}
-        return offers[kind]
-
-    # --- events ------------------------------------------------------------------------------------------------------
-
-    def execution_finished(self, project: str, result: ExecutionResult) -> None:
-        """Tell observers that an execution reached a terminal status."""
-        self._notify("airlock_execution_finished", project=project, result=result)
-
-    def pool_changed(self, project: str, pool: Pool, seconds: float) -> None:
-        """Tell observers that a project came up, went down or was scaled, and how long that took."""
-        self._notify("airlock_pool_changed", project=project, pool=pool, seconds=seconds)
-
-    def llm_requested(self, project: str, execution_id: str, request: LLMRequest) -> None:
-        """Tell observers that a script asked a model."""
-        self._notify("airlock_llm_requested", project=project, execution_id=execution_id, request=request)
-
-    def llm_answered(self, project: str, execution_id: str, request: LLMRequest, response: str) -> None:
-        """Tell observers that an LLM request was answered."""
-        self._notify(
-            "airlock_llm_answered", project=project, execution_id=execution_id, request=request, response=response
-        )
-
-    def _notify(self, event: str, **what: object) -> None:
-        for plugin in self.sources:
-            if event in plugin.observes:
-                try:
-                    getattr(plugin.hooks.hook, event)(**what)
-                except (Exception, SystemExit):  # the boundary to a plugin: an observer hurts nobody
-                    log.exception("plugin %s failed in %s", plugin.source, event)
+    def of(self, kind: Kind[T]) -> Mapping[str, Provided[T]]:
+        """Return what can be used of a kind, by its word."""
+        return self._offers[kind.name]
 
     # --- who is in, and who is out -----------------------------------------------------------------------------------
 
@@ -169,28 +132,20 @@ class Plugins:
         self._settle()
 
     def _settle(self) -> None:
-        """Decide who is in: each plugin that is sound and alone in what it offers. Types of core are core's own."""
+        """Decide who is in: each plugin that is sound and alone in what it offers. Words of core are core's own."""
         clashes = [(plugin, self._clash(plugin)) for plugin in self._sound]
         self.sources = [plugin for plugin, clash in clashes if not clash]
         self.broken = [*self._faulty, *(BrokenPlugin(plugin.source, clash) for plugin, clash in clashes if clash)]
-        self.backends = MappingProxyType(
-            {
-                word: Provided(backend, plugin.source)
-                for plugin in self.sources
-                for word, backend in plugin.backends.items()
-            }
-        )
-        self.mediators = MappingProxyType(
-            {
-                word: Provided(mediator, plugin.source)
-                for plugin in self.sources
-                for word, mediator in plugin.mediators.items()
-            }
-        )
-
-        self.stores = MappingProxyType(
-            {word: Provided(store, plugin.source) for plugin in self.sources for word, store in plugin.stores.items()}
-        )
+        self._offers = {
+            kind.name: MappingProxyType(
+                {
+                    word: Provided(value, plugin.source)
+                    for plugin in self.sources
+                    for word, value in plugin.offers[kind.name].items()
+                }
+            )
+            for kind in KINDS
+        }
 
     def _clash(self, plugin: Plugin) -> str:
         if plugin is self._sound[0]:
@@ -207,11 +162,7 @@ class Plugins:
 
 
 def _claims(plugin: Plugin) -> set[str]:
-    return {
-        *(f"backend {word!r}" for word in plugin.backends),
-        *(f"mediator {word!r}" for word in plugin.mediators),
-        *(f"store {word!r}" for word in plugin.stores),
-    }
+    return {f"{kind} {word!r}" for kind, offers in plugin.offers.items() for word in offers}
 
 
 def _extras_that_are_missing() -> list[str]:

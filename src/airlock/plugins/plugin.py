@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import traceback
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from difflib import get_close_matches
 from pathlib import Path
 from types import MappingProxyType, ModuleType
@@ -14,13 +14,10 @@ from typing import TYPE_CHECKING, Any, Final
 import pluggy
 
 from . import hookspecs
-from .classes import CONTRACTS, PluginError, check, named
+from .classes import KINDS, ClassKind, PluginError, named
+from .events import HOOK_OF
 
 if TYPE_CHECKING:
-    from airlock.backends import Backend
-    from airlock.llm import Mediator
-    from airlock.stores import Store
-
     from .classes import Kind
 
 GROUP: Final = "airlock"
@@ -43,16 +40,15 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Plugin:
-    """A plugin that can be used, and what it registers. `observes` names the events that it is told of.
+    """A plugin that can be used, and what it registers.
 
-    `extends_app`: it wants to add routes.
+    `offers` has, by the name of each kind, what it registers by its word. `observes` names the hooks by which it is
+    told of events. `extends_app`: it wants to add routes.
     """
 
     source: Source
     hooks: pluggy.PluginManager = field(repr=False)  # one for each plugin: a fault of one stays its own
-    backends: Mapping[str, type[Backend[Any]]]
-    mediators: Mapping[str, type[Mediator[Any]]]
-    stores: Mapping[str, type[Store[Any]]]
+    offers: Mapping[str, Mapping[str, Any]]
     projects: Mapping[str, Mapping[str, Any]]
     observes: tuple[str, ...]
     extends_app: bool
@@ -73,24 +69,18 @@ def examine(plugin: object, source: Source) -> Plugin:
     return Plugin(
         source=source,
         hooks=manager,
-        backends=_by_type(manager, "backend"),
-        mediators=_by_type(manager, "mediator"),
-        stores=_by_type(manager, "store"),
+        offers=MappingProxyType({kind.name: _by_word(manager, kind) for kind in KINDS}),
         projects=_projects(manager),
-        observes=tuple(
-            name
-            for name in HOOKS
-            if "_register_" not in name and name != EXTEND_APP and getattr(manager.hook, name).get_hookimpls()
-        ),
+        observes=tuple(hook for hook in HOOK_OF.values() if getattr(manager.hook, hook).get_hookimpls()),
         extends_app=bool(manager.hook.airlock_extend_app.get_hookimpls()),
     )
 
 
 def _no_hook(plugin: object) -> str:
-    for kind, contract in CONTRACTS.items():
-        if isinstance(plugin, type) and issubclass(plugin, contract.base):
+    for kind in KINDS:
+        if isinstance(kind, ClassKind) and isinstance(plugin, type) and issubclass(plugin, kind.base):
             name = plugin.__name__
-            return f"it is the class {name}: name the module with airlock_register_{kind}s, which returns [{name}]"
+            return f"it is the class {name}: name the module with {kind.hook}, which returns [{name}]"
     name = plugin.__name__ if isinstance(plugin, (ModuleType, type)) else f"this {type(plugin).__name__}"
     return f"{name} has no hook: name the module with the functions that are marked with @airlock.hookimpl"
 
@@ -124,12 +114,24 @@ def _check_functions(plugin: object) -> None:
 
 def _check_arguments(name: str, function: Callable[..., Any], hook: str) -> None:
     known = list(inspect.signature(getattr(hookspecs, hook)).parameters)
-    for parameter in inspect.signature(function).parameters.values():
-        is_asked_for = parameter.default is parameter.empty and parameter.kind is parameter.POSITIONAL_OR_KEYWORD
-        if is_asked_for and parameter.name not in known:
-            near = get_close_matches(parameter.name, known, 1)
-            meant = f"; did you mean {near[0]}?" if near else f"; it has: {', '.join(known) or 'none'}"
-            raise PluginError(f"{name} takes {parameter.name}, an argument that {hook} does not have{meant}")
+    strange = [
+        parameter.name
+        for parameter in inspect.signature(function).parameters.values()
+        if parameter.default is parameter.empty
+        and parameter.kind is parameter.POSITIONAL_OR_KEYWORD
+        and parameter.name not in known
+    ]
+    if not strange:
+        return
+    of_event = {f"event.{each.name}" for event, of in HOOK_OF.items() if of == hook for each in fields(event)}
+    if moved := [f"event.{each}" for each in strange if f"event.{each}" in of_event]:
+        raise PluginError(
+            f"{name} takes {', '.join(strange)}; {hook} has one argument: write {name}(event), "
+            f"and read {', '.join(moved)}"
+        )
+    near = get_close_matches(strange[0], known, 1)
+    meant = f"; did you mean {near[0]}?" if near else f"; it has: {', '.join(known) or 'none'}"
+    raise PluginError(f"{name} takes {strange[0]}, an argument that {hook} does not have{meant}")
 
 
 def _results(manager: pluggy.PluginManager, hook: str) -> list[Any]:
@@ -140,18 +142,17 @@ def _results(manager: pluggy.PluginManager, hook: str) -> list[Any]:
     return results
 
 
-def _by_type(manager: pluggy.PluginManager, kind: Kind) -> Mapping[str, Any]:
-    hook = f"airlock_register_{kind}s"
-    found: dict[str, type] = {}
-    for result in _results(manager, hook):
+def _by_word(manager: pluggy.PluginManager, kind: Kind[Any]) -> Mapping[str, Any]:
+    found: dict[str, object] = {}
+    for result in _results(manager, kind.hook):
         if isinstance(result, type):
-            raise PluginError(f"{hook} returned the class {result.__name__}; return a list: [{result.__name__}]")
+            raise PluginError(f"{kind.hook} returned the class {result.__name__}; return a list: [{result.__name__}]")
         if not isinstance(result, Iterable) or isinstance(result, str):
-            raise PluginError(f"{hook} returned {type(result).__name__}; return a list of classes")
+            raise PluginError(f"{kind.hook} returned {type(result).__name__}; return a list of {kind.items}")
         for item in result:
-            word = check(item, CONTRACTS[kind])
+            word = kind.check(item)
             if word in found:
-                raise PluginError(f"{named(found[word])} and {named(item)} have the same type {word!r}")
+                raise PluginError(f"{named(found[word])} and {named(item)} are both the {kind.name} {word!r}")
             found[word] = item
     return MappingProxyType(found)
 

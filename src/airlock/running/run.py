@@ -13,6 +13,7 @@ from airlock.backends import Job, Outcome, check_write
 from airlock.errors import LLMError
 from airlock.logs import event_logger
 from airlock.models import ExecutionStatus
+from airlock.plugins import LLMAnswered, LLMRequested, notify_observers
 from airlock.secrets import Redactor
 
 from .clock import RunClock
@@ -183,7 +184,8 @@ class LiveExecution:
         number = self._questions.count(request)
         request = self._redactor.request(request)
         project, execution_id = self.execution.project, self.execution.id
-        self._plugins.llm_requested(project, execution_id, request)
+        requested = LLMRequested(project=project, execution_id=execution_id, request=request)
+        notify_observers(self._plugins, requested)
         self._turn.pause()
         self._log_event("execution paused", llm_request=number)
         try:
@@ -196,7 +198,8 @@ class LiveExecution:
         self._log_event("execution answered", llm_request=number, answer=outcome)
         if isinstance(answer, LLMError):
             raise answer
-        self._plugins.llm_answered(project, execution_id, request, answer)
+        answered = LLMAnswered(project=project, execution_id=execution_id, request=request, response=answer)
+        notify_observers(self._plugins, answered)
         return answer
 
     # --- running and ending --------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Final, TypeVar
 
 import pytest
 
-from airlock.plugins import CONTRACTS, Kind, PluginError, check, check_made
+from airlock.plugins import BACKEND, ClassKind, PluginError, check_made
 
 from .garbage import collect, collected
 
@@ -23,7 +23,7 @@ FIRST: Final = "test_core_takes_the_class"
 class Contract:
     """Base of the contracts. A test of a contract may be overridden only as `pytest.mark.xfail(reason=...)`."""
 
-    kind: ClassVar[Kind] = "backend"
+    kind: ClassVar[ClassKind[Any]] = BACKEND
     known_capabilities: ClassVar[Mapping[str, str]] = MappingProxyType({})
     capabilities: ClassVar[frozenset[str]] = frozenset()
 
@@ -69,8 +69,7 @@ class Contract:
     @pytest.fixture(autouse=True)
     def say_where_it_is_documented(self, request: pytest.FixtureRequest) -> None:
         """Have pytest print, with a failure, where the author can read what was expected."""
-        contract = CONTRACTS[self.kind]
-        place = f"docs/plugins.md, {contract.section}; help(airlock.{contract.base.__name__})"
+        place = f"docs/plugins.md, {self.kind.section}; help(airlock.{self.kind.base.__name__})"
         request.node.add_report_section("setup", "contract", f"This test is part of Airlock's contract: see {place}")
 
     def make(self, directory: Path) -> object:
@@ -98,7 +97,7 @@ class Contract:
     def _refusal(self, directory: Path) -> str | None:
         made = self.make(directory)
         try:
-            check(type(made), CONTRACTS[self.kind])
+            self.kind.check(type(made))
             check_made(made)
         except (PluginError, TypeError) as error:
             return str(error)

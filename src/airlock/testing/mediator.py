@@ -15,7 +15,7 @@ from airlock.backends import Project
 from airlock.errors import LLMError
 from airlock.llm import AskAgent, Mediator
 from airlock.models import LLMRequest
-from airlock.plugins import Kind
+from airlock.plugins import MEDIATOR, ClassKind
 
 from .backend.audit import io_seen
 from .backend.base import PROMISED_KILL, SLOW_MACHINE
@@ -44,7 +44,7 @@ class MediatorContract(Contract):
     A mediator that talks to a service is made with a stand-in for that service.
     """
 
-    kind: ClassVar[Kind] = "mediator"
+    kind: ClassVar[ClassKind[Any]] = MEDIATOR
     known_capabilities = MEDIATOR_CAPABILITIES
     patience: ClassVar[float] = 10.0
     """Seconds within which any answer has to come."""

@@ -15,7 +15,7 @@ import pytest
 from airlock.errors import Conflict, ExecutionNotFound, StoreRefused
 from airlock.executions import Execution, Listing, OpenRequest, Summary
 from airlock.models import ExecutionStatus, LLMRequest
-from airlock.plugins import Kind
+from airlock.plugins import STORE, ClassKind
 from airlock.stores import Store
 
 from .contract import Contract
@@ -48,7 +48,7 @@ def _content(directory: Path) -> dict[Path, bytes | None]:
 class StoreContract(Contract):
     """Subclass it and write `make_store`; with the same `directory`, it returns a store on the same data."""
 
-    kind: ClassVar[Kind] = "store"
+    kind: ClassVar[ClassKind[Any]] = STORE
 
     def make_store(self, directory: Path) -> Store[Any]:
         """Return a store that is not open yet."""

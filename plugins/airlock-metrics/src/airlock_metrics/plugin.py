@@ -1,4 +1,4 @@
-"""What airlock-metrics registers: the route `GET /metrics`, and observers that count.
+"""What airlock-metrics registers: the route `GET /metrics`, observers that count, and the command `airlock metrics`.
 
 One process serves one app. Where tests start several, the observers count for the one that was started last.
 """
@@ -10,6 +10,9 @@ from typing import TYPE_CHECKING
 import airlock
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    import typer
     from fastapi import FastAPI
 
     from .metrics import Metrics
@@ -29,14 +32,22 @@ def airlock_extend_app(app: FastAPI, gateway: airlock.GatewayView) -> None:
 
 
 @airlock.hookimpl
-def airlock_execution_finished(project: str, result: airlock.ExecutionResult) -> None:
+def airlock_execution_finished(event: airlock.ExecutionFinished) -> None:
     """Count it."""
     if _metrics is not None:
-        _metrics.finished(project, result)
+        _metrics.finished(event.project, event.result)
 
 
 @airlock.hookimpl
-def airlock_pool_changed(project: str, pool: airlock.Pool, seconds: float) -> None:
+def airlock_pool_changed(event: airlock.PoolChanged) -> None:
     """Note how long it took to come up."""
-    if _metrics is not None and pool.replicas:
-        _metrics.started(project, seconds)
+    if _metrics is not None and event.pool.replicas:
+        _metrics.started(event.project, event.seconds)
+
+
+@airlock.hookimpl
+def airlock_register_commands() -> Iterable[typer.Typer]:
+    """Offer `airlock metrics`."""
+    from .command import app  # noqa: PLC0415
+
+    return [app]
