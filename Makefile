@@ -9,15 +9,15 @@ BIN := .venv/bin
 help: ## list the commands
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 12
 
-setup: .venv/ready ## make .venv with core, plugins and development tools
+setup: .venv/ready ## make .venv with core, client, plugins and development tools
 
-.venv/ready: pyproject.toml $(wildcard plugins/*/pyproject.toml) constraints.txt
+.venv/ready: pyproject.toml client/pyproject.toml $(wildcard plugins/*/pyproject.toml) constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "Airlock needs Python 3.11 or later; choose one with: make PYTHON=python3.12 ..."; exit 1; }
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt uv
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt \
-		--editable . $(patsubst %/pyproject.toml,--editable %,$(wildcard plugins/*/pyproject.toml)) --group dev
+		--editable . --editable client $(patsubst %/pyproject.toml,--editable %,$(wildcard plugins/*/pyproject.toml)) --group dev
 	@touch $@
 
 demo: .venv/ready ## run the example in the sandbox; LLM=ask to answer its question yourself

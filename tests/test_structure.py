@@ -10,6 +10,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 CORE = ROOT / "src" / "airlock"
+CLIENT = ROOT / "client" / "src" / "airlock_client"  # a distribution of its own
 
 GROUND = "ground"  # the files on top of the package
 BELOW_RUNNING = {GROUND, "logs", "secrets", "backends", "llm", "stores", "plugins"}
@@ -51,20 +52,20 @@ def room_of(module: str) -> str:
     return first if is_room else GROUND
 
 
-def imports_of(module: str) -> Iterator[str]:
-    """Yield the modules of core that a module imports, also for the type checker, and inside functions."""
-    path = MODULES[module]
+def imports_of(module: str, modules: dict[str, Path] = MODULES) -> Iterator[str]:
+    """Yield those of the modules that a module imports, also for the type checker, and inside functions."""
+    path = modules[module]
     package = module.split(".") if path.name == "__init__.py" else module.split(".")[:-1]
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names if alias.name in MODULES)
+            yield from (alias.name for alias in node.names if alias.name in modules)
         elif isinstance(node, ast.ImportFrom):
             base = package[: len(package) - node.level + 1] if node.level else []
             origin = ".".join([*base, *([node.module] if node.module else [])])
-            if origin.split(".")[0] == "airlock":
+            if origin in modules:
                 for alias in node.names:
                     name = f"{origin}.{alias.name}"
-                    yield name if name in MODULES else origin
+                    yield name if name in modules else origin
 
 
 GRAPH = {module: set(imports_of(module)) - {module} for module in MODULES}
@@ -87,6 +88,26 @@ def test_no_circle_of_files() -> None:
     assert_no_circle(GRAPH)
 
 
+def test_no_circle_of_files_of_the_client() -> None:
+    modules = {f"airlock_client.{path.stem}".removesuffix(".__init__"): path for path in CLIENT.glob("*.py")}
+    assert len(modules) == len(list(CLIENT.rglob("*.py")))
+    assert_no_circle({module: set(imports_of(module, modules)) - {module, "airlock_client"} for module in modules})
+
+
+@pytest.mark.parametrize("module", [module for module in MODULES if room_of(f"{module}.") not in (GROUND, "client")])
+def test_only_the_ground_and_the_client_show_names_of_the_client(module: str) -> None:
+    assert "airlock_client" not in MODULES[module].read_text()
+
+
+def test_the_client_imports_nothing_of_core() -> None:
+    for path in CLIENT.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Import):
+                assert "airlock" not in {alias.name.split(".")[0] for alias in node.names}, path
+            elif isinstance(node, ast.ImportFrom) and not node.level:
+                assert (node.module or "").split(".")[0] != "airlock", path
+
+
 def test_no_circle_of_rooms() -> None:
     rooms: dict[str, set[str]] = {}
     for module, imported in GRAPH.items():
@@ -105,19 +126,20 @@ def assert_no_circle(graph: dict[str, set[str]]) -> None:
 
 
 def test_every_room_has_a_map() -> None:
-    for folder in {path.parent for path in MODULES.values()}:
+    for folder in {path.parent for path in MODULES.values()} | {CLIENT}:
         docstring = ast.get_docstring(ast.parse((folder / "__init__.py").read_text()))
         assert docstring, f"{folder.relative_to(ROOT)}/__init__.py does not say what the room is for"
 
 
 def test_no_folder_is_crowded() -> None:
-    for folder in {path.parent for path in MODULES.values()}:
+    for folder in {path.parent for path in MODULES.values()} | {CLIENT}:
         assert len(list(folder.glob("*.py"))) <= 20, folder
 
 
 def test_no_file_is_long() -> None:
     sizes = {path: len(path.read_text().splitlines()) for path in MODULES.values()}
     sizes |= {path: len(path.read_text().splitlines()) for path in ROOT.glob("plugins/*/src/**/*.py")}
+    sizes |= {path: len(path.read_text().splitlines()) for path in CLIENT.rglob("*.py")}
     assert {path: size for path, size in sizes.items() if size > 300} == {}
     core = [size for path, size in sizes.items() if path.is_relative_to(CORE)]
     assert statistics.median(core) <= 130

@@ -37,6 +37,8 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from airlock_client import errors as client
+
 
 class AirlockError(Exception):
     """Base of every exception in this module."""
@@ -74,7 +76,7 @@ class ProtocolViolation(AirlockError):
     """Raised when bytes that came out of a sandbox break the worker protocol. Ends the execution as `protocol`."""
 
 
-class LLMError(AirlockError):
+class LLMError(AirlockError, client.LLMError):
     """Raised by `Run.complete` when the answer is an error. The script sees it as `LLMError` too."""
 
 

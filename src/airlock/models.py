@@ -1,28 +1,67 @@
-"""The wire models of the REST API. Fields that came after the first version are optional."""
+"""The wire models of the REST API: what clients send, and beside it what the server answers (`airlock_client.models`).
+
+Fields that came after the first version are optional.
+"""
 
 from __future__ import annotations
 
-from datetime import datetime
-from enum import Enum
 from typing import Annotated, Any, Literal
 
-from pydantic import (
-    AwareDatetime,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    StringConstraints,
-    model_validator,
-)
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
-PROJECT_NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
+from airlock_client.models import (
+    PROJECT_NAME,
+    AnswerModel,
+    ExecutionCreated,
+    ExecutionResult,
+    ExecutionStatus,
+    ListedExecution,
+    LLMRequest,
+    OpenLLMRequest,
+    OutputEvent,
+    PoolStatus,
+    ProjectInfo,
+    ProjectList,
+    ProjectName,
+    ProjectStatus,
+    StatusEvent,
+)
+
+__all__ = [
+    "MAX_ITEMS",
+    "MAX_REPLICAS",
+    "MAX_TIMEOUT",
+    "PROJECT_NAME",
+    "AnswerModel",
+    "ExecutionCreated",
+    "ExecutionList",
+    "ExecutionRequest",
+    "ExecutionResult",
+    "ExecutionStatus",
+    "FewItems",
+    "HealthResponse",
+    "Integer",
+    "LLMAnswer",
+    "LLMRequest",
+    "LLMResponse",
+    "ListedExecution",
+    "OpenLLMRequest",
+    "OutputEvent",
+    "PoolRequest",
+    "PoolStatus",
+    "ProjectInfo",
+    "ProjectList",
+    "ProjectName",
+    "ProjectStatus",
+    "ReadyResponse",
+    "RequestModel",
+    "StatusEvent",
+]
+
 MAX_TIMEOUT = 86_400
 MAX_REPLICAS = 1_000
 MAX_ITEMS = 1_000  # settings of a request, and answers in one
-
-ProjectName = Annotated[str, StringConstraints(pattern=PROJECT_NAME)]
 
 
 def _integral(value: object) -> object:
@@ -55,12 +94,6 @@ class RequestModel(BaseModel):
     @classmethod
     def _has_few_fields(cls, data: Any) -> Any:
         return _few(data)
-
-
-class AnswerModel(BaseModel):
-    """Base of what the server sends: every field is always there."""
-
-    model_config = ConfigDict(json_schema_serialization_defaults_required=True, from_attributes=True)
 
 
 class ExecutionRequest(RequestModel):
@@ -139,146 +172,11 @@ class PoolRequest(RequestModel):
     replicas: Integer = Field(1, ge=1, le=MAX_REPLICAS)
 
 
-class ExecutionStatus(str, Enum):
-    """Where an execution stands; `completed`, `error` and `timeout` are terminal."""
-
-    pending = "pending"
-    running = "running"
-    awaiting_llm = "awaiting_llm"
-    completed = "completed"
-    error = "error"
-    timeout = "timeout"
-
-    @property
-    def is_terminal(self) -> bool:
-        """Whether nothing can change any more."""
-        return self in _TERMINAL
-
-
-_TERMINAL = frozenset({ExecutionStatus.completed, ExecutionStatus.error, ExecutionStatus.timeout})
-
-
-class ExecutionCreated(AnswerModel):
-    """The receipt for a submitted script. `status` is pending, or for a request that was sent again, what it is now."""
-
-    execution_id: str
-    status: ExecutionStatus = ExecutionStatus.pending
-
-
-class LLMRequest(BaseModel):
-    """What a script asks of a model."""
-
-    prompt: str
-    model: str = "default"
-
-
-class OpenLLMRequest(LLMRequest):
-    """An LLM request that awaits the agent's answer, until `expires_at`. `id` counts from 1 within its execution."""
-
-    model_config = ConfigDict(from_attributes=True)
-
-    id: int
-    created_at: AwareDatetime
-    expires_at: AwareDatetime
-
-
-class ExecutionResult(AnswerModel):
-    """An execution as a poll shows it. `error_type` names the cause, `error` says it in one line.
-
-    `truncated`: output beyond `limits.output` was dropped. Milliseconds are those spent so far waiting for a worker
-    (`queued_ms`, also after an LLM answer), running (`run_ms`; `execution_time_ms` once it was started) and waiting for
-    LLM answers (`llm_wait_ms`).
-    `version` counts changes of the status and of open LLM requests, not of output. `llm_requests` are all open,
-    the oldest first; `llm_request` is the first of them.
-    """
-
-    execution_id: str
-    status: ExecutionStatus
-    result: Any | None = None
-    stdout: str = ""
-    stderr: str = ""
-    error: str | None = None
-    llm_request: OpenLLMRequest | None = None
-    llm_requests: list[OpenLLMRequest] = []
-    memory_updates: dict[str, Any] = {}
-    execution_time_ms: int | None = None
-    error_type: str | None = None
-    truncated: bool = False
-    version: int = 0
-    project: ProjectName | None = None
-    created_at: AwareDatetime | None = None
-    started_at: AwareDatetime | None = None
-    finished_at: AwareDatetime | None = None
-    queued_ms: int = 0
-    run_ms: int = 0
-    llm_wait_ms: int = 0
-
-
-class ListedExecution(AnswerModel):
-    """An execution as a list shows it: without code, output and result. Times are in UTC."""
-
-    execution_id: str
-    project: str
-    status: ExecutionStatus
-    created_at: datetime
-    started_at: datetime | None
-    finished_at: datetime | None
-    error_type: str | None
-    version: int
-
-
-class StatusEvent(ListedExecution):
-    """An execution as the stream of its events shows it. `llm_request_ids` are the open LLM requests, oldest first."""
-
-    llm_request_ids: list[int]
-
-
-class OutputEvent(AnswerModel):
-    """A piece of what a script wrote to stdout or stderr."""
-
-    text: str
-
-
 class ExecutionList(AnswerModel):
     """Executions, newest first. `next_cursor` leads to those after them; without one there are no more."""
 
     executions: list[ListedExecution]
     next_cursor: str | None = None
-
-
-ProjectStatus = Literal["up", "down"]
-
-
-class ProjectInfo(AnswerModel):
-    """A project and its pool. `isolation` says in one line what protects the host from its scripts."""
-
-    name: str
-    description: str
-    status: ProjectStatus
-    replicas: int = 0
-    idle_workers: int = 0
-    packages: list[str] = []
-    backend: str | None = None
-    detail: str | None = None
-    isolation: str | None = None
-    queued: int = 0
-    running: int = 0
-    paused: int = 0
-
-
-class ProjectList(AnswerModel):
-    """What airlock.yaml lists."""
-
-    projects: list[ProjectInfo]
-
-
-class PoolStatus(BaseModel):
-    """A project's pool after `up` or `down`."""
-
-    name: str
-    status: ProjectStatus
-    replicas: int
-    detail: str | None = None
 
 
 class HealthResponse(AnswerModel):

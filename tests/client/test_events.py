@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from airlock.client import Airlock, AsyncAirlock, Event, NotAirlock, NotFound, Unreachable, events
+from airlock.client import Airlock, AsyncAirlock, Event, NotAirlock, NotFound, Unreachable
+from airlock_client import events
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -78,6 +78,89 @@ def wait_until_busy(client: Airlock) -> None:
         time.sleep(0.02)
 
 
+# --- to the end ------------------------------------------------------------------------------------------------------
+
+
+def test_run_returns_what_became_of_the_script(airlock: Airlock) -> None:
+    result = airlock.run('say hello\nerr oh\nremember a.b 1\nresult {"n": 1}', project="p")
+    assert result.is_completed
+    assert (result.result, result.stdout, result.stderr) == ({"n": 1}, "hello\n", "oh\n")
+    assert result.memory_updates == {"a.b": 1}
+
+
+def test_run_returns_a_script_that_fails_and_does_not_raise(airlock: Airlock) -> None:
+    result = airlock.run("fail it broke", project="p")
+    assert (result.is_completed, result.error_type, result.error) == (False, "script_error", "it broke")
+
+
+def test_run_hands_over_settings_memory_and_timeout(airlock: Airlock) -> None:
+    code = "setting s\nrecall m.n\nsleep 60"
+    result = airlock.run(code, project="p", settings={"s": "set"}, memory={"m.n": 5}, timeout=1)
+    assert (result.stdout, result.error_type) == ("set\n5\n", "timeout")
+
+
+def test_run_answers_one_request_after_the_other(airlock: Airlock) -> None:
+    asked: list[OpenLLMRequest] = []
+
+    def llm(request: OpenLLMRequest) -> str:
+        asked.append(request)
+        return request.prompt.upper()
+
+    result = airlock.run("ask one\nask two", project="p", llm=llm)
+    assert result.result == "TWO"
+    assert [(request.id, request.prompt, request.model) for request in asked] == [
+        (1, "one", "default"),
+        (2, "two", "default"),
+    ]
+
+
+def test_run_tells_output_as_it_comes_and_each_piece_once(airlock: Airlock) -> None:
+    told: list[tuple[str, str]] = []
+    seen_before_the_answer: list[int] = []
+
+    def llm(_: OpenLLMRequest) -> str:
+        seen_before_the_answer.append(len(told))
+        return "x"
+
+    airlock.run(
+        "say one\nerr oops\nask\nsay two",
+        project="p",
+        llm=llm,
+        on_output=lambda stream, text: told.append((stream, text)),
+    )
+    assert told == [("stdout", "one\n"), ("stderr", "oops\n"), ("stdout", "two\n")]
+    assert seen_before_the_answer == [2]
+
+
+def test_what_on_output_raises_ends_the_run_and_cancels_the_execution(airlock: Airlock) -> None:
+    def on_output(_: str, text: str) -> None:
+        raise RuntimeError(text)
+
+    with pytest.raises(RuntimeError, match="here"):
+        airlock.run("say here\nsleep 600", project="p", on_output=on_output)
+    assert all(project.running == 0 for project in airlock.projects())
+
+
+async def test_async_run_answers_with_an_async_and_with_a_plain_function(url: str) -> None:
+    async def answer(request: OpenLLMRequest) -> str:
+        return request.prompt.upper()
+
+    async with AsyncAirlock(url) as client:
+        assert (await client.run("ask one", project="p", llm=answer)).result == "ONE"
+        assert (await client.run("ask one", project="p", llm=lambda request: request.prompt)).result == "one"
+
+
+async def test_async_run_tells_output_to_an_async_function(url: str) -> None:
+    told: list[str] = []
+
+    async def on_output(stream: str, text: str) -> None:
+        told.append(stream + ":" + text)
+
+    async with AsyncAirlock(url) as client:
+        await client.run("say one\nerr two", project="p", on_output=on_output)
+    assert told == ["stdout:one\n", "stderr:two\n"]
+
+
 # --- answers that are errors -----------------------------------------------------------------------------------------
 
 

@@ -41,12 +41,12 @@ def test_somebody_elses_backend_passes_the_contract_from_wheels_in_a_clean_envir
     (plugin / "airlock_plain").mkdir(parents=True)
     (plugin / "pyproject.toml").write_text(PYPROJECT)
     shutil.copy(ROOT / "examples" / "plain_process.py", plugin / "airlock_plain" / "__init__.py")
-    for project in (ROOT, plugin):
+    for project in (ROOT, ROOT / "client", plugin):
         run(tmp_path, find_uv_bin(), "build", "--quiet", "--wheel", "--out-dir", str(wheels), str(project))
     run(tmp_path, find_uv_bin(), "venv", "--quiet", "--python", sys.executable, "env")
-    [core], [plain] = wheels.glob("airlock_core-*.whl"), wheels.glob("airlock_plain-*.whl")
+    core, client, plain = (next(wheels.glob(f"airlock_{name}-*.whl")) for name in ("core", "client", "plain"))
     install = ("pip", "install", "--quiet", "--python", str(python), "--constraint", str(ROOT / "constraints.txt"))
-    run(tmp_path, find_uv_bin(), *install, f"{core}[testing]", str(plain))
+    run(tmp_path, find_uv_bin(), *install, f"{core}[testing]", str(client), str(plain))
     suite = tmp_path / "suite"
     suite.mkdir()
     (suite / "test_plain.py").write_text(SUITE)

@@ -8,8 +8,7 @@ from typing import Annotated, get_args
 
 import typer
 
-from airlock.client import ExecutionStatus
-from airlock.client.running import Stream
+from airlock.client import ExecutionStatus, Stream
 
 from . import answers
 from .following import report, report_result

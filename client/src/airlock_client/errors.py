@@ -1,4 +1,4 @@
-"""Every exception that the client raises on purpose.
+"""Every exception that the client raises on purpose, and LLMError, which an `llm` callable may raise.
 
 ClientError
 ├── Unreachable          no whole answer came, however often it was tried
@@ -18,8 +18,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pydantic import BaseModel
-
-from airlock.errors import AirlockError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -42,8 +40,12 @@ class Problem(BaseModel):
     errors: list[FieldError] = []
 
 
-class ClientError(AirlockError):
-    """Base of every exception in this module. `execution_id`: which execution `run` was driving, if there was one."""
+class LLMError(Exception):
+    """Raised by an `llm` callable that has no answer. The script sees it as `LLMError`, with the same text."""
+
+
+class ClientError(Exception):
+    """Base of all but LLMError. `execution_id`: which execution `run` was driving, if there was one."""
 
     execution_id: str | None = None
 

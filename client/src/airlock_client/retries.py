@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 from .errors import ClientError, ProblemError
 
 if TYPE_CHECKING:
-    from .wire import Reply
+    from .replies import Reply
 
 FIRST_PAUSE: Final = 0.1  # seconds before the first retry; then twice as long each time
 MAX_PAUSE: Final = 5.0

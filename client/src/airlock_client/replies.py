@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from pydantic import BaseModel, Field, ValidationError
 
-from airlock.models import ExecutionResult, ExecutionStatus, OpenLLMRequest
-
 from .errors import FAMILIES, ClientError, NotAirlock, Problem, ProblemError, ServerFault
+from .models import ExecutionResult, ExecutionStatus, OpenLLMRequest
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -24,7 +23,10 @@ _UNPRINTABLE: Final = re.compile(r"[^\x20-\x7e]+")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """One request. `repeatable`: sent twice it does the same as once. `patience`: seconds that the answer may take."""
+    """One request. `repeatable`: sent twice it does the same as once. `patience`: seconds that the answer may take.
+
+    `headers` have lower-case names.
+    """
 
     method: str
     path: str

@@ -5,22 +5,22 @@ from __future__ import annotations
 import math
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from pydantic import BaseModel, ValidationError
 
-from airlock import strict_json
-from airlock.models import ExecutionResult, OpenLLMRequest, OutputEvent, StatusEvent
-
+from . import strict_json
 from .errors import ClientError, NotAirlock, Unreachable
-from .paths import execution_path
+from .models import ExecutionResult, OpenLLMRequest, OutputEvent, StatusEvent
+from .replies import Request
 from .retries import Retries, is_transient
-from .wire import Request
 
 if TYPE_CHECKING:
     from httpx_sse import ServerSentEvent
 
-    from .wire import Reply
+    from .replies import Reply
+
+Stream = Literal["stdout", "stderr"]
 
 PATIENCE: Final = 45.0  # seconds without a byte; the server breaks silence every 15 s
 LASTED: Final = 5.0  # seconds after which a stream that breaks off is not one that always does
@@ -43,10 +43,10 @@ class Event:
 
 
 class EventStream:
-    """What both clients have to know of a stream, apart from how to read it."""
+    """What has to be known of a stream, apart from how to read it."""
 
-    def __init__(self, execution_id: str, retry_for: float) -> None:
-        self._path = f"{execution_path(execution_id)}/events"
+    def __init__(self, path: str, retry_for: float) -> None:
+        self._path = path
         self._retry_for = retry_for
         self._retries: Retries | None = None
         self._begun_at = math.inf
@@ -55,9 +55,9 @@ class EventStream:
 
     def request(self) -> Request:
         """Return the request for all that is still to come."""
-        headers = {"Accept": "text/event-stream", "Cache-Control": "no-store"}
+        headers = {"accept": "text/event-stream", "cache-control": "no-store"}
         if self._last_id:
-            headers["Last-Event-ID"] = self._last_id
+            headers["last-event-id"] = self._last_id
         return Request(method="GET", path=self._path, headers=headers, patience=PATIENCE)
 
     def begin(self) -> None:
