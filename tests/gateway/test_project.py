@@ -25,7 +25,7 @@ from airlock.errors import (
     QueueFull,
     ScaleFailed,
 )
-from airlock.executions import Answer
+from airlock.executions import Answer, Execution
 from airlock.gateway import project as project_module
 from airlock.gateway.gateway import Gateway
 from airlock.running.patience import Patience
@@ -238,3 +238,23 @@ async def test_settings_of_the_project_win_over_those_of_the_request(gateways: G
     execution = await submit(gateway, "x", settings={"REPORT": "mine", "OTHER": "kept"})
     done = await until_status(gateway, execution, *TERMINAL)
     assert done.result == {"REPORT": "of the project", "OTHER": "kept"}
+
+
+async def test_the_queue_is_no_longer_than_its_limit_while_the_store_is_slow(
+    gateways: Gateways, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gateway = await started(gateways, queue=2)
+    create = gateway._store.create
+
+    async def slow(execution: Execution) -> Execution:
+        await asyncio.sleep(0.05)
+        return await create(execution)
+
+    monkeypatch.setattr(gateway._store, "create", slow)
+    sent = await asyncio.gather(*(submit(gateway, "nap") for _ in range(9)), return_exceptions=True)
+    accepted = [each for each in sent if isinstance(each, str)]
+    assert len(accepted) == 3  # one of them runs
+    assert all(isinstance(each, QueueFull) for each in sent if not isinstance(each, str))
+    for execution in accepted:
+        await until_status(gateway, execution, "completed")
+    assert gateway.projects._listed["p"].expected == 0

@@ -151,6 +151,7 @@ class Gateway:
             check_memory_keys(request)
         project.check_accepts()
         self._quotas.admit(client)
+        project.expected += 1
         # What is stored is begun, also when the client is gone meanwhile.
         accepted = await asyncio.shield(asyncio.ensure_future(self._accept(project, execution)))
         if accepted is not execution:  # the same request came twice at once
@@ -166,6 +167,8 @@ class Gateway:
         except BaseException:
             self._quotas.release(execution.client)
             raise
+        finally:
+            project.expected -= 1
         if accepted is not execution:
             self._quotas.release(execution.client)
             return accepted

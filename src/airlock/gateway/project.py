@@ -39,6 +39,7 @@ class LiveProject:
         self.project = config.project
         self.backend, self._mediator = make_parts(config)
         self.runs: dict[str, LiveRun] = {}  # those that are not over, by the id of the execution
+        self.expected = 0  # executions that were accepted, and are being stored
         self._plugins = plugins
         self._patience = patience
         self._slots = Slots(0)
@@ -194,7 +195,7 @@ class LiveProject:
             remedy = f"; POST /projects/{self.project.name}/up brings it up" if self._state == "down" else ""
             raise ProjectDown(f"project {self.project.name} is down: {self._detail}{remedy}")
         limit = self.project.limits.queue
-        if self._count(ExecutionStatus.pending) >= limit + max(0, self._slots.free):
+        if self._count(ExecutionStatus.pending) + self.expected >= limit + max(0, self._slots.free):
             raise QueueFull(f"{limit} executions of project {self.project.name} are waiting (limits.queue)")
         if sum(run.record.weight for run in self.runs.values()) >= MAX_WEIGHT:
             most = format_size(MAX_WEIGHT)
@@ -231,7 +232,7 @@ class LiveProject:
     @property
     def is_idle(self) -> bool:
         """Whether it could be forgotten and made anew without anybody noticing."""
-        return not (self.runs or self._tasks)
+        return not (self.runs or self.expected or self._tasks)
 
     def pool_status(self) -> PoolStatus:
         """Return what `up` and `down` answer."""
