@@ -14,9 +14,6 @@ from airlock.api import app
 from airlock.backends.limits import Limits
 from airlock.config import load_config
 from airlock.errors import RequestError
-from airlock.gateway.executions import ENDING_PATIENCE
-from airlock.gateway.project import SCALE_PATIENCE
-from airlock.gateway.projects import CLOSING_PATIENCE
 from airlock.http.connection import BoundedHttp
 from airlock.http.requests import MAX_BODY
 from airlock.http.routes.parameters import MAX_WAIT
@@ -25,6 +22,7 @@ from airlock.http.sse import KEEP_ALIVE
 from airlock.models import ExecutionResult, ExecutionStatus
 from airlock.plugins import BACKEND, hookspecs
 from airlock.plugins.manager import Plugins
+from airlock.running.patience import Patience
 from airlock.worker import codec
 
 ROOT = Path(__file__).parents[1]
@@ -155,13 +153,13 @@ def test_deployment_page_has_a_configuration_that_is_valid(tmp_path: Path) -> No
 
 def test_deployment_page_has_timeouts_that_are_longer_than_those_of_the_server() -> None:
     unit = dict(line.split("=", 1) for line in block(DEPLOYMENT, "ini").splitlines() if "=" in line)
-    ending = CONNECTION_GRACE + ENDING_PATIENCE + CLOSING_PATIENCE
+    ending = CONNECTION_GRACE + Patience().ending + Patience().closing
     assert int(unit["TimeoutStopSec"]) > Limits().shutdown_grace + ending
     assert int(unit["LimitNOFILE"]) > 10 * 3 * Limits().max_paused
     proxy = block(DEPLOYMENT, "nginx")
     found = re.search(r"proxy_read_timeout (\d+)s", proxy)
     assert found
-    assert int(found[1]) > max(MAX_WAIT, KEEP_ALIVE, SCALE_PATIENCE)
+    assert int(found[1]) > max(MAX_WAIT, KEEP_ALIVE, Patience().scale)
     assert f"client_max_body_size {MAX_BODY >> 20}m;" in proxy
 
 

@@ -6,7 +6,15 @@ import asyncio
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
+
+
+def pauses(first: float, most: float) -> Iterator[float]:
+    """Yield the seconds before each repetition: `first`, then twice as many each time, up to `most`."""
+    pause = first
+    while True:
+        yield pause
+        pause = min(2 * pause, most)
 
 
 class Retry:
@@ -17,7 +25,8 @@ class Retry:
         self._again = again
         self._first = first
         self._most = most
-        self._pause = 0.0  # before the last repetition; 0 after a success
+        self._pause: float | None = None  # before the last repetition; None after a success
+        self._pauses = pauses(first, most)
         self.outages = 0  # how often it failed, without what `failed` says belongs to a failure before
         self._timer: asyncio.TimerHandle | None = None
 
@@ -33,16 +42,17 @@ class Retry:
         failure belongs to that one, and makes the pause no longer.
         """
         self.cancel()
-        if begun in (None, self.outages):
-            self.outages += 1
-            self._pause = min(2 * self._pause, self._most)
-        self._pause = self._pause or self._first
+        is_new = begun in (None, self.outages)
+        self.outages += is_new
+        if is_new or self._pause is None:
+            self._pause = next(self._pauses)
         self._timer = asyncio.get_running_loop().call_later(self._pause, self._ring)
         return self._pause
 
     def succeeded(self) -> None:
         """Let the next failure be the first one in a row."""
-        self._pause = 0.0
+        self._pause = None
+        self._pauses = pauses(self._first, self._most)
 
     def cancel(self) -> None:
         """Do it no more, unless it fails once more."""

@@ -15,10 +15,10 @@ import pytest
 from airlock import Backend, BackendSettings, Job, MediatorSettings, Outcome, Pool, Project, Run
 from airlock.config.config import Config
 from airlock.config.projects import ProjectConfig
-from airlock.gateway import projects as registry
 from airlock.gateway.gateway import Gateway
 from airlock.llm.agent import AgentMediator
 from airlock.plugins.manager import Plugins
+from airlock.running.patience import Patience
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -231,9 +231,8 @@ class StuckBackend(Backend[BackendSettings]):
 
 @pytest.mark.anyio
 async def test_a_backend_that_does_not_close_holds_the_end_no_longer_than_the_patience(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
-    monkeypatch.setattr(registry, "CLOSING_PATIENCE", 0.05)
     project = ProjectConfig(
         project=Project(name="p"),
         backend=StuckBackend,
@@ -241,7 +240,7 @@ async def test_a_backend_that_does_not_close_holds_the_end_no_longer_than_the_pa
         mediator=AgentMediator,
         mediator_settings=MediatorSettings(),
     )
-    stuck = Gateway(Config(projects={"p": project}), Plugins())
+    stuck = Gateway(Config(projects={"p": project}), Plugins(), patience=Patience(closing=0.05))
     await stuck.start()
     async with asyncio.timeout(60):
         await stuck.close()

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 import time
+from itertools import chain
 from typing import TYPE_CHECKING, Final
 
 from airlock.backends import ANSWER_TIME
@@ -15,67 +16,69 @@ from airlock.models import ExecutionResult, ExecutionStatus
 from airlock.plugins import ExecutionFinished, notify_observers
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from airlock.executions import Execution
     from airlock.plugins import Plugins
-    from airlock.running import LiveExecution
+    from airlock.running import LiveRun, Patience
 
     from .project import LiveProject
+    from .projects import ProjectRegistry
     from .quotas import Quotas
 
 log = logging.getLogger(__name__)
 
-ENDING_PATIENCE: Final = 5.0  # seconds that ended executions get to be gone, at shutdown
 DRAIN_STEP: Final = 0.05  # seconds between looks at what still runs
 
 
 class LiveExecutions:
-    """Finds executions by id as long as they are not over."""
+    """Drives the executions of all projects until they are over."""
 
-    def __init__(self, quotas: Quotas, plugins: Plugins, *, stays_pending: bool) -> None:
+    def __init__(
+        self, projects: ProjectRegistry, quotas: Quotas, plugins: Plugins, patience: Patience, *, stays_pending: bool
+    ) -> None:
         """`stays_pending`: those that never started are not ended at a shutdown, but kept for the next server."""
+        self._projects = projects
         self._quotas = quotas
         self._plugins = plugins
+        self._patience = patience
         self._stays_pending = stays_pending
-        self._live: dict[str, LiveExecution] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._draining_since: float | None = None
         self._hurried = asyncio.Event()
 
-    def get(self, execution_id: str) -> LiveExecution | None:
-        """Return an execution, if it is not over."""
-        return self._live.get(execution_id)
-
-    def launch(self, project: LiveProject, execution: Execution) -> LiveExecution:
+    def launch(self, project: LiveProject, execution: Execution) -> LiveRun:
         """Begin a stored execution, for which its client's quota has room."""
-        live = project.launch(execution)
-        self._live[execution.id] = live
-        task = asyncio.get_running_loop().create_task(self._drive(live, project))
+        run = project.launch(execution)
+        task = asyncio.get_running_loop().create_task(self._drive(run, project))
         self._tasks.add(task)  # the loop itself keeps only weak references
-        task.add_done_callback(lambda done: self._over(done, live))
-        return live
+        task.add_done_callback(lambda done: self._over(done, run))
+        return run
 
-    async def _drive(self, live: LiveExecution, project: LiveProject) -> None:
+    def _all(self) -> Iterator[LiveRun]:
+        return chain.from_iterable([*project.runs.values()] for project in self._projects)
+
+    async def _drive(self, run: LiveRun, project: LiveProject) -> None:
         try:
-            await live.drive()
+            await run.drive()
             await asyncio.sleep(0)  # who waits for its end finds it here
         finally:
-            self._live.pop(live.execution.id, None)
-            project.forget(live)
-            self._quotas.release(live.execution.client)
+            del project.runs[run.execution.id]
+            self._quotas.release(run.execution.client)
         await asyncio.sleep(ANSWER_TIME)
-        if live.execution.status.is_terminal:  # else it is left to the next server
-            announce(live.execution, self._plugins)
+        if run.execution.status.is_terminal:  # else it is left to the next server
+            announce(run.execution, self._plugins)
 
-    def _over(self, task: asyncio.Task[None], live: LiveExecution) -> None:
+    def _over(self, task: asyncio.Task[None], run: LiveRun) -> None:
         self._tasks.discard(task)
         if task.cancelled() or (error := task.exception()) is None:
             return
         if isinstance(error, StoreUnavailable):  # not before this server ends: `interrupt` has given up
             log.error(
-                "execution %s: its end could not be stored before that of the server: %s", live.execution.id, error
+                "execution %s: its end could not be stored before that of the server: %s", run.execution.id, error
             )
         else:
-            log.error("execution %s could not be finished", live.execution.id, exc_info=error)
+            log.error("execution %s could not be finished", run.execution.id, exc_info=error)
 
     # --- shutdown ------------------------------------------------------------------------------------------------
 
@@ -92,9 +95,9 @@ class LiveExecutions:
         if self._draining_since is None:
             self._draining_since = time.monotonic()
         if self._stays_pending:
-            for live in self._live.values():
-                if live.execution.status is ExecutionStatus.pending:
-                    live.leave()
+            for run in self._all():
+                if run.execution.status is ExecutionStatus.pending:
+                    run.shut_down(stays_pending=True)
         while self._give_grace(time.monotonic() - self._draining_since):
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._hurried.wait(), DRAIN_STEP)
@@ -107,30 +110,24 @@ class LiveExecutions:
 
     async def interrupt(self) -> None:
         """End what is left, while those who wait for it can still be told."""
-        left = [live for live in self._live.values() if not live.is_final]
-        for live in left:
-            self._end(live)
+        left = [run for run in self._all() if not run.is_final]
+        for run in left:
+            run.shut_down(stays_pending=self._stays_pending)
         if self._tasks:  # also those that are over, and not announced
-            await asyncio.wait(self._tasks, timeout=ENDING_PATIENCE)
-        late = [live for live in self._live.values() if not live.is_final]
-        for live in late:
-            live.record.leave()  # who waits for it is let go, and the store is asked once more
+            await asyncio.wait(self._tasks, timeout=self._patience.ending)
+        late = [run for run in self._all() if not run.is_final]
+        for run in late:
+            run.record.leave()  # who waits for it is let go, and the store is asked once more
         if late:
-            await asyncio.wait(self._tasks, timeout=ENDING_PATIENCE)
+            await asyncio.wait(self._tasks, timeout=self._patience.ending)
 
     def _give_grace(self, elapsed: float) -> bool:
         """End those whose grace is over after these seconds; returns whether it is not for others."""
-        running = [live for live in self._live.values() if live.execution.status is ExecutionStatus.running]
-        late = [live for live in running if elapsed >= live.limits.shutdown_grace]
-        for live in late:
-            self._end(live)
+        running = [run for run in self._all() if run.execution.status is ExecutionStatus.running]
+        late = [run for run in running if elapsed >= run.limits.shutdown_grace]
+        for run in late:
+            run.shut_down(stays_pending=self._stays_pending)
         return len(late) < len(running) and not self._hurried.is_set()
-
-    def _end(self, live: LiveExecution) -> None:
-        if self._stays_pending:
-            live.leave()
-        else:
-            live.end(ExecutionStatus.error, "interrupted", "the server was shut down")
 
 
 def announce(execution: Execution, plugins: Plugins) -> None:

@@ -6,14 +6,14 @@ import asyncio
 import contextlib
 import logging
 import uuid
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
 
 from airlock.errors import ExecutionNotFound, ProjectDown, ProjectNotFound, QueueFull, ShuttingDown, StoreUnavailable
 from airlock.executions import Execution
 from airlock.logs import log_event
 from airlock.models import ExecutionStatus
-from airlock.running import StoredExecution, news
+from airlock.running import Patience, StoredExecution, not_given_before
 from airlock.stores import MemoryStore
 
 from .executions import LiveExecutions
@@ -35,22 +35,22 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-# Seconds that a backend without code gets: so the next poll is deterministic, also where each request has its own loop.
-SOON: Final = 0.5
-SWEEP_PERIOD: Final = 60.0  # seconds
-CANCEL_PATIENCE: Final = 30.0  # seconds; longer than a backend may take to kill
-
 
 class Gateway:
     """Runs scripts for clients. Made without I/O; `start` brings the pools up, `close` ends everything."""
 
-    def __init__(self, config: Config, plugins: Plugins, store: Store[Any] | None = None) -> None:
+    def __init__(
+        self, config: Config, plugins: Plugins, store: Store[Any] | None = None, patience: Patience | None = None
+    ) -> None:
         self.config = config
         self.plugins = plugins
         self._store = store or MemoryStore()
-        self.projects = ProjectRegistry(config, plugins, self._store)
+        self._patience = patience or Patience()
+        self.projects = ProjectRegistry(config, plugins, self._store, self._patience)
         self._quotas = Quotas(config.server.keys)
-        self._live = LiveExecutions(self._quotas, plugins, stays_pending=self._store.is_durable)
+        self._live = LiveExecutions(
+            self.projects, self._quotas, plugins, self._patience, stays_pending=self._store.is_durable
+        )
         self._stored: WeakValueDictionary[str, StoredExecution] = WeakValueDictionary()  # that streams read from
         self._sweeping: asyncio.Task[None] | None = None
 
@@ -93,7 +93,7 @@ class Gateway:
                 log.warning("old executions cannot be forgotten: %s", error)
             except Exception:  # the boundary to a plugin
                 log.exception("old executions cannot be forgotten")
-            await asyncio.sleep(SWEEP_PERIOD)
+            await asyncio.sleep(self._patience.sweep)
 
     async def drain(self) -> None:
         """Take no more executions, and end those that there are. See `LiveExecutions.drain`."""
@@ -151,13 +151,14 @@ class Gateway:
             check_memory_keys(request)
         project.check_accepts()
         self._quotas.admit(client)
+        project.expected += 1
         # What is stored is begun, also when the client is gone meanwhile.
         accepted = await asyncio.shield(asyncio.ensure_future(self._accept(project, execution)))
         if accepted is not execution:  # the same request came twice at once
             return check_same(accepted, digest)
-        live = self._live.get(execution.id)
+        live = self.projects.run(execution.id)
         if not project.backend.runs_code and live is not None:
-            await _at_most(SOON, live.settled())
+            await _at_most(self._patience.soon, live.settled())
         return execution
 
     async def _accept(self, project: LiveProject, execution: Execution) -> Execution:
@@ -166,6 +167,8 @@ class Gateway:
         except BaseException:
             self._quotas.release(execution.client)
             raise
+        finally:
+            project.expected -= 1
         if accepted is not execution:
             self._quotas.release(execution.client)
             return accepted
@@ -183,8 +186,8 @@ class Gateway:
 
         Raises ExecutionNotFound.
         """
-        if (live := self._live.get(execution_id)) is not None:
-            return live.snapshot()
+        if (live := self.projects.run(execution_id)) is not None:
+            return live.record.snapshot()
         execution = await self._store.get(execution_id)
         if execution is None:
             raise no_such_execution(execution_id)
@@ -195,13 +198,13 @@ class Gateway:
 
         Returns it as it is after `seconds` at the latest, or when the server shuts down. Raises ExecutionNotFound.
         """
-        if (live := self._live.get(execution_id)) is not None and seconds:
+        if (live := self.projects.run(execution_id)) is not None and seconds:
             await _at_most(seconds, live.record.until(lambda e: e.is_settled if since is None else e.version != since))
         return await self.get(execution_id)
 
     async def follow(self, execution_id: str) -> Followed:
         """Return an execution to read its output in pieces. Raises ExecutionNotFound."""
-        followed: Followed | None = self._live.get(execution_id) or self._stored.get(execution_id)
+        followed: Followed | None = self.projects.run(execution_id) or self._stored.get(execution_id)
         if followed is None:
             followed = self._stored[execution_id] = StoredExecution(await self.get(execution_id))
         return followed
@@ -211,25 +214,27 @@ class Gateway:
 
         Raises ExecutionNotFound, NotAwaitingLLM when a request is not open, AlreadyAnswered when it got another answer.
         """
-        live = self._live.get(execution_id)
+        live = self.projects.run(execution_id)
         if live is None:
             execution = await self.get(execution_id)
-            news(execution, answers)  # raises, unless all were given before
+            not_given_before(execution, answers)  # raises, unless all were given before
             return execution
         await live.answer(*answers)
         if not live.runs_code:
-            await _at_most(SOON, live.settled())
-        return live.snapshot()
+            await _at_most(self._patience.soon, live.settled())
+        return live.record.snapshot()
 
     async def cancel(self, execution_id: str) -> Execution:
         """End an execution, whatever it does; returns it once that is done, or as it was if it was over.
 
         Raises ExecutionNotFound, and StoreUnavailable when its end cannot be stored for now, which is tried on.
         """
-        if (live := self._live.get(execution_id)) is not None:
+        if (live := self.projects.run(execution_id)) is not None:
             live.end(ExecutionStatus.error, "cancelled", "a client cancelled the execution")
             record = live.record
-            await _at_most(CANCEL_PATIENCE, record.until(lambda e: e.status.is_terminal or record.trouble is not None))
+            await _at_most(
+                self._patience.cancel, record.until(lambda e: e.status.is_terminal or record.trouble is not None)
+            )
             record.check_stored()
         execution = await self.get(execution_id)
         if execution.status is ExecutionStatus.pending and self._live.is_draining:
@@ -254,7 +259,7 @@ def no_such_execution(execution_id: str) -> ExecutionNotFound:
     return ExecutionNotFound(f"no execution has the id {execution_id[:100]!r}, or it was forgotten since")
 
 
-async def _at_most(seconds: float, news: Awaitable[None]) -> None:
+async def _at_most(seconds: float, waiting: Awaitable[None]) -> None:
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(seconds):
-            await news
+            await waiting

@@ -13,39 +13,48 @@ from airlock.errors import BackendUnavailable, InvalidRequest, ProjectDown, Queu
 from airlock.logs import log_event
 from airlock.models import ExecutionStatus, PoolStatus, ProjectInfo
 from airlock.plugins import PoolChanged, notify_observers
-from airlock.running import LiveExecution, Slots
+from airlock.running import LiveRun, Slots, Surroundings
 from airlock.secrets import Redactor
 from airlock.units import format_size
 
 from .parts import make_parts
-from .submission import weight_of
 
 if TYPE_CHECKING:
     from airlock.config import ProjectConfig
     from airlock.executions import Execution
     from airlock.plugins import Plugins
+    from airlock.running import Patience
     from airlock.stores import Store
 
 log = logging.getLogger("airlock.projects")  # as for the events of projects: `airlock run` filters by it
 
-FIRST_RETRY: Final = 5.0  # seconds after a start that failed; then twice as long each time
-LAST_RETRY: Final = 300.0
 MAX_WEIGHT: Final = 256 << 20  # bytes of code, settings and memory of a project's executions that are not over
-SCALE_PATIENCE: Final = 30.0  # seconds that `up` waits for workers before it answers with the state as it is
 
 
 class LiveProject:
     """A project's pool and queue. Starting, up and down are its own business; nobody waits for it at start."""
 
-    def __init__(self, config: ProjectConfig, store: Store[Any], plugins: Plugins) -> None:
+    def __init__(self, config: ProjectConfig, store: Store[Any], plugins: Plugins, patience: Patience) -> None:
         self.config = config
         self.project = config.project
         self.backend, self._mediator = make_parts(config)
-        self._store = store
+        self.runs: dict[str, LiveRun] = {}  # those that are not over, by the id of the execution
+        self.expected = 0  # executions that were accepted, and are being stored
         self._plugins = plugins
-        self._redactor = Redactor(secret.get_secret_value() for secret in config.secrets.values())
+        self._patience = patience
         self._slots = Slots(0)
-        self._executions: dict[LiveExecution, int] = {}  # and what each weighs
+        self._surroundings = Surroundings(
+            backend=self.backend,
+            mediator=self._mediator,
+            slots=self._slots,
+            store=store,
+            plugins=plugins,
+            may_pause=lambda: self.paused < self.project.limits.max_paused,
+            settings=config.settings,
+            secrets=config.secrets,
+            redactor=Redactor(secret.get_secret_value() for secret in config.secrets.values()),
+            patience=patience,
+        )
         self._state: Literal["new", "starting", "up", "down", "failed"] = "new"
         self._detail: str | None = "server not started"
         self._scaling = asyncio.Lock()
@@ -53,7 +62,7 @@ class LiveProject:
         self._tasks: set[asyncio.Task[str | None]] = set()
         self._ending: asyncio.TimerHandle | None = None  # of the grace that `down` gives
         self._is_draining = False
-        self._retry = Retry(self._spawn_scaling, first=FIRST_RETRY, most=LAST_RETRY)
+        self._retry = Retry(self._spawn_scaling, first=patience.scale_first_retry, most=patience.scale_last_retry)
 
     # --- pool ----------------------------------------------------------------------------------------------------
 
@@ -66,7 +75,7 @@ class LiveProject:
         if replicas > most:
             raise InvalidRequest(("body", "replicas"), f"at most {most} (limits.max_replicas of {self.project.name})")
         scaling = self.start(replicas)
-        await asyncio.wait({scaling}, timeout=SCALE_PATIENCE)
+        await asyncio.wait({scaling}, timeout=self._patience.scale)
         if scaling.done() and (detail := scaling.result()) is not None:
             raise ScaleFailed(detail)
         return self.pool_status()
@@ -89,12 +98,10 @@ class LiveProject:
         self._retry.cancel()
         self._state, self._detail = "down", "put down"
         log_event("project down", f"project {self.project.name} is down: put down", project=self.project.name)
-        for live in list(self._executions):
-            if live.execution.status is ExecutionStatus.pending:
-                live.end(ExecutionStatus.error, "project_down", f"project {self.project.name} was put down")
+        self._end_runs("was put down", ExecutionStatus.pending)
         if self._ending is None:  # a second `down` does not make the grace longer
             self._ending = asyncio.get_running_loop().call_later(self.project.limits.shutdown_grace, self._end_rest)
-        await asyncio.wait({self._spawn_scaling()}, timeout=SCALE_PATIENCE)
+        await asyncio.wait({self._spawn_scaling()}, timeout=self._patience.scale)
         return self.pool_status()
 
     def _end_no_rest(self) -> None:
@@ -104,8 +111,12 @@ class LiveProject:
 
     def _end_rest(self) -> None:
         self._ending = None
-        for live in list(self._executions):  # all are from before: while it is down none is taken
-            live.end(ExecutionStatus.error, "project_down", f"project {self.project.name} was put down")
+        self._end_runs("was put down", *ExecutionStatus)  # all are from before: while it is down none is taken
+
+    def _end_runs(self, why: str, *statuses: ExecutionStatus) -> None:
+        for run in list(self.runs.values()):
+            if run.execution.status in statuses:
+                run.end(ExecutionStatus.error, "project_down", f"project {self.project.name} {why}")
 
     def _spawn_scaling(self) -> asyncio.Task[str | None]:
         task = asyncio.get_running_loop().create_task(self._scale())
@@ -162,9 +173,7 @@ class LiveProject:
         elif self._wanted:
             self._state, self._detail = "failed", detail
             self._tell_failure(f"is down: {detail} (tried again in {self._retry.failed():g} s)", detail)
-            for live in list(self._executions):
-                if live.execution.status is ExecutionStatus.pending:
-                    live.end(ExecutionStatus.error, "project_down", f"project {self.project.name} is down: {detail}")
+            self._end_runs(f"is down: {detail}", ExecutionStatus.pending)
 
     @property
     def is_untouched(self) -> bool:
@@ -186,40 +195,24 @@ class LiveProject:
             remedy = f"; POST /projects/{self.project.name}/up brings it up" if self._state == "down" else ""
             raise ProjectDown(f"project {self.project.name} is down: {self._detail}{remedy}")
         limit = self.project.limits.queue
-        if self._count(ExecutionStatus.pending) >= limit + max(0, self._slots.free):
+        if self._count(ExecutionStatus.pending) + self.expected >= limit + max(0, self._slots.free):
             raise QueueFull(f"{limit} executions of project {self.project.name} are waiting (limits.queue)")
-        if sum(self._executions.values()) >= MAX_WEIGHT:
+        if sum(run.record.weight for run in self.runs.values()) >= MAX_WEIGHT:
             most = format_size(MAX_WEIGHT)
             raise QueueFull(f"the executions of project {self.project.name} that are not over weigh {most} together")
 
-    def launch(self, execution: Execution) -> LiveExecution:
-        """Begin a stored execution."""
-        live = LiveExecution(
-            execution,
-            backend=self.backend,
-            mediator=self._mediator,
-            slots=self._slots,
-            store=self._store,
-            plugins=self._plugins,
-            may_pause=lambda: self.paused < self.project.limits.max_paused,
-            settings=self.config.settings,
-            secrets=self.config.secrets,
-            redactor=self._redactor,
-        )
-        self._executions[live] = weight_of(execution)
-        return live
-
-    def forget(self, live: LiveExecution) -> None:
-        """Say that an execution is over."""
-        self._executions.pop(live, None)
+    def launch(self, execution: Execution) -> LiveRun:
+        """Queue a stored execution. The caller drives the run, and takes it out of `runs` once it is over."""
+        run = self.runs[execution.id] = LiveRun(execution, self._surroundings)
+        return run
 
     @property
     def paused(self) -> int:
         """How many wait for a model without holding a slot."""
-        return sum(live.is_paused for live in self._executions)
+        return sum(run.is_paused for run in self.runs.values())
 
     def _count(self, *statuses: ExecutionStatus) -> int:
-        return sum(live.execution.status in statuses for live in self._executions)
+        return sum(run.execution.status in statuses for run in self.runs.values())
 
     def _pool(self) -> Pool:
         """Ask the backend, whatever it answers."""
@@ -239,7 +232,7 @@ class LiveProject:
     @property
     def is_idle(self) -> bool:
         """Whether it could be forgotten and made anew without anybody noticing."""
-        return not self._executions and not self._tasks
+        return not (self.runs or self.expected or self._tasks)
 
     def pool_status(self) -> PoolStatus:
         """Return what `up` and `down` answer."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from itertools import chain
 from typing import TYPE_CHECKING, Any, Final
 
 from airlock.errors import ProjectNotFound
@@ -13,25 +14,26 @@ from .project import LiveProject
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from airlock.config import Config
+    from airlock.config import Config, ProjectConfig
     from airlock.models import ProjectInfo
     from airlock.plugins import Plugins
+    from airlock.running import LiveRun, Patience
     from airlock.stores import Store
 
 log = logging.getLogger(__name__)
 
-CLOSING_PATIENCE: Final = 10.0  # seconds that backends get to give everything back, at shutdown
 MAX_UNLISTED: Final = 256  # projects of `default_backend` that are remembered: their names come from clients
 
 
 class ProjectRegistry:
     """Finds projects by name. Iterating yields every one that is remembered."""
 
-    def __init__(self, config: Config, plugins: Plugins, store: Store[Any]) -> None:
+    def __init__(self, config: Config, plugins: Plugins, store: Store[Any], patience: Patience) -> None:
         self._config = config
         self._plugins = plugins
         self._store = store
-        self._listed = {name: LiveProject(project, store, plugins) for name, project in config.projects.items()}
+        self._patience = patience
+        self._listed = {name: self._made(project) for name, project in config.projects.items()}
         self._unlisted: dict[str, LiveProject] = {}
 
     def __iter__(self) -> Iterator[LiveProject]:
@@ -50,9 +52,16 @@ class ProjectRegistry:
             if config is None:
                 known = ", ".join(sorted(self._listed)) or "none"
                 raise ProjectNotFound(f"no project {name!r}; listed in airlock.yaml: {known}")
-            live = self._unlisted[name] = LiveProject(config, self._store, self._plugins)
+            live = self._unlisted[name] = self._made(config)
             self._forget_unlisted()
         return await self._ready(live)
+
+    def run(self, execution_id: str) -> LiveRun | None:
+        """Return the run of an execution, if it is not over."""
+        for live in chain(self._listed.values(), self._unlisted.values()):
+            if (run := live.runs.get(execution_id)) is not None:
+                return run
+        return None
 
     async def infos(self) -> list[ProjectInfo]:
         """Return what airlock.yaml lists."""
@@ -65,9 +74,12 @@ class ProjectRegistry:
     async def close(self) -> None:
         """End every pool. All executions have ended before."""
         if closing := {asyncio.ensure_future(live.close()): live.project.name for live in self}:
-            _, late = await asyncio.wait(closing, timeout=CLOSING_PATIENCE)
+            _, late = await asyncio.wait(closing, timeout=self._patience.closing)
             for task in late:
-                log.error("project %s could not be closed within %g s", closing[task], CLOSING_PATIENCE)
+                log.error("project %s could not be closed within %g s", closing[task], self._patience.closing)
+
+    def _made(self, config: ProjectConfig) -> LiveProject:
+        return LiveProject(config, self._store, self._plugins, self._patience)
 
     async def _ready(self, live: LiveProject) -> LiveProject:
         """Bring a project that runs no code up on first use: it needs no server, only an event loop."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import sys
 from typing import TYPE_CHECKING, Final
 
 from airlock import strict_json
@@ -35,12 +34,6 @@ def check_memory_keys(request: ExecutionRequest) -> None:
 def digest_of(request: ExecutionRequest) -> str:
     """Return what tells this request from others, for an Idempotency-Key."""
     return hashlib.sha256(strict_json.dumps(request.model_dump())).hexdigest()
-
-
-def weight_of(execution: Execution) -> int:
-    """Return about how many bytes of the server's memory hold what a client sent for an execution."""
-    texts = (execution.code, *execution.settings, *execution.settings.values())
-    return sum(map(sys.getsizeof, texts)) + (len(strict_json.dumps(execution.memory)) if execution.memory else 0)
 
 
 def check_same(known: Execution, digest: str) -> Execution:

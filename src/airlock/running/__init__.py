@@ -4,18 +4,20 @@ The gateway starts runs; HTTP and the command line follow their events. A run is
 redactor: it must know neither airlock.yaml nor the other executions of the server.
 """
 
-from .event_id import EventId
-from .events import Event, EventStream, StoredExecution
-from .questions import news
-from .run import LiveExecution
+from .events import Event, EventId, EventStream, StoredExecution
+from .patience import Patience
+from .questions import not_given_before
+from .run import LiveRun, Surroundings
 from .slots import Slots
 
 __all__ = [
     "Event",
     "EventId",
     "EventStream",
-    "LiveExecution",
+    "LiveRun",
+    "Patience",
     "Slots",
     "StoredExecution",
-    "news",
+    "Surroundings",
+    "not_given_before",
 ]

@@ -1,8 +1,9 @@
-"""How an execution ends: what a backend's outcome comes to once it was checked."""
+"""How an execution ends: who decides it first, and what a backend's outcome comes to once it was checked."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+import asyncio
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from airlock import strict_json
 from airlock.backends import CAUSES, MAX_ERROR, one_line, unknown_cause
@@ -24,6 +25,38 @@ class Ending(NamedTuple):
     error: str | None = None
     result: Any = None
     memory_updates: Mapping[str, Any] = {}  # a dict, as stores write it; nobody changes it
+
+
+SHUT_DOWN: Final = Ending(ExecutionStatus.error, "interrupted", "the server was shut down")
+LEFT: Final = SHUT_DOWN._replace()
+"""The same to clients, and told apart by identity: what never started stays pending, for the next server."""
+
+
+class End:
+    """The end of one execution. It is decided once: the first cause wins.
+
+    Alarms hold this instead of the run. In a cycle of references an execution's megabytes would stay until the garbage
+    collector looks at the oldest generation, which may be never.
+    """
+
+    def __init__(self) -> None:
+        self._decided: asyncio.Future[Ending] = asyncio.get_running_loop().create_future()
+
+    @property
+    def is_decided(self) -> bool:
+        """Whether there is a cause: what runs is being killed, and nothing more is asked."""
+        return self._decided.done()
+
+    def decide(self, ending: Ending) -> None:
+        """Make the execution end like this, unless its end is decided already."""
+        if not self._decided.done():
+            self._decided.set_result(ending)
+
+    async def first_of(self, work: asyncio.Future[Any]) -> Ending | None:
+        """Wait until the work is done or the end is decided; returns the ending if it is."""
+        waiting: tuple[asyncio.Future[Any], asyncio.Future[Any]] = (work, self._decided)
+        await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        return self._decided.result() if self._decided.done() else None
 
 
 def judge(outcome: Outcome, limits: Limits, redactor: Redactor) -> Ending:

@@ -1,19 +1,54 @@
-"""What a script wrote to one stream, as text, as far as the limit allows."""
+"""What a script wrote, as text that only grows and is read in pieces while it does, as far as the limit allows."""
 
 from __future__ import annotations
 
 import codecs
+import io
+from bisect import bisect_right
 from typing import TYPE_CHECKING, Final
 
 from airlock.units import format_size
-
-from .growing_text import GrowingText
 
 if TYPE_CHECKING:
     from airlock.backends import Stream
     from airlock.secrets import RedactingStream, Redactor
 
+PIECE: Final = 64 << 10  # characters of text that is kept in one piece, at least
 MAX_TAIL: Final = 8 << 10  # bytes; room for a traceback after a flood
+
+
+class GrowingText:
+    """What was written so far. An `io.StringIO` takes four bytes for each character once it is read anywhere."""
+
+    def __init__(self) -> None:
+        self._pieces: list[str] = []
+        self._last = io.StringIO()
+        self._starts = [0]  # of the pieces, and of the last one, which grows
+
+    def __len__(self) -> int:
+        return self._starts[-1] + self._last.tell()
+
+    def write(self, text: str) -> None:
+        """Take more."""
+        self._last.write(text)
+        if self._last.tell() >= PIECE:
+            self._starts.append(len(self))
+            self._pieces.append(self._last.getvalue())
+            self._last = io.StringIO()
+
+    def getvalue(self) -> str:
+        """Return all of it."""
+        if len(self._pieces) != 1 or self._last.tell():
+            whole = "".join((*self._pieces, self._last.getvalue()))
+            self._pieces, self._starts, self._last = [whole], [0, len(whole)], io.StringIO()
+        return self._pieces[0]  # which whoever stores it shares
+
+    def read(self, start: int, most: int) -> str:
+        """Return at most so many characters from `start` on; none only at the end."""
+        number = bisect_right(self._starts, start) - 1
+        piece = self._pieces[number] if number < len(self._pieces) else self._last.getvalue()
+        offset = start - self._starts[number]
+        return piece[offset : offset + most]
 
 
 class Output:
@@ -94,7 +129,6 @@ class Outputs:
             "stdout": Output(limit, redactor.stream()),
             "stderr": Output(limit, redactor.stream()),
         }
-        self.is_finished = False
 
     def read(self, stream: Stream, start: int, most: int) -> str:
         """See `Output.read`."""
@@ -106,7 +140,6 @@ class Outputs:
 
     def finish(self) -> None:
         """See `Output.finish`."""
-        self.is_finished = True
         for output in self._streams.values():
             output.finish()
 

@@ -13,24 +13,25 @@ from airlock.executions import OpenRequest
 from airlock.models import ExecutionStatus
 from airlock.units import format_size
 
+from .ending import Ending
+
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Awaitable, Sequence
 
     from airlock.backends import Limits
     from airlock.executions import Answer, Execution
     from airlock.llm import Mediator
     from airlock.models import LLMRequest
 
+    from .ending import End
     from .record import LiveRecord
-
-    End = Callable[[ExecutionStatus, str, str], None]
 
 log = logging.getLogger(__name__)
 
 OPEN_PROMPTS = 16  # times limits.prompt that all open prompts of an execution may have together: the server holds them
 
 
-def news(execution: Execution, answers: Sequence[Answer]) -> dict[int, Answer]:
+def not_given_before(execution: Execution, answers: Sequence[Answer]) -> dict[int, Answer]:
     """Return by request those answers that were not given before: the same answer again changes nothing.
 
     Raises NotAwaitingLLM when a request is not open, AlreadyAnswered when it got another answer.
@@ -57,30 +58,20 @@ def news(execution: Execution, answers: Sequence[Answer]) -> dict[int, Answer]:
 class Questions:
     """Asks the mediator, which answers by itself or asks the agent; several requests may be open at once."""
 
-    def __init__(
-        self,
-        record: LiveRecord,
-        limits: Limits,
-        mediator: Mediator[Any],
-        end: End,
-        progress: Callable[[], dict[str, Any]],
-    ) -> None:
-        """`end` ends the execution early; `progress` is what else is stored when it pauses."""
+    def __init__(self, record: LiveRecord, limits: Limits, mediator: Mediator[Any], end: End) -> None:
+        """Once the `end` is decided nothing more is asked, and nobody waits for what is open."""
         self._record = record
         self._limits = limits
         self._mediator = mediator
         self._end = end
-        self._progress = progress
         self._asked = 0
-        self._sizes: dict[int, int] = {}  # bytes of the prompts that are open
-        self._answers: dict[int, asyncio.Future[str]] = {}
+        self._sizes: dict[int, int] = {}  # bytes of the prompts that are not answered
+        self._answers: dict[int, asyncio.Future[str]] = {}  # that the agent has to give
         self._asking: set[asyncio.Task[Any] | None] = set()  # those that the mediator keeps
-        self._is_closed = False
 
     def count(self, request: LLMRequest) -> int:
         """Return the number of a new request. Raises LLMError when it is one too many, too long, or too late."""
-        if self._is_closed:
-            raise LLMError("the execution is over")
+        self._check_open()
         limits, size = self._limits, len(request.prompt.encode())
         if self._asked >= limits.llm_calls:
             error = f"the script made more LLM requests than limits.llm_calls allows ({limits.llm_calls})"
@@ -94,7 +85,7 @@ class Questions:
             self._asked += 1
             self._sizes[self._asked] = size
             return self._asked
-        self._end(ExecutionStatus.error, "llm_limit", error)
+        self._end.decide(Ending(ExecutionStatus.error, "llm_limit", error))
         raise LLMError(error)
 
     @property
@@ -138,12 +129,15 @@ class Questions:
         return LLMError("the mediator failed")
 
     async def answer(self, answers: Sequence[Answer]) -> None:
-        """Hand over the agent's answers: all of them, or none. Raises what `news` raises, and StoreUnavailable."""
-        if not news(self._record.execution, answers):  # nor need what is refused wait for a change before it
+        """Hand over the agent's answers: all of them, or none.
+
+        Raises what `not_given_before` raises, and StoreUnavailable.
+        """
+        if not not_given_before(self._record.execution, answers):  # nor does what is refused wait for the record
             return
         async with self._record.changing_soon():
             execution = self._record.execution
-            new = news(execution, answers)
+            new = not_given_before(execution, answers)
             if not new:
                 return
             still_open = tuple(request for request in execution.llm_requests if request.id not in new)
@@ -159,10 +153,6 @@ class Questions:
             else:
                 waiting.set_result(answer.text)
 
-    def close(self) -> None:
-        """Take no more requests; nobody waits for those that are open."""
-        self._is_closed = True
-
     def drop(self) -> None:
         """Give up those that are open: the script is gone."""
         for answer in self._answers.values():
@@ -173,15 +163,14 @@ class Questions:
         self._answers[request.id] = answer
         try:
             async with self._record.changing:
-                if self._is_closed:
-                    raise LLMError("the execution is over")
+                self._check_open()
                 execution = self._record.execution
                 asked = replace(request, version=execution.version + 1)
-                await self._record.change(llm_requests=(*execution.llm_requests, asked), **self._progress())
+                await self._record.change(llm_requests=(*execution.llm_requests, asked), **self._record.progress())
             return await answer
         finally:
             gave_up = self._answers.pop(request.id, None) is not None
-            if gave_up and not self._is_closed:  # the mediator did; at the end of the execution all are dropped at once
+            if gave_up and not self._end.is_decided:  # the mediator did; at the end all are dropped at once
                 await self._withdraw(request.id)
 
     async def _withdraw(self, number: int) -> None:
@@ -190,6 +179,10 @@ class Questions:
             if not execution.status.is_terminal:
                 await self._record.change(llm_requests=tuple(r for r in execution.llm_requests if r.id != number))
 
+    def _check_open(self) -> None:
+        if self._end.is_decided:
+            raise LLMError("the execution is over")
+
     def _on_timeout(self) -> None:
         error = f"nobody answered within limits.llm_timeout ({self._limits.llm_timeout:g} s)"
-        self._end(ExecutionStatus.timeout, "llm_timeout", error)
+        self._end.decide(Ending(ExecutionStatus.timeout, "llm_timeout", error))

@@ -5,8 +5,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from typing import TYPE_CHECKING, Any, Final
+import sys
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
+from airlock import strict_json
+from airlock.backoff import pauses
 from airlock.errors import Conflict, StoreUnavailable
 from airlock.models import ExecutionStatus
 
@@ -16,25 +20,41 @@ if TYPE_CHECKING:
     from airlock.executions import Execution
     from airlock.stores import Store
 
+    from .clock import RunClock
+    from .output import Outputs
+    from .patience import Patience
 
 log = logging.getLogger(__name__)
 
-FIRST_RETRY: Final = 0.1  # seconds until the store is asked again; then twice as long each time
-LAST_RETRY: Final = 5.0
-PATIENCE: Final = 2.0  # seconds that a client waits for a change before its own
-
 
 class LiveRecord:
-    """Every change goes to the store, then to `execution`, then to those who wait. It has one writer at a time."""
+    """Every change goes to the store, then to `execution`, then to those who wait. It has one writer at a time.
 
-    def __init__(self, execution: Execution, store: Store[Any]) -> None:
+    What changes all the time, output and times, is stored with some changes only, and shown with each look.
+    """
+
+    def __init__(
+        self, execution: Execution, store: Store[Any], outputs: Outputs, clock: RunClock, patience: Patience
+    ) -> None:
         self.execution = execution
+        self.weight = _weight_of(execution)  # about how many bytes of memory hold what the client sent
         self.changing = asyncio.Lock()  # held from the look that decides a change until the change is made
         self.trouble: str | None = None  # why the store cannot take the change that it is asked for again and again
         self._store = store
+        self._outputs = outputs
+        self._clock = clock
+        self._patience = patience
         self._changed: asyncio.Event | None = None  # of most that are pending nobody waits for a change
         self._listening: set[asyncio.Event] = set()
         self._is_left = False
+
+    def progress(self) -> dict[str, Any]:
+        """Return output and times up to now, as the record has them."""
+        return {**self._outputs.fields(), **self._clock.times()}
+
+    def snapshot(self) -> Execution:
+        """Return the record, with its progress."""
+        return self.execution if self.execution.status.is_terminal else replace(self.execution, **self.progress())
 
     async def change(self, *, insist: bool = True, **changes: Any) -> None:
         """Store a change and show it, with `changing` held. Without a status, it follows from the open LLM requests.
@@ -56,10 +76,9 @@ class LiveRecord:
             raise
         finally:
             self.trouble = None
-            self._tell()
+            self._wake()
 
     async def _stored(self, changes: dict[str, Any], *, insist: bool) -> Execution:
-        pause = FIRST_RETRY
         while True:
             try:
                 return await self._store.transition(self.execution.id, self.execution.version, changes)
@@ -68,15 +87,15 @@ class LiveRecord:
             except Exception as error:  # the boundary to a plugin: whatever it raises, the execution gets its end
                 if not insist or self._is_left:
                     raise
-                if pause == FIRST_RETRY:
+                if self.trouble is None:
+                    pause = pauses(self._patience.store_first_retry, self._patience.store_last_retry)
                     is_mistake = not isinstance(error, StoreUnavailable)
                     told = (self.execution.id, error)
                     log.warning("execution %s: %s; asking again until it can be", *told, exc_info=is_mistake)
                     self.trouble = "the store failed, and the server's log says why" if is_mistake else str(error)
-                    self._tell()
+                    self._wake()
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._next_change(), pause)  # which can only be that it is left
-            pause = min(2 * pause, LAST_RETRY)
+                await asyncio.wait_for(self._next_change(), next(pause))  # which can only be that it is left
 
     def check_stored(self) -> None:
         """Raise StoreUnavailable while a change cannot be stored: whatever else is asked for has to wait for it."""
@@ -88,11 +107,12 @@ class LiveRecord:
         """Hold `changing`, for a client that can ask again. Raises StoreUnavailable when a change before it is late."""
         self.check_stored()
         try:
-            async with asyncio.timeout(PATIENCE):
+            async with asyncio.timeout(self._patience.change):
                 await self.changing.acquire()
         except TimeoutError:
             self.check_stored()
-            raise StoreUnavailable(f"the store has not taken a change before within {PATIENCE:g} s") from None
+            late = f"the store has not taken a change before within {self._patience.change:g} s"
+            raise StoreUnavailable(late) from None
         try:
             yield
         finally:
@@ -101,20 +121,20 @@ class LiveRecord:
     def leave(self) -> None:
         """Let those go who wait: nothing will change as long as this server runs."""
         self._is_left = True
-        self._tell()
+        self._wake()
 
     @property
     def is_final(self) -> bool:
         """Whether nothing can change any more, as long as this server runs."""
         return self._is_left or self.execution.status.is_terminal
 
-    def _tell(self) -> None:
+    def _wake(self) -> None:
         if self._changed is not None:
             self._changed.set()
             self._changed = None
-        self.tell_output()
+        self.wake_readers()
 
-    def tell_output(self) -> None:
+    def wake_readers(self) -> None:
         """Wake those who wait for output too. It comes thousands of times a second, and is no change of the record."""
         for heard in self._listening:
             heard.set()
@@ -137,3 +157,8 @@ class LiveRecord:
         if self._changed is None:
             self._changed = asyncio.Event()
         await self._changed.wait()
+
+
+def _weight_of(execution: Execution) -> int:
+    texts = (execution.code, *execution.settings, *execution.settings.values())
+    return sum(map(sys.getsizeof, texts)) + (len(strict_json.dumps(execution.memory)) if execution.memory else 0)

@@ -1,0 +1,86 @@
+"""How an execution ends: what a backend's outcome comes to, and that the first cause wins."""
+
+from typing import Any
+
+import pytest
+from pydantic import TypeAdapter
+from tests.running.bench import Benches, endless, status_is, until
+
+from airlock import Outcome, Run
+from airlock.executions import Execution
+from airlock.models import ExecutionStatus
+
+pytestmark = pytest.mark.anyio
+
+
+async def test_error_of_the_script_keeps_result_and_memory(bench: Benches) -> None:
+    async def script(run: Run) -> Outcome:
+        await run.started()
+        return Outcome(
+            result=1, memory_updates={"a.b": 2}, error="ValueError: no\x1b[31m\nmore", error_type="script_error"
+        )
+
+    done = await bench().run(script)
+    assert (done.status.value, done.error_type, done.error) == ("error", "script_error", "ValueError: no [31m more")
+    assert (done.result, done.memory_updates) == (1, {"a.b": 2})
+
+
+async def test_error_that_is_not_the_scripts_reports_no_result(bench: Benches) -> None:
+    async def script(run: Run) -> Outcome:
+        await run.started()
+        return Outcome(result=1, memory_updates={"a.b": 2}, error="too much", error_type="memory_limit")
+
+    done = await bench().run(script)
+    assert (done.status.value, done.error_type, done.error) == ("error", "memory_limit", "too much")
+    assert (done.result, done.memory_updates) == (None, {})
+
+
+@pytest.mark.parametrize(
+    ("outcome", "error"),
+    [
+        (Outcome(result="x" * 99), "result has 101 bytes as JSON; limits.result is 100B"),
+        (Outcome(memory_updates={"a.b": "x" * 99}), "memory_updates has 109 bytes as JSON; limits.result is 100B"),
+        (Outcome(result="x" * 99, error="no", error_type="script_error"), "result has 101 bytes as JSON"),
+    ],
+)
+async def test_result_over_the_limit_is_result_limit(bench: Benches, outcome: Outcome, error: str) -> None:
+    async def script(run: Run) -> Outcome:
+        await run.started()
+        return outcome
+
+    done = await bench(result=100).run(script)
+    assert (done.status.value, done.error_type, done.result, done.memory_updates) == ("error", "result_limit", None, {})
+    assert (done.error or "").startswith(error)
+
+
+async def test_first_cause_wins(bench: Benches) -> None:
+    one = bench()
+    live = await one.launch(endless)
+    await until(status_is(live, "running"))
+    live.end(ExecutionStatus.error, "cancelled", "first")
+    live.end(ExecutionStatus.timeout, "timeout", "second")
+    done = await one.end_of(live)
+    assert (done.status.value, done.error_type, done.error) == ("error", "cancelled", "first")
+    live.end(ExecutionStatus.error, "interrupted", "third")
+    assert (await one.end_of(live)).error == "first"
+
+
+@pytest.mark.parametrize(
+    "outcome",
+    [
+        Outcome(result=object()),
+        Outcome(result=float("nan")),
+        Outcome(result="\ud800"),
+        Outcome(memory_updates={"a.b": {1, 2}}),
+        None,
+        Outcome(error=b"bytes", error_type="script_error"),  # type: ignore[arg-type]
+    ],
+)
+async def test_outcome_that_is_not_json_is_internal(bench: Benches, outcome: Any) -> None:
+    async def script(run: Run) -> Outcome:
+        await run.started()
+        return outcome  # type: ignore[no-any-return]
+
+    done = await bench().run(script)
+    assert (done.status.value, done.error_type, done.result) == ("error", "internal", None)
+    assert TypeAdapter(Execution).dump_json(done), "a store can write it"
