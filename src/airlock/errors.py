@@ -1,20 +1,17 @@
 """Every exception that Airlock raises on purpose.
 
 AirlockError
-├── ConfigError              airlock.yaml, or what it names, cannot be used
-├── BackendUnavailable       a backend cannot bring its workers up; carries the remedy
-├── MakingFailed             a class of a plugin fails to make an instance
-├── WorkerLost               a worker died under an execution
-├── ProtocolViolation        a sandbox sent bytes that break the worker protocol
-├── LLMError                 the answer to an LLM request is an error, or will never come
-├── StoreRefused             a store cannot be used, or must not be
-├── Conflict                 a stored execution changed meanwhile, or the transition is not legal
-└── RequestError             a request cannot be served; problems.py turns it into problem+json
-    ├── MalformedBody        400
-    ├── Unauthorized         401
-    ├── NotLocal             403
-    ├── BodyTooLarge         413
-    ├── UnsupportedMedia     415
+├── ConfigError                  airlock.yaml, or something that it names, cannot be used
+├── BackendUnavailable           a backend cannot start its workers; carries the remedy
+├── MakingFailed                 the `__init__` of a plugin's class fails
+├── WorkerLost                   a worker died while it ran an execution
+├── ProtocolViolation            a sandbox sent bytes that break the worker protocol
+├── LLMError                     an LLM request is answered with an error, or will never be answered
+├── StoreRefused                 a store cannot or must not be used
+├── Conflict                     a stored execution has changed meanwhile, or may not change like this
+├── PluginError                  a plugin breaks a contract; in `airlock.plugins`
+├── ClientError                  a request to a server failed; a tree of its own in `airlock.client`
+└── RequestError                 the server refuses a request; http/problems.py turns it into problem+json
     ├── InvalidRequest       422
     ├── ExecutionNotFound    404
     ├── ProjectNotFound      404
@@ -30,7 +27,10 @@ AirlockError
     ├── StoreUnavailable     503
     ├── NotReady             503
     ├── ScaleFailed          503
-    └── Fault                500
+    └── those that only HTTP raises; a tree of its own in http/errors.py
+
+Not AirlockErrors are `LLMError`, `CannotPreload` and `ConnectionLost` of `airlock.worker`, which has only the standard
+library inside a sandbox, and `NoAnswer`, with which `airlock run` ends.
 """
 
 from __future__ import annotations
@@ -100,41 +100,6 @@ class RequestError(AirlockError):
     def headers(self) -> dict[str, str]:
         """What the response says besides."""
         return {} if self.retry_after is None else {"Retry-After": str(self.retry_after)}
-
-
-class MalformedBody(RequestError):
-    """Raised when a body is not strict JSON in UTF-8."""
-
-    status, code, title = 400, "bad_request", "The body is not strict JSON"
-
-
-class Unauthorized(RequestError):
-    """Raised when the server has keys and the request comes with none of them."""
-
-    status, code, title = 401, "unauthorized", "A key is needed"
-
-    @property
-    def headers(self) -> dict[str, str]:
-        """How to send one."""
-        return {"WWW-Authenticate": "Bearer"}
-
-
-class NotLocal(RequestError):
-    """Raised when the server has no keys, a project runs code, and the request may come from elsewhere."""
-
-    status, code, title = 403, "not_local", "Only for programs on this machine"
-
-
-class BodyTooLarge(RequestError):
-    """Raised when a body is larger than any request needs."""
-
-    status, code, title = 413, "content_too_large", "The body is too large"
-
-
-class UnsupportedMedia(RequestError):
-    """Raised when a body is not plain `application/json`."""
-
-    status, code, title = 415, "unsupported_media_type", "The body is not application/json"
 
 
 class InvalidRequest(RequestError):
@@ -210,12 +175,6 @@ class QueueFull(RequestError):
     status, code, title, retry_after = 503, "queue_full", "The project's queue is full", 5
 
 
-class TooManyBodies(RequestError):
-    """Raised when the bodies that come in at once take too much memory together."""
-
-    status, code, title, retry_after = 503, "too_many_bodies", "Too many large bodies at once", 5
-
-
 class ShuttingDown(RequestError):
     """Raised for new executions while the server drains."""
 
@@ -242,9 +201,3 @@ class ScaleFailed(RequestError):
     """Raised by `up` when the backend cannot bring its workers up."""
 
     status, code, title, retry_after = 503, "backend_unavailable", "The backend is not available", 30
-
-
-class Fault(RequestError):
-    """What a client is told of an exception that nobody raises on purpose."""
-
-    status, code, title = 500, "internal", "Airlock failed"

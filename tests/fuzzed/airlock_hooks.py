@@ -8,7 +8,7 @@ import schemathesis
 from hypothesis import strategies as st
 
 from airlock.executions import Position
-from airlock.http.listing import cursor_of
+from airlock.http.routes.parameters import cursor_of
 from airlock.models import PROJECT_NAME
 from airlock.testing import code_that_asks
 

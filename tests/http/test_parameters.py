@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from airlock.errors import InvalidRequest
 from airlock.executions import Position
-from airlock.http.listing import cursor_of, position_of
+from airlock.http.routes.parameters import cursor_of, position_of
 
 
 @given(

@@ -6,22 +6,23 @@ mediator and no secret.
 
 from .access import AccessMiddleware, AccessPolicy
 from .extensions import Extensions
-from .head import HeadMiddleware
-from .lifespan import Server
-from .request_ids import RequestIdMiddleware
+from .lifespan import Lifespan
+from .middleware import HeadMiddleware, RequestIdMiddleware
 from .requests import BodyRoom
 from .routes import events, executions, health, projects
 from .server import AirlockServer, listen
+from .telemetry import TELEMETRY
 
 __all__ = [
+    "TELEMETRY",
     "AccessMiddleware",
     "AccessPolicy",
     "AirlockServer",
     "BodyRoom",
     "Extensions",
     "HeadMiddleware",
+    "Lifespan",
     "RequestIdMiddleware",
-    "Server",
     "events",
     "executions",
     "health",

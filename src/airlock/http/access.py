@@ -14,10 +14,11 @@ from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers
 
-from airlock.errors import ConfigError, NotLocal, RequestError, Unauthorized
+from airlock.errors import ConfigError, RequestError
 from airlock.gateway import KeyRing
 from airlock.plugins import STRANGER, Client
 
+from .errors import NotLocal, Unauthorized
 from .problems import ProblemResponse, tell_refusal
 
 if TYPE_CHECKING:

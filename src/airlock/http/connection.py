@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from airlock.errors import BodyTooLarge, RequestError
 from airlock.logs import log_event
 
+from .errors import BodyTooLarge, HeadTooLarge, NotHttp, PathTooLong, TooSlow
 from .problems import ProblemResponse
 from .requests import MAX_BODY
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
+    from airlock.errors import RequestError
 
 MAX_PATH: Final = 8 << 10  # bytes of a path with its query
 MAX_HEAD: Final = 64 << 10  # bytes of a path and all headers
@@ -31,30 +32,6 @@ MAX_UNANSWERED: Final = 100  # requests of one connection, which a client may se
 MAX_REQUEST: Final = 2 * MAX_BODY  # bytes on the wire, also of what is not read any more because it was answered
 
 _UPGRADE: Final = re.compile(rb"(?i)(?<=\r\n)(?=upgrade *:)")
-
-
-class NotHttp(RequestError):
-    """Raised when bytes are no HTTP/1.1."""
-
-    status, code, title = 400, "bad_request", "This is no HTTP request"
-
-
-class TooSlow(RequestError):
-    """Raised when a request is not whole in time."""
-
-    status, code, title = 408, "request_timeout", "The request came too slowly"
-
-
-class PathTooLong(RequestError):
-    """Raised when a path with its query is longer than any that exists."""
-
-    status, code, title = 414, "uri_too_long", "The path is too long"
-
-
-class HeadTooLarge(RequestError):
-    """Raised when headers are larger than any request needs."""
-
-    status, code, title = 431, "request_header_fields_too_large", "The headers are too large"
 
 
 class BoundedHttp(HttpToolsProtocol):

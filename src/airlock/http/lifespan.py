@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from .extensions import Extensions
 
 
-class Server:
+class Lifespan:
     """What stands behind one app: made when it is needed, so that importing `airlock.api` builds nothing.
 
     With a lifespan (any ASGI server, `with TestClient(app)`) pools are started. Without one the first request makes a
@@ -92,7 +92,7 @@ class Server:
         return self._gateway
 
     @asynccontextmanager
-    async def lifespan(self, _: FastAPI) -> AsyncIterator[None]:
+    async def __call__(self, _: FastAPI) -> AsyncIterator[None]:
         """Start the pools, and end everything at the end."""
         gateway = await self.start()
         async with AsyncExitStack() as until_end:

@@ -8,20 +8,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 from fastapi.openapi.utils import get_openapi
 
-from airlock.errors import (
-    BodyTooLarge,
-    Fault,
-    InvalidRequest,
-    MalformedBody,
-    NotLocal,
-    TooManyBodies,
-    Unauthorized,
-    UnsupportedMedia,
-)
+from airlock.errors import InvalidRequest
 
+from .errors import BodyTooLarge, Fault, MalformedBody, NotLocal, TooManyBodies, Unauthorized, UnsupportedMedia
 from .examples import EXAMPLES
+from .middleware import REQUEST_ID_HEADER
 from .problems import Problem
-from .request_ids import HEADER
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -118,7 +110,7 @@ def document(app: FastAPI, *, needs_key: bool) -> dict[str, Any]:
         schemas[name]["examples"] = examples
     for operation in _operations(made):
         for response in operation["responses"].values():
-            response.setdefault("headers", {})[HEADER] = _REQUEST_ID
+            response.setdefault("headers", {})[REQUEST_ID_HEADER] = _REQUEST_ID
         for holder in (operation.get("requestBody", {}), *operation["responses"].values()):
             if (content := holder.get("content", {}).get("application/json")) is not None:
                 content["examples"] = dict(_examples_of(content["schema"]))

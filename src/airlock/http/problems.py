@@ -13,11 +13,12 @@ from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
-from airlock.errors import Fault, InvalidRequest, NotReady, RequestError
+from airlock.errors import InvalidRequest, NotReady, RequestError
 from airlock.logs import REQUEST_ID, log_event
 from airlock.models import AnswerModel
 
-from .request_ids import HEADER
+from .errors import Fault
+from .middleware import REQUEST_ID_HEADER
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -84,7 +85,7 @@ class ProblemResponse(JSONResponse):
         }
         if errors is not None:
             body["errors"] = list(errors)
-        super().__init__(body, status, {HEADER: request_id, **(headers or {})})
+        super().__init__(body, status, {REQUEST_ID_HEADER: request_id, **(headers or {})})
 
     @classmethod
     def of(cls, error: RequestError) -> ProblemResponse:

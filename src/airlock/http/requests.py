@@ -10,7 +10,9 @@ from fastapi.routing import APIRoute
 from starlette.requests import Request
 
 from airlock import strict_json
-from airlock.errors import BodyTooLarge, InvalidRequest, MalformedBody, TooManyBodies, UnsupportedMedia
+from airlock.errors import InvalidRequest
+
+from .errors import BodyTooLarge, MalformedBody, TooManyBodies, UnsupportedMedia
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection

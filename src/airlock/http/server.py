@@ -54,8 +54,8 @@ class AirlockServer(uvicorn.Server):
                 timeout_graceful_shutdown=CONNECTION_GRACE,
             )
         )
-        self._gateway_of: Callable[[], Awaitable[Gateway]] = app.state.server.gateway
-        self._start: Callable[[], Awaitable[Gateway]] = app.state.server.start
+        self._gateway_of: Callable[[], Awaitable[Gateway]] = app.state.lifespan.gateway
+        self._start: Callable[[], Awaitable[Gateway]] = app.state.lifespan.start
         self._on_started = on_started
         self._gateway: Gateway | None = None
         self._draining: asyncio.Task[None] | None = None

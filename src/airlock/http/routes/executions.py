@@ -23,7 +23,6 @@ from airlock.errors import (
 from airlock.executions import Answer, Listing
 from airlock.http import direct as direct_requests
 from airlock.http.direct import DirectRoute, Unusual, direct
-from airlock.http.listing import cursor_of, position_of
 from airlock.http.openapi import LOCATION, WITH_BODY, link, refusals
 from airlock.models import (
     ExecutionCreated,
@@ -47,7 +46,9 @@ from .parameters import (
     Limit,
     Since,
     Wait,
+    cursor_of,
     gateway_of,
+    position_of,
 )
 
 if TYPE_CHECKING:

@@ -1,12 +1,17 @@
-"""What several routes take: the gateway as the client sees it, parts of the path, the query and the header."""
+"""What several routes take: the gateway as the client sees it, parts of the path, the query and the headers."""
 
 from __future__ import annotations
 
+import base64
+import binascii
+import math
 from typing import TYPE_CHECKING, Annotated, Final
 
 from fastapi import Depends, Header, Path, Query
 from starlette.requests import Request
 
+from airlock.errors import InvalidRequest
+from airlock.executions import Position
 from airlock.gateway import ScopedGateway
 from airlock.http.examples import EXECUTION_ID
 from airlock.models import ProjectName
@@ -14,7 +19,7 @@ from airlock.models import ProjectName
 if TYPE_CHECKING:
     from starlette.types import Scope
 
-    from airlock.http.lifespan import Server
+    from airlock.http.lifespan import Lifespan
 
 MAX_WAIT: Final = 30  # seconds; less than the idle timeouts of common proxies
 MAX_PAGE: Final = 500
@@ -24,8 +29,8 @@ MAX_KEY: Final = 255
 
 async def gateway_of(scope: Scope) -> ScopedGateway:
     """Return the gateway as the client sees it who sent this request."""
-    server: Server = scope["app"].state.server
-    return ScopedGateway(await server.gateway(), scope["state"]["client"])
+    lifespan: Lifespan = scope["app"].state.lifespan
+    return ScopedGateway(await lifespan.gateway(), scope["state"]["client"])
 
 
 async def _gateway(request: Request) -> ScopedGateway:
@@ -51,3 +56,22 @@ IdempotencyKey = Annotated[
     ),
 ]
 Since = Annotated[int | None, Query(ge=0, description="with `wait`: the version that is known already", examples=[2])]
+
+
+def cursor_of(position: Position) -> str:
+    """Return the text that stands for a position in a list of executions; clients need not understand it."""
+    return base64.urlsafe_b64encode(f"{position.created_at!r} {position.id}".encode()).decode().rstrip("=")
+
+
+def position_of(cursor: str) -> Position:
+    """Return the position that a cursor stands for. Raises InvalidRequest if it stands for none."""
+    try:
+        created_at, _, execution_id = (
+            base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True).decode().partition(" ")
+        )
+        position = Position(float(created_at), execution_id)
+    except (binascii.Error, ValueError):
+        position = Position(math.nan, "")
+    if not math.isfinite(position.created_at) or not position.id:
+        raise InvalidRequest(("query", "cursor"), "not a cursor; send `next_cursor` of the page before")
+    return position
