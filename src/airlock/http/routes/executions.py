@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from fastapi import APIRouter, Response
 
@@ -21,9 +21,8 @@ from airlock.errors import (
     TooManyExecutions,
 )
 from airlock.executions import Answer, Listing
-from airlock.http import direct as direct_requests
-from airlock.http.direct import DirectRoute, Unusual, direct
 from airlock.http.openapi import LOCATION, WITH_BODY, link, refusals
+from airlock.http.requests import StrictRoute, answer
 from airlock.models import (
     ExecutionCreated,
     ExecutionList,
@@ -36,9 +35,6 @@ from airlock.models import (
 )
 
 from .parameters import (
-    MAX_ID,
-    MAX_KEY,
-    MAX_WAIT,
     Cursor,
     ExecutionId,
     GatewayOf,
@@ -47,16 +43,10 @@ from .parameters import (
     Since,
     Wait,
     cursor_of,
-    gateway_of,
     position_of,
 )
 
-if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
-
-    from starlette.types import Scope
-
-router = APIRouter(route_class=DirectRoute, tags=["executions"])
+router = APIRouter(route_class=StrictRoute, tags=["executions"])
 
 
 def _links(execution_id: str) -> dict[str, Any]:
@@ -76,25 +66,10 @@ _LISTED_LINKS = {
 }
 
 
-def _execute_directly(scope: Scope) -> Callable[[bytes], Awaitable[Response]]:
-    wait, since = direct_requests.query(scope)
-    sent = direct_requests.headers(scope, b"content-type", b"idempotency-key")
-    key = sent.get(b"idempotency-key")
-    usual = since is None and wait <= MAX_WAIT and (key is None or 0 < len(key) <= MAX_KEY)
-    if not usual or sent.get(b"content-type") != "application/json":
-        raise Unusual
-
-    async def answer(request: ExecutionRequest) -> Response:
-        response = Response(status_code=202)
-        result = await execute(request, response, await gateway_of(scope), wait, key)
-        return direct_requests.answer(result, response.status_code, {"location": response.headers["location"]})
-
-    return lambda body: answer(direct_requests.parsed(ExecutionRequest, body))
-
-
 @router.post(
     "/execute",
     status_code=202,
+    response_model=ExecutionCreated | ExecutionResult,
     response_description="Accepted, and still going on",
     responses={
         200: {
@@ -117,14 +92,9 @@ def _execute_directly(scope: Scope) -> Callable[[bytes], Awaitable[Response]]:
         ),
     },
 )
-@direct(_execute_directly)
 async def execute(
-    request: ExecutionRequest,
-    response: Response,
-    gateway: GatewayOf,
-    wait: Wait = 0,
-    idempotency_key: IdempotencyKey = None,
-) -> ExecutionCreated | ExecutionResult:
+    request: ExecutionRequest, gateway: GatewayOf, wait: Wait = 0, idempotency_key: IdempotencyKey = None
+) -> Response:
     """Accept a script. Poll the execution at `Location` until its status is terminal.
 
     The same request with the same `Idempotency-Key` again is the first one's execution: nothing runs twice.
@@ -132,13 +102,12 @@ async def execute(
     With `wait` the answer is the execution: 200 when it is over or awaits an LLM answer, 202 when it still goes on.
     """
     execution = await gateway.submit(request, idempotency_key)
-    response.headers["Location"] = f"/executions/{execution.id}"
+    location = {"Location": f"/executions/{execution.id}"}
     if not wait:
-        return ExecutionCreated(execution_id=execution.id, status=execution.status)  # pending, unless sent again
+        created = ExecutionCreated(execution_id=execution.id, status=execution.status)  # pending, unless sent again
+        return answer(created, 202, location)
     execution = await gateway.wait(execution.id, wait)
-    if execution.is_settled:
-        response.status_code = 200
-    return ExecutionResult.model_validate(execution)
+    return answer(ExecutionResult.model_validate(execution), 200 if execution.is_settled else 202, location)
 
 
 @router.get("/executions", responses={200: {"links": _LISTED_LINKS}, **refusals(InvalidRequest, StoreUnavailable)})
@@ -159,23 +128,10 @@ async def list_executions(
     )
 
 
-def _get_execution_directly(scope: Scope) -> Callable[[bytes], Awaitable[Response]]:
-    wait, since = direct_requests.query(scope)
-    execution_id = scope["path_params"]["execution_id"]
-    if wait > MAX_WAIT or len(execution_id) > MAX_ID:
-        raise Unusual
-
-    async def answer() -> Response:
-        return direct_requests.answer(await get_execution(execution_id, await gateway_of(scope), wait, since))
-
-    return lambda _: answer()
-
-
 @router.get(
     "/executions/{execution_id}",
     responses={200: {"links": _ITS_LINKS}, **refusals(ExecutionNotFound, InvalidRequest, StoreUnavailable)},
 )
-@direct(_get_execution_directly)
 async def get_execution(
     execution_id: ExecutionId, gateway: GatewayOf, wait: Wait = 0, since: Since = None
 ) -> ExecutionResult:
@@ -194,12 +150,12 @@ async def get_execution(
         **refusals(*WITH_BODY, ExecutionNotFound, NotAwaitingLLM, AlreadyAnswered, StoreUnavailable),
     },
 )
-async def respond(execution_id: ExecutionId, answer: LLMResponse, gateway: GatewayOf) -> ExecutionResult:
+async def respond(execution_id: ExecutionId, response: LLMResponse, gateway: GatewayOf) -> ExecutionResult:
     """Answer the LLM request that the execution shows as `llm_request`, or with `request_id` certainly that one.
 
     With `request_id` it is safe to repeat: the same answer again changes nothing, another one is 409.
     """
-    return ExecutionResult.model_validate(await gateway.respond(execution_id, *_answers(answer)))
+    return ExecutionResult.model_validate(await gateway.respond(execution_id, *_answers(response)))
 
 
 def _answers(sent: LLMResponse) -> list[Answer]:

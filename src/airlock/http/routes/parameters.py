@@ -17,8 +17,6 @@ from airlock.http.examples import EXECUTION_ID
 from airlock.models import ProjectName
 
 if TYPE_CHECKING:
-    from starlette.types import Scope
-
     from airlock.http.lifespan import Lifespan
 
 MAX_WAIT: Final = 30  # seconds; less than the idle timeouts of common proxies
@@ -27,17 +25,12 @@ MAX_ID: Final = 64  # characters
 MAX_KEY: Final = 255
 
 
-async def gateway_of(scope: Scope) -> ScopedGateway:
-    """Return the gateway as the client sees it who sent this request."""
-    lifespan: Lifespan = scope["app"].state.lifespan
-    return ScopedGateway(await lifespan.gateway(), scope["state"]["client"])
+async def _gateway_of(request: Request) -> ScopedGateway:
+    lifespan: Lifespan = request.app.state.lifespan
+    return ScopedGateway(await lifespan.gateway(), request.scope["state"]["client"])
 
 
-async def _gateway(request: Request) -> ScopedGateway:
-    return await gateway_of(request.scope)
-
-
-GatewayOf = Annotated[ScopedGateway, Depends(_gateway)]
+GatewayOf = Annotated[ScopedGateway, Depends(_gateway_of)]
 ExecutionId = Annotated[str, Path(max_length=MAX_ID, examples=[EXECUTION_ID])]
 NameOf = Annotated[ProjectName, Path(examples=["mock-project"])]
 Wait = Annotated[float, Query(ge=0, le=MAX_WAIT, description="seconds to wait for news at most", examples=[10])]
