@@ -45,7 +45,7 @@ class AirlockError(Exception):
 
 
 class ConfigError(AirlockError):
-    """Raised when airlock.yaml cannot be used. `problems` holds one line for each thing that is wrong, all of them."""
+    """Raised when airlock.yaml cannot be used. `problems` holds a line for everything that is wrong."""
 
     def __init__(self, problems: list[str]) -> None:
         super().__init__("\n".join(problems))
@@ -53,9 +53,9 @@ class ConfigError(AirlockError):
 
 
 class BackendUnavailable(AirlockError):
-    """Raised by `Backend.scale` and `PooledBackend.start_worker` when no worker can be had.
+    """Raised by `Backend.scale` and `PooledBackend.start_worker` when no worker can be started.
 
-    `detail` says why in one sentence, `remedy` what the operator has to do. Both are shown to operators as they are.
+    `detail` says why in one sentence, `remedy` what the operator has to do. Operators see both unchanged.
     """
 
     def __init__(self, detail: str, remedy: str = "") -> None:
@@ -65,7 +65,7 @@ class BackendUnavailable(AirlockError):
 
 
 class MakingFailed(AirlockError):
-    """Raised when the `__init__` of a backend, mediator or store fails; names it, with what was raised."""
+    """Raised when the `__init__` of a backend, mediator or store fails; names the class and what it raised."""
 
 
 class WorkerLost(AirlockError):
@@ -81,15 +81,15 @@ class LLMError(AirlockError, client.LLMError):
 
 
 class Conflict(AirlockError):
-    """Raised by a `Store` when the version it was shown is not the stored one."""
+    """Raised by a `Store` when the stored version is not the one that it was given."""
 
 
 class StoreRefused(AirlockError):
-    """Raised by `Store.open` when the store cannot be used, or must not be; names the remedy. The server then ends."""
+    """Raised by `Store.open` when the store cannot or must not be used; names the remedy. The server then stops."""
 
 
 class RequestError(AirlockError):
-    """Base of what a REST client is told: `status` is the HTTP status, `code` the stable name of the cause."""
+    """Base of what a REST client is told. `status` is the HTTP status, `code` the stable name of the cause."""
 
     status: ClassVar[int]
     code: ClassVar[str]
@@ -98,12 +98,12 @@ class RequestError(AirlockError):
 
     @property
     def headers(self) -> dict[str, str]:
-        """What the response says besides."""
+        """Headers of the response, beyond those of every problem."""
         return {} if self.retry_after is None else {"Retry-After": str(self.retry_after)}
 
 
 class InvalidRequest(RequestError):
-    """Raised when a request is well-formed but cannot be meant; `location` names the field."""
+    """Raised when a request is well-formed but makes no sense; `location` names the field."""
 
     status, code, title = 422, "invalid_request", "The request is not valid"
 
@@ -114,7 +114,7 @@ class InvalidRequest(RequestError):
 
 
 class ExecutionNotFound(RequestError):
-    """Raised when no execution has this id: never created, or gone since."""
+    """Raised when no execution has this id, or none has any more."""
 
     status, code, title = 404, "execution_not_found", "No such execution"
 
@@ -126,13 +126,13 @@ class ProjectNotFound(RequestError):
 
 
 class IdempotencyKeyReused(RequestError):
-    """Raised when an Idempotency-Key comes again with another request."""
+    """Raised when an Idempotency-Key is sent again with a different request."""
 
     status, code, title = 422, "idempotency_key_reused", "The Idempotency-Key belongs to another request"
 
 
 class NotAwaitingLLM(RequestError):
-    """Raised when an answer comes for an execution that waits for none."""
+    """Raised when an execution that awaits no LLM answer gets one."""
 
     status, code, title = 409, "not_awaiting_llm", "The execution is not awaiting an LLM answer"
 
@@ -140,17 +140,17 @@ class NotAwaitingLLM(RequestError):
 class AlreadyAnswered(RequestError):
     """Raised when an LLM request gets a second answer that differs from the first."""
 
-    status, code, title = 409, "already_answered", "The LLM request has another answer already"
+    status, code, title = 409, "already_answered", "The LLM request already has another answer"
 
 
 class ProjectDown(RequestError):
-    """Raised when a project takes no executions: it was put down, or failed to come up."""
+    """Raised when a project accepts no executions because it was put down or failed to start."""
 
     status, code, title = 409, "project_down", "The project is down"
 
 
 class QuotaExceeded(RequestError):
-    """Base of what a client is told whose key allows no more for now; `retry_after` is in seconds."""
+    """Base of what a client is told whose key allows no more at present; `retry_after` is in seconds."""
 
     def __init__(self, message: str, retry_after: int) -> None:
         super().__init__(message)
@@ -158,7 +158,7 @@ class QuotaExceeded(RequestError):
 
 
 class TooManyExecutions(QuotaExceeded):
-    """Raised when a key has as many executions that are not over as it may have."""
+    """Raised when a key has as many unfinished executions as it may have."""
 
     status, code, title = 429, "too_many_executions", "The key has too many executions at once"
 
@@ -170,7 +170,7 @@ class RateExceeded(QuotaExceeded):
 
 
 class QueueFull(RequestError):
-    """Raised when `limits.queue` executions of a project are waiting already."""
+    """Raised when `limits.queue` executions of a project are already waiting."""
 
     status, code, title, retry_after = 503, "queue_full", "The project's queue is full", 5
 
@@ -182,7 +182,7 @@ class ShuttingDown(RequestError):
 
 
 class NotReady(RequestError):
-    """Raised by `/ready`. `reasons` says by project why it is not up, as far as the client may know."""
+    """Raised by `/ready`. `reasons` says for each project why it is not up, as far as the client may know."""
 
     status, code, title, retry_after = 503, "not_ready", "The server is not ready", 5
 
@@ -192,12 +192,12 @@ class NotReady(RequestError):
 
 
 class StoreUnavailable(RequestError):
-    """Raised by a store that cannot write for now, on a full disk, say. It has changed nothing."""
+    """Raised by a store that cannot write at present, for example because the disk is full. It has changed nothing."""
 
     status, code, title, retry_after = 503, "store_unavailable", "The store is not available", 5
 
 
 class ScaleFailed(RequestError):
-    """Raised by `up` when the backend cannot bring its workers up."""
+    """Raised by `up` when the backend cannot start its workers."""
 
     status, code, title, retry_after = 503, "backend_unavailable", "The backend is not available", 30

@@ -246,7 +246,7 @@ def test_the_end_of_what_is_not_over_is_refused(api: httpx.Client) -> None:
     answer = api.get(f"{path}/events", headers={"Last-Event-ID": f"{tag}.end"})
     assert (answer.status_code, answer.json()["detail"].partition(": ")[2]) == (
         422,
-        "not the id of an event: this execution is not over",
+        "not the id of an event: this execution has not finished",
     )
     api.post(f"{path}/cancel")
 

@@ -1,7 +1,7 @@
-"""The REST API over HTTP: server, connections, who may ask, requests in, problems and events out, routes.
+"""The REST API over HTTP: server, connections, access, requests in, problems and events out, routes.
 
-Only `airlock.api` and the command line call it; it asks the gateway on behalf of one client, and knows no backend, no
-mediator and no secret.
+Only `airlock.api` and the command line use it. It asks the gateway on behalf of one client, and knows nothing of
+backends, mediators or secrets.
 """
 
 from .access import AccessMiddleware, AccessPolicy

@@ -1,8 +1,8 @@
 """Who may talk to this server.
 
-With keys (`server.keys`, and `AIRLOCK_API_KEY` for everything), whoever sends one. Without any, and with a project that
-runs code, only programs on this machine, and no web page in a browser on this machine: a page may send requests to
-loopback under a foreign Origin, or under a foreign Host whose name was made to resolve to loopback (DNS rebinding).
+If there are keys (`server.keys`, or `AIRLOCK_API_KEY`, which may do everything), whoever sends one. If there are none
+and a project runs code, only programs on this machine, and no web page in a browser on this machine: a page may send
+requests to loopback with a foreign Origin, or with a foreign Host whose name resolves to loopback (DNS rebinding).
 """
 
 from __future__ import annotations
@@ -32,14 +32,14 @@ OPEN_PATHS = frozenset({"/health"})
 _REMEDY = "set AIRLOCK_API_KEY or server.keys on the server, and send a key as 'Authorization: Bearer ...'"
 _NONE = "send a key that this server knows, as 'Authorization: Bearer ...'"
 _UNKNOWN = (
-    "this key is not known: send one that the server had at its start in server.keys or AIRLOCK_API_KEY, "
+    "unknown key: send one that was in server.keys or AIRLOCK_API_KEY when the server started, "
     "as 'Authorization: Bearer ...'"
 )
 
 
 @dataclass(frozen=True, slots=True)
 class AccessPolicy:
-    """What a request needs."""
+    """What a request needs to be served."""
 
     keys: KeyRing
     local_only: bool
@@ -58,11 +58,11 @@ class AccessPolicy:
 
     @property
     def default_host(self) -> str:
-        """Where to listen when the operator does not say."""
-        return "127.0.0.1" if self.local_only else "0.0.0.0"  # noqa: S104 - the documented default, with nothing to protect
+        """Where to listen if the operator does not say."""
+        return "127.0.0.1" if self.local_only else "0.0.0.0"  # noqa: S104 - the documented default when there is nothing to protect
 
     def check_bind(self, host: str) -> None:
-        """Raise ConfigError when listening on `host` would let strangers run code."""
+        """Raise ConfigError if strangers could run code when the server listens on `host`."""
         if self.local_only and not is_local(host):
             remedy = (
                 "set AIRLOCK_API_KEY or server.keys ('airlock keys new NAME'), listen on 127.0.0.1, "
@@ -71,7 +71,7 @@ class AccessPolicy:
             raise ConfigError([f"refusing to listen on {host}: a project runs code and no key is set; {remedy}"])
 
     def admit(self, scope: Scope) -> Client:
-        """Return who sent a request. Raises Unauthorized or NotLocal when it is not to be served."""
+        """Return the client that sent a request. Raises Unauthorized or NotLocal to refuse it."""
         headers = Headers(scope=scope)
         if self.keys:
             scheme, _, given = headers.get("authorization", "").partition(" ")
@@ -86,12 +86,12 @@ class AccessPolicy:
 
 
 class AccessMiddleware:
-    """Asks the policy about every request, before its body is read. Routes find the client in `request.state`."""
+    """Asks the policy about every request before its body is read. Routes find the client in `request.state`."""
 
     def __init__(
         self, app: ASGIApp, policy: Callable[[], Awaitable[AccessPolicy]], is_public: Callable[[str], bool]
     ) -> None:
-        """`is_public` says which paths are served to anybody; who would be refused is a `STRANGER` there."""
+        """`is_public` says which paths are served to anybody; whoever would be refused is a `STRANGER` there."""
         self._app = app
         self._policy = policy
         self._is_public = is_public
@@ -126,12 +126,12 @@ def _check_local(scope: Scope, headers: Headers) -> None:
     client = scope.get("client")
     if client is not None and not is_local(client[0]):
         raise NotLocal(_REMEDY)
-    # Of a header that comes several times each one counts: programs differ in which of them they believe.
+    # If a header is sent several times, every one counts: programs differ in which of them they believe.
     if not all(is_local(_host(value)) for value in headers.getlist("host") or [""]):
         raise NotLocal(f"Host is not local, and no key is set; {_REMEDY}")
-    # X-Forwarded-For is known already: `client` is who stands there, where a proxy on this machine says so.
+    # X-Forwarded-For needs no check: if a proxy on this machine sent it, `client` is the address in it.
     if "forwarded" in headers or "via" in headers or not all(is_local(ip) for ip in headers.getlist("x-real-ip")):
-        raise NotLocal(f"a proxy sends it for somebody else, and no key is set; {_REMEDY}")
+        raise NotLocal(f"a proxy forwarded it, and no key is set; {_REMEDY}")
     if not all(is_local(_origin_host(value)) for value in headers.getlist("origin")):
         raise NotLocal(f"Origin is not local, and no key is set; {_REMEDY}")
     if headers.get("sec-fetch-site") == "cross-site" and not _is_followed_link(scope, headers):
@@ -139,13 +139,13 @@ def _check_local(scope: Scope, headers: Headers) -> None:
 
 
 def _is_followed_link(scope: Scope, headers: Headers) -> bool:
-    """Tell a link to /docs, say, that somebody followed from a page elsewhere: that page sees nothing of the answer."""
+    """Recognize a link, for example to /docs, that was followed from another site: that site cannot read the answer."""
     sent = (headers.get("sec-fetch-mode"), headers.get("sec-fetch-dest"))
     return scope["method"] == "GET" and sent == ("navigate", "document")
 
 
 def _is_real_socket(scope: Scope) -> bool:
-    """Tell a TCP connection from a test client, which gives a name here, and from a UNIX socket, which gives a path."""
+    """Tell a TCP connection from a test client, which has a name here, and a UNIX socket, which has a path."""
     server = scope.get("server")
     try:
         return server is not None and bool(ipaddress.ip_address(server[0]))
@@ -162,6 +162,6 @@ def _host(value: str) -> str:
 
 def _origin_host(value: str) -> str:
     try:
-        return urlsplit(value).hostname or ""  # "null", what sandboxed frames and files send, is not local
+        return urlsplit(value).hostname or ""  # sandboxed frames and files send "null", which is not local
     except ValueError:
         return ""

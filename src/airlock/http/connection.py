@@ -1,6 +1,6 @@
-"""HTTP as it comes from a socket, within bounds: what no client needs is refused before it is a request.
+"""HTTP as it arrives from a socket, within bounds: what no client needs is refused before it becomes a request.
 
-uvicorn itself bounds nothing here: somebody without a key could fill the memory with a header that never ends.
+uvicorn has no bounds of its own: without a key, anybody could fill the memory with a header that never ends.
 """
 
 from __future__ import annotations
@@ -29,41 +29,43 @@ if TYPE_CHECKING:
 MAX_PATH: Final = 8 << 10  # bytes of a path with its query
 MAX_HEAD: Final = 64 << 10  # bytes of a path and all headers
 MAX_UNANSWERED: Final = 100  # requests of one connection, which a client may send ahead (pipelining)
-MAX_REQUEST: Final = 2 * MAX_BODY  # bytes on the wire, also of what is not read any more because it was answered
+MAX_REQUEST: Final = (
+    2 * MAX_BODY
+)  # bytes on the wire, including what is no longer read because the request was answered
 
 _UPGRADE: Final = re.compile(rb"(?i)(?<=\r\n)(?=upgrade *:)")
 
 
 class BoundedHttp(HttpToolsProtocol):
-    """One connection. A request has `patience` to be whole, and so much size; what breaks off gets a problem."""
+    """One connection. A request must be complete within `patience` and within bounds; otherwise it gets a problem."""
 
     patience: float = 120  # seconds: 16 MiB at 1.2 Mbit/s
     _in_head = True
-    _received = 0  # bytes of the request that is not whole yet
+    _received = 0  # bytes of the request that is not complete yet
     _refused: RequestError | None = None
     _alarm: asyncio.TimerHandle | None = None
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._cycles: deque[RequestResponseCycle] = deque()  # in the order in which they are answered
+        self._cycles: deque[RequestResponseCycle] = deque()  # in the order of their answers
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
-        """Begin to wait for a request."""
+        """Start waiting for a request."""
         super().connection_made(transport)
         self._alarm = self.loop.call_later(self.patience, self._on_alarm)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Wait no longer."""
+        """Stop waiting."""
         self._set_alarm(is_on=False)
-        for cycle in self._unanswered():  # uvicorn tells it to the last one only
+        for cycle in self._unanswered():  # uvicorn tells only the last one
             cycle.disconnected = True
             cycle.message_event.set()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Read on."""
+        """Take what has arrived."""
         if not self._received and b"pgrade" in data:
-            # Nothing is upgraded here, and the parser would drop the body: of every first POST of Java's HttpClient.
+            # Nothing is upgraded here, but the parser would drop the body, as in every first POST of Java's HttpClient.
             head, blank, body = data.partition(b"\r\n\r\n")
             data = _UPGRADE.sub(b"x-", head) + blank + body
         self._received += len(data)
@@ -74,25 +76,25 @@ class BoundedHttp(HttpToolsProtocol):
         if self._in_head and self._received > MAX_HEAD:
             self._refuse(_head_too_large())
         elif self._received > MAX_REQUEST:
-            self._refuse(BodyTooLarge(f"a request has at most {MAX_REQUEST} bytes"))
+            self._refuse(BodyTooLarge(f"a request may have at most {MAX_REQUEST} bytes"))
 
     def on_headers_complete(self) -> None:
         """Hand the request over, unless its head is too large."""
         if len(self.url) > MAX_PATH:
-            self._refused = PathTooLong(f"a path with its query has at most {MAX_PATH} bytes")
+            self._refused = PathTooLong(f"a path with its query may have at most {MAX_PATH} bytes")
             raise self._refused
         if sum(len(name) + len(value) + 4 for name, value in self.headers) > MAX_HEAD:
             self._refused = _head_too_large()
             raise self._refused
-        # Blanks behind a value are no part of it (RFC 9110, section 5.5), and the parser leaves them.
+        # Blanks after a value are not part of it (RFC 9110, section 5.5), but the parser keeps them.
         self.headers[:] = [(name, value.rstrip(b" \t")) for name, value in self.headers]
         if len(self._unanswered()) >= MAX_UNANSWERED:
-            self._refused = NotHttp(f"a connection has at most {MAX_UNANSWERED} requests without an answer")
+            self._refused = NotHttp(f"a connection may have at most {MAX_UNANSWERED} unanswered requests")
             raise self._refused
         super().on_headers_complete()
         self._in_head = False
         self._cycles.append(self.cycle)
-        self.headers = []  # for those that may come after the body: the request has its own
+        self.headers = []  # trailers may follow the body; the request keeps its own list
 
     def on_message_complete(self) -> None:
         """Wait for the next request."""
@@ -100,8 +102,8 @@ class BoundedHttp(HttpToolsProtocol):
         self._in_head, self._received = True, 0
 
     def send_400_response(self, msg: str) -> None:
-        """Refuse what the parser could not read, or what was refused while it did."""
-        self._refuse(self._refused or NotHttp("it could not be read as HTTP/1.1"))
+        """Refuse what the parser could not read, or what was refused while it parsed."""
+        self._refuse(self._refused or NotHttp("it could not be parsed as HTTP/1.1"))
 
     def _unanswered(self) -> deque[RequestResponseCycle]:
         while self._cycles and self._cycles[0].response_complete:
@@ -116,13 +118,13 @@ class BoundedHttp(HttpToolsProtocol):
             self._alarm = self.loop.call_later(self.patience, self._on_alarm)
 
     def _on_alarm(self) -> None:
-        if not self._received:  # a connection that was opened ahead of need
+        if not self._received:  # a connection that was opened in advance
             self.transport.close()
         elif not self.transport.is_closing():
-            self._refuse(TooSlow(f"a request is whole within {self.patience:g} s"))
+            self._refuse(TooSlow(f"a request must be complete within {self.patience:g} s"))
 
     def _refuse(self, error: RequestError) -> None:
-        """Say what is wrong, where that cannot be taken for the answer to another request; and hang up."""
+        """Answer with the problem, unless that could be taken for the answer to another request; then hang up."""
         unanswered = self._unanswered()
         is_begun = not self._in_head
         may_answer = len(unanswered) == 1 and not self.cycle.response_started if is_begun else not unanswered
@@ -142,4 +144,4 @@ class BoundedHttp(HttpToolsProtocol):
 
 
 def _head_too_large() -> HeadTooLarge:
-    return HeadTooLarge(f"a path and all headers have at most {MAX_HEAD} bytes together")
+    return HeadTooLarge(f"a path and all headers together may have at most {MAX_HEAD} bytes")

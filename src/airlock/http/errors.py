@@ -20,9 +20,9 @@ from airlock.errors import RequestError
 
 
 class NotHttp(RequestError):
-    """Raised when bytes are no HTTP/1.1."""
+    """Raised when what arrives is not valid HTTP/1.1."""
 
-    status, code, title = 400, "bad_request", "This is no HTTP request"
+    status, code, title = 400, "bad_request", "The request is not valid HTTP"
 
 
 class MalformedBody(RequestError):
@@ -32,24 +32,24 @@ class MalformedBody(RequestError):
 
 
 class Unauthorized(RequestError):
-    """Raised when the server has keys and the request comes with none of them."""
+    """Raised when the server has keys and the request has none of them."""
 
-    status, code, title = 401, "unauthorized", "A key is needed"
+    status, code, title = 401, "unauthorized", "A key is required"
 
     @property
     def headers(self) -> dict[str, str]:
-        """How to send one."""
+        """Says how to send a key."""
         return {"WWW-Authenticate": "Bearer"}
 
 
 class NotLocal(RequestError):
-    """Raised when the server has no keys, a project runs code, and the request may come from elsewhere."""
+    """Raised when there are no keys, a project runs code, and the request may come from elsewhere."""
 
     status, code, title = 403, "not_local", "Only for programs on this machine"
 
 
 class TooSlow(RequestError):
-    """Raised when a request is not whole in time."""
+    """Raised when a request is not complete in time."""
 
     status, code, title = 408, "request_timeout", "The request came too slowly"
 
@@ -79,12 +79,12 @@ class HeadTooLarge(RequestError):
 
 
 class Fault(RequestError):
-    """What a client is told of an exception that nobody raises on purpose."""
+    """What a client is told of an exception that was not raised on purpose."""
 
     status, code, title = 500, "internal", "Airlock failed"
 
 
 class TooManyBodies(RequestError):
-    """Raised when the bodies that come in at once take too much memory together."""
+    """Raised when the bodies that arrive at once would take too much memory."""
 
     status, code, title, retry_after = 503, "too_many_bodies", "Too many large bodies at once", 5

@@ -1,4 +1,7 @@
-"""What bodies of the REST API look like: the examples of the OpenAPI document, by the names of their models."""
+"""The examples of the OpenAPI document, by the names of their models.
+
+They are not on the models, which the client ships and imports as well: only the document needs them.
+"""
 
 from __future__ import annotations
 

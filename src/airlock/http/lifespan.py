@@ -1,4 +1,4 @@
-"""What stands behind one app, from its start to its end."""
+"""What is behind one app, from its start to its end."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ if TYPE_CHECKING:
 
 
 class Lifespan:
-    """What stands behind one app: made when it is needed, so that importing `airlock.api` builds nothing.
+    """What is behind one app. It is made when it is first needed, so importing `airlock.api` builds nothing.
 
-    With a lifespan (any ASGI server, `with TestClient(app)`) pools are started. Without one the first request makes a
-    gateway that serves on the memory store and starts no pool.
+    With a lifespan (any ASGI server, `with TestClient(app)`) pools are started. Without one, the first request makes a
+    gateway that uses the memory store and starts no pool.
     """
 
     extensions: Extensions
@@ -46,22 +46,22 @@ class Lifespan:
         return self._gateway or self._open()
 
     async def policy(self) -> AccessPolicy:
-        """Return who may talk to it."""
+        """Return who may talk to this server."""
         if self._policy is None:
             self._policy = AccessPolicy.of((await self.gateway()).config, os.environ)
         return self._policy
 
     @property
     def needs_key(self) -> bool:
-        """Whether requests need a key, as far as that is known: certainly once one came."""
+        """Whether requests need a key, as far as that is known; after the first request it is."""
         return self._policy is not None and bool(self._policy.keys)
 
     def is_public(self, path: str) -> bool:
-        """Whether anybody may request this path. `/health` is not even asked for."""
+        """Whether anybody may request this path. `/health` is served before this is asked."""
         return path == "/ready" or self.extensions.is_public(path)
 
     async def start(self) -> Gateway:
-        """Open the store that airlock.yaml names, go on with what it has, and begin to bring the pools up; once.
+        """Open the store that airlock.yaml names, resume what is in it, and begin to start the pools; once.
 
         Raises StoreRefused.
         """
@@ -76,8 +76,10 @@ class Lifespan:
         except StoreUnavailable as error:
             await gateway.close()
             self._gateway = self._policy = self._store = None
-            remedy = "mend that, or make room there, and start again"
-            raise StoreRefused(f"the end of what the last server ran cannot be stored: {error}; {remedy}") from error
+            remedy = "fix that or free space, then restart"
+            raise StoreRefused(
+                f"the executions that the last server was running cannot be marked as interrupted: {error}; {remedy}"
+            ) from error
         return gateway
 
     def _configured(self) -> tuple[Plugins, Config]:
@@ -93,7 +95,7 @@ class Lifespan:
 
     @asynccontextmanager
     async def __call__(self, _: FastAPI) -> AsyncIterator[None]:
-        """Start the pools, and end everything at the end."""
+        """Start the pools, and close everything at the end."""
         gateway = await self.start()
         async with AsyncExitStack() as until_end:
             await self.extensions.start(gateway.plugins, until_end)

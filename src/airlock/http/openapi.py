@@ -24,34 +24,34 @@ if TYPE_CHECKING:
 
 PROBLEM: Final = "application/problem+json"
 WITH_BODY: Final = (MalformedBody, BodyTooLarge, UnsupportedMedia, InvalidRequest, TooManyBodies)
-"""What every request with a body may be refused for."""
+"""Reasons to refuse any request with a body."""
 
 PUBLIC: Final[dict[str, Any]] = {"security": []}
-"""What a route says in `openapi_extra` that needs no key."""
+"""The `openapi_extra` of a route that needs no key."""
 
 _DESCRIPTION: Final = """\
 Runs Python scripts of AI agents in sandboxes. `POST /execute` accepts a script; poll the execution until its status is
-terminal, and answer what it asks while its status is `awaiting_llm`.
+terminal, and answer its LLM requests while its status is `awaiting_llm`.
 
 Bodies are strict JSON. Every error is a problem (RFC 9457) with a stable `code`. Every response has an `X-Request-ID`.
-Every GET takes HEAD too.
+Every GET path also answers HEAD.
 """
 _TAGS: Final = [
     {"name": "executions", "description": "Run scripts, follow them, answer them, end them."},
     {"name": "projects", "description": "What scripts run in, and how many workers are kept ready."},
-    {"name": "health", "description": "What load balancers ask."},
+    {"name": "health", "description": "Health checks."},
 ]
 _KEY: Final = {
     "type": "http",
     "scheme": "bearer",
-    "description": "A key of `server.keys`, or AIRLOCK_API_KEY. A server without keys asks for none.",
+    "description": "A key of `server.keys`, or AIRLOCK_API_KEY. A server without keys needs none.",
 }
 _REQUEST_ID: Final = {
-    "description": "Names this request in the server's log; one that the client sent is kept, if it is one word.",
+    "description": "Names this request in the server's log; an id that the client sent is kept if it is one word.",
     "schema": {"type": "string"},
 }
 _RETRY_AFTER: Final = {
-    "description": "Seconds after which to try again.",
+    "description": "Seconds to wait before the next try.",
     "required": True,
     "schema": {"type": "integer", "minimum": 1},
 }
@@ -63,7 +63,7 @@ LOCATION: Final = {
 
 
 def refusals(*errors: type[RequestError], is_public: bool = False) -> dict[int | str, dict[str, Any]]:
-    """Return the `responses` of a route that may be refused for these reasons, and for those of every route."""
+    """Return the `responses` of a route that may be refused for these reasons, in addition to those of every route."""
     by_status: defaultdict[int, list[type[RequestError]]] = defaultdict(list)
     for error in (*errors, *(() if is_public else (Unauthorized, NotLocal)), Fault):
         by_status[error.status].append(error)
@@ -83,12 +83,12 @@ def refusals(*errors: type[RequestError], is_public: bool = False) -> dict[int |
 
 
 def link(operation: str, description: str, **parameters: str) -> dict[str, Any]:
-    """Return what leads from a response to an operation, by the operation's id."""
+    """Return a link from a response to an operation, which is named by its id."""
     return {operation: {"operationId": operation, "description": description, "parameters": parameters}}
 
 
 def document(app: FastAPI, *, needs_key: bool) -> dict[str, Any]:
-    """Make the document of a server that wants a key, or takes none."""
+    """Make the document of a server that needs a key, or of one that needs none."""
     package = metadata("airlock-core")
     license_id = package["License-Expression"]
     made = get_openapi(
@@ -123,7 +123,7 @@ def _operations(made: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 def _examples_of(schema: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Return the examples of the models that a body may be, named by what tells them apart."""
+    """Return the examples of the models that a body may have, each named by what distinguishes it."""
     for option in (schema, *schema.get("anyOf", ())):
         for example in EXAMPLES.get(option.get("$ref", "").rpartition("/")[2], ()):
             yield example.get("status") or "-".join(example), {"value": example}

@@ -1,4 +1,4 @@
-"""Everything that goes wrong, as `application/problem+json` (RFC 9457), in one place."""
+"""Every error as `application/problem+json` (RFC 9457)."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class Problem(BaseModel):
 class ProblemResponse(JSONResponse):
     """One problem. `code` is the stable name of the cause, for programs; `detail` is for people.
 
-    `request_id` stands in the response's header, and in the server's log. `errors` names each wrong field.
+    `request_id` is also in the response's header and in the server's log. `errors` names each wrong field.
     """
 
     media_type = "application/problem+json"
@@ -89,7 +89,7 @@ class ProblemResponse(JSONResponse):
 
     @classmethod
     def of(cls, error: RequestError) -> ProblemResponse:
-        """Say what is wrong with a request."""
+        """Return the problem that says what is wrong with a request."""
         errors = None
         if isinstance(error, InvalidRequest):
             errors = [_field(error.location, error.message)]
@@ -99,7 +99,7 @@ class ProblemResponse(JSONResponse):
 
 
 def install(app: FastAPI) -> None:
-    """Make `app` answer every error as a problem, the framework's own included."""
+    """Make `app` answer every error with a problem, including those of the framework."""
     app.add_exception_handler(RequestError, _request_error)
     app.add_exception_handler(RequestValidationError, _validation_error)
     app.add_exception_handler(HTTPException, _http_error)
@@ -109,7 +109,7 @@ def install(app: FastAPI) -> None:
 
 async def _request_error(request: Request, error: Exception) -> ProblemResponse:
     assert isinstance(error, RequestError)
-    if error.status in (429, 503) and not isinstance(error, NotReady):  # what load balancers ask is no news
+    if error.status in (429, 503) and not isinstance(error, NotReady):  # load balancers ask for it all the time
         tell_refusal(request.scope, error.code, client=request.state.client.name or None)
     return ProblemResponse.of(error)
 
@@ -126,7 +126,7 @@ async def _http_error(request: Request, error: Exception) -> ProblemResponse:
     title = HTTPStatus(error.status_code).phrase
     code = title.lower().replace(" ", "_").replace("-", "_")
     detail = str(error.detail)
-    if detail == title:  # the router's own words
+    if detail == title:  # the router's own detail
         path = _printable(request.url.path)
         if error.status_code == 404:
             detail = f"nothing is served at {path}"
@@ -136,7 +136,7 @@ async def _http_error(request: Request, error: Exception) -> ProblemResponse:
 
 
 async def _gone(_: Request, __: Exception) -> Response:
-    return Response(status_code=400)  # nobody hears it, and the fault is not ours: the client left while it was sending
+    return Response(status_code=400)  # nobody reads it: the client disconnected while it was sending
 
 
 async def _fault(request: Request, error: Exception) -> ProblemResponse:
@@ -146,7 +146,7 @@ async def _fault(request: Request, error: Exception) -> ProblemResponse:
 
 
 def tell_refusal(scope: Scope, code: str, client: str | None = None) -> None:
-    """Log that a request was refused, and whose it was: the name of its key, else where it came from."""
+    """Log that a request was refused, with the name of its key, or else the address that it came from."""
     peer = scope.get("client")
     log_event(
         "request refused",

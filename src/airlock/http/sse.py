@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from airlock.plugins import Followed
     from airlock.running import EventId
 
-KEEP_ALIVE: Final = 15.0  # seconds of silence after which a comment is sent, as the standard advises because of proxies
-RETRY: Final = 1000  # milliseconds after which browsers connect again
+KEEP_ALIVE: Final = 15.0  # seconds of silence before a comment is sent, as the standard advises because of proxies
+RETRY: Final = 1000  # milliseconds before browsers reconnect
 HEADERS: Final = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}  # the second is for nginx
 EXAMPLE: Final = """\
 event: status
@@ -43,19 +43,19 @@ RESPONSES: Final[dict[int | str, dict[str, Any]]] = {
         "description": "Events as they come",
         "content": {
             "text/event-stream": {
-                "schema": EVENT,  # of each event: so tools read it before OpenAPI 3.2, which says itemSchema
+                "schema": EVENT,  # of each event; OpenAPI 3.2 has itemSchema, but few tools read that yet
                 "examples": {"output": {"value": EXAMPLE}},
             }
         },
     },
-    204: {"description": "It is over, and the client has everything"},
+    204: {"description": "The execution has finished, and the client has every event"},
 }
 
 
 class EventStreamResponse(StreamingResponse):
-    """Sends events as they come, one at a time: the next one is made when the connection has taken the one before.
+    """Sends events as they come, one at a time: the next is made when the connection has taken the previous one.
 
-    Not FastAPI's own streaming of generators: that costs two more tasks and two queues for each stream.
+    FastAPI's own streaming of generators would cost two more tasks and two queues for each stream.
     """
 
     media_type = "text/event-stream"
@@ -65,16 +65,16 @@ class EventStreamResponse(StreamingResponse):
 
     @classmethod
     async def of(cls, look: Callable[[], Awaitable[Followed]], at: EventId, location: Sequence[str]) -> Response:
-        """Answer a request for events from this place on, which was given at `location`.
+        """Answer a request for the events after `at`, which was sent in `location`.
 
-        Raises what `look` raises, and InvalidRequest for the end of what is not over.
+        Raises what `look` raises, and InvalidRequest for the end of an execution that has not finished.
 
-        204 tells EventSource, which would connect again after the end as well, that there is nothing more to come.
+        204 tells EventSource, which would otherwise reconnect even after the end, that nothing more will come.
         """
         events = EventStream(look, at)
         followed = await events.found()
         if at.is_end and not followed.execution.status.is_terminal:
-            raise InvalidRequest(tuple(location), "not the id of an event: this execution is not over")
+            raise InvalidRequest(tuple(location), "not the id of an event: this execution has not finished")
         return Response(status_code=204, headers=HEADERS) if at.is_end else cls(events)
 
 
@@ -97,7 +97,7 @@ class _Wire:
                 event = await self._events.next()
         except TimeoutError:
             return KEEPALIVE_COMMENT
-        except RequestError:  # forgotten meanwhile: who asks again is told so
+        except RequestError:  # forgotten meanwhile; a client that reconnects is told so
             raise StopAsyncIteration from None
         if event is None:
             raise StopAsyncIteration

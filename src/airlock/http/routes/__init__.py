@@ -1,1 +1,1 @@
-"""The routes of the REST API, a file for each of its nouns. What they do is the gateway's business."""
+"""The routes of the REST API, one file for each of its nouns. They leave the work to the gateway."""

@@ -1,4 +1,4 @@
-"""`/executions/{id}/events`: what happens to an execution, as it happens."""
+"""`/executions/{id}/events`: the events of an execution, as they happen."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ LastEventIdInQuery = Annotated[
     Query(
         alias="last_event_id",
         max_length=100,
-        description="the same, for those who cannot set a header; the header counts if both are there",
+        description="the same, for clients that cannot set a header; if both are sent, the header counts",
         json_schema_extra={"format": "event-id"},
     ),
 ]
@@ -45,9 +45,9 @@ LastEventIdInQuery = Annotated[
 async def get_events(
     execution_id: ExecutionId, gateway: GatewayOf, last_event_id: LastEventId = "", after: LastEventIdInQuery = ""
 ) -> Response:
-    """Stream what has happened and what happens, as server-sent events; the stream ends after `result`.
+    """Stream past and new events as server-sent events; the stream ends after `result`.
 
-    The `id` of an event is the place after it: sent back as `Last-Event-ID`, nothing is repeated and nothing lost.
+    The `id` of an event is the place after it: if it is sent back as `Last-Event-ID`, nothing is repeated or lost.
     """
     location = ("header", "Last-Event-ID") if last_event_id else ("query", "last_event_id")
     at = EventId.parse(last_event_id or after, execution_id, location)

@@ -1,4 +1,4 @@
-"""`/execute` and `/executions`: run a script, follow it, answer it, end it."""
+"""`/execute` and `/executions`: run a script, follow it, answer it, cancel it."""
 
 from __future__ import annotations
 
@@ -50,11 +50,11 @@ router = APIRouter(route_class=StrictRoute, tags=["executions"])
 
 
 def _links(execution_id: str) -> dict[str, Any]:
-    """Return where an execution leads that stands at this place of a response."""
+    """Return the links of the execution whose id is at this place of a response."""
     return {
-        **link("get_execution", "How it stands.", execution_id=execution_id),
+        **link("get_execution", "The execution's status.", execution_id=execution_id),
         **link("get_events", "Follow it.", execution_id=execution_id),
-        **link("respond", "Answer what it asks.", execution_id=execution_id),
+        **link("respond", "Answer its LLM request.", execution_id=execution_id),
         **link("cancel", "End it.", execution_id=execution_id),
     }
 
@@ -70,10 +70,10 @@ _LISTED_LINKS = {
     "/execute",
     status_code=202,
     response_model=ExecutionCreated | ExecutionResult,
-    response_description="Accepted, and still going on",
+    response_description="Accepted, not finished yet",
     responses={
         200: {
-            "description": "With `wait`: it is over, or awaits an LLM answer",
+            "description": "With `wait`: it has finished, or awaits an LLM answer",
             "model": ExecutionResult,
             "headers": {"Location": LOCATION},
             "links": _ITS_LINKS,
@@ -97,9 +97,9 @@ async def execute(
 ) -> Response:
     """Accept a script. Poll the execution at `Location` until its status is terminal.
 
-    The same request with the same `Idempotency-Key` again is the first one's execution: nothing runs twice.
+    The same request with the same `Idempotency-Key` returns the first execution: nothing runs twice.
 
-    With `wait` the answer is the execution: 200 when it is over or awaits an LLM answer, 202 when it still goes on.
+    With `wait` the answer is the execution: 200 if it has finished or awaits an LLM answer, otherwise 202.
     """
     execution = await gateway.submit(request, idempotency_key)
     location = {"Location": f"/executions/{execution.id}"}
@@ -137,8 +137,8 @@ async def get_execution(
 ) -> ExecutionResult:
     """Return an execution as it is now, with its output so far.
 
-    With `wait`, answer when it is over or awaits an LLM answer (with `since`, when its `version` differs), and in any
-    case after that many seconds.
+    With `wait`, answer when it has finished or awaits an LLM answer (with `since`, when its `version` differs), and in
+    any case after that many seconds.
     """
     return ExecutionResult.model_validate(await gateway.wait(execution_id, wait, since))
 
@@ -151,9 +151,9 @@ async def get_execution(
     },
 )
 async def respond(execution_id: ExecutionId, response: LLMResponse, gateway: GatewayOf) -> ExecutionResult:
-    """Answer the LLM request that the execution shows as `llm_request`, or with `request_id` certainly that one.
+    """Answer the LLM request that the execution shows as `llm_request`, or the one that `request_id` names.
 
-    With `request_id` it is safe to repeat: the same answer again changes nothing, another one is 409.
+    With `request_id` it is safe to repeat: the same answer changes nothing, another one is refused with 409.
     """
     return ExecutionResult.model_validate(await gateway.respond(execution_id, *_answers(response)))
 
@@ -173,5 +173,5 @@ def _answers(sent: LLMResponse) -> list[Answer]:
     },
 )
 async def cancel(execution_id: ExecutionId, gateway: GatewayOf) -> ExecutionResult:
-    """End an execution in any status as `error` / `cancelled`. Safe to repeat; one that is over stays as it is."""
+    """End an execution in any status as `error` / `cancelled`. Safe to repeat; a finished one stays as it is."""
     return ExecutionResult.model_validate(await gateway.cancel(execution_id))

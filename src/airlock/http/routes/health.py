@@ -1,4 +1,4 @@
-"""`/health` and `/ready`: what load balancers ask."""
+"""`/health` and `/ready`: health checks for load balancers."""
 
 from __future__ import annotations
 
@@ -22,6 +22,6 @@ async def health() -> HealthResponse:
 
 @router.get("/ready", responses=refusals(NotReady, ShuttingDown, is_public=True), openapi_extra=PUBLIC)
 async def ready(gateway: GatewayOf) -> ReadyResponse:
-    """Answer that every project is up that shall be; 503 while one starts or has failed, and while draining."""
+    """Answer that every project that should be up is up; 503 while one starts or has failed, and while draining."""
     gateway.check_ready()
     return ReadyResponse()

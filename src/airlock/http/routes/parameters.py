@@ -33,8 +33,10 @@ async def _gateway_of(request: Request) -> ScopedGateway:
 GatewayOf = Annotated[ScopedGateway, Depends(_gateway_of)]
 ExecutionId = Annotated[str, Path(max_length=MAX_ID, examples=[EXECUTION_ID])]
 NameOf = Annotated[ProjectName, Path(examples=["mock-project"])]
-Wait = Annotated[float, Query(ge=0, le=MAX_WAIT, description="seconds to wait for news at most", examples=[10])]
-Limit = Annotated[int, Query(ge=1, le=MAX_PAGE, description="executions at most", examples=[50])]
+Wait = Annotated[
+    float, Query(ge=0, le=MAX_WAIT, description="maximum number of seconds to wait for news", examples=[10])
+]
+Limit = Annotated[int, Query(ge=1, le=MAX_PAGE, description="maximum number of executions", examples=[50])]
 Cursor = Annotated[
     str | None,
     Query(max_length=200, description="`next_cursor` of the page before", json_schema_extra={"format": "cursor"}),
@@ -44,11 +46,13 @@ IdempotencyKey = Annotated[
     Header(
         min_length=1,
         max_length=MAX_KEY,
-        description="a text of the client's own, new for each execution that it wants",
+        description="a text that the client chooses, a new one for each execution",
         examples=["report-2026-11-24"],
     ),
 ]
-Since = Annotated[int | None, Query(ge=0, description="with `wait`: the version that is known already", examples=[2])]
+Since = Annotated[
+    int | None, Query(ge=0, description="with `wait`: the version that the client already has", examples=[2])
+]
 
 
 def cursor_of(position: Position) -> str:

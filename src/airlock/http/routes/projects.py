@@ -1,4 +1,4 @@
-"""`/projects`: what can be used, and how many workers each keeps."""
+"""`/projects`: the projects, and how many workers each keeps."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ async def list_projects(gateway: GatewayOf) -> ProjectList:
     responses=refusals(*WITH_BODY, ProjectNotFound, ScaleFailed),
 )
 async def project_up(name: NameOf, gateway: GatewayOf, pool: PoolRequest | None = None) -> PoolStatus:
-    """Keep this many warm workers. Answers when they are ready, or after 30 s with the state as it is, and goes on."""
+    """Keep this many warm workers. Answers when they are ready, or after 30 s with the state so far, and continues."""
     return await gateway.up(name, (pool or PoolRequest()).replicas)
 
 
@@ -41,5 +41,5 @@ async def project_up(name: NameOf, gateway: GatewayOf, pool: PoolRequest | None 
     responses=refusals(InvalidRequest, ProjectNotFound),
 )
 async def project_down(name: NameOf, gateway: GatewayOf) -> PoolStatus:
-    """Put a project down: what waits ends, what runs gets `limits.shutdown_grace`."""
+    """Put a project down: queued executions end, running ones get `limits.shutdown_grace`."""
     return await gateway.down(name)
