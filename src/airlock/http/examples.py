@@ -1,6 +1,6 @@
 """The examples of the OpenAPI document, by the names of their models.
 
-They are not on the models, which the client ships and imports as well: only the document needs them.
+They are not on the models: the client imports those too and needs no examples, and pydantic would sort their keys.
 """
 
 from __future__ import annotations
