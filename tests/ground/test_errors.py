@@ -8,6 +8,8 @@ import pytest
 
 import airlock.errors
 import airlock.http.errors
+from airlock.client.errors import ClientError
+from airlock.plugins import PluginError
 
 
 @pytest.mark.parametrize("module", [airlock.errors, airlock.http.errors], ids=lambda module: module.__name__)
@@ -17,3 +19,8 @@ def test_the_tree_names_every_exception_with_its_status(module: ModuleType) -> N
         if error.__module__ == module.__name__ and name != "AirlockError":
             assert name in drawn
             assert drawn[name] in ("", str(getattr(error, "status", drawn[name])))
+
+
+def test_errors_of_other_rooms_hang_where_they_are_drawn() -> None:
+    assert issubclass(ClientError, airlock.errors.AirlockError)
+    assert issubclass(PluginError, airlock.errors.AirlockError)

@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from airlock import interfaces
 from airlock.backends import ENFORCED_BY_BACKEND, USED_BY_BACKEND, Backend, BackendSettings
+from airlock.errors import AirlockError
 from airlock.llm import Mediator, MediatorSettings
 from airlock.stores import Store, StoreSettings
 
@@ -33,7 +34,7 @@ _WORD: Final = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 _WORD_RULE: Final = "must be a word of lower-case letters and digits, with '-' in between"
 
 
-class PluginError(Exception):
+class PluginError(AirlockError):
     """Raised when a plugin breaks a contract, which is described in this `section` of docs/plugins.md."""
 
     def __init__(self, message: str, section: str = "Hooks") -> None:
