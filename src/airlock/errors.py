@@ -10,7 +10,6 @@ AirlockError
 ├── StoreRefused                 a store cannot or must not be used
 ├── Conflict                     a stored execution has changed meanwhile, or may not change like this
 ├── PluginError                  a plugin breaks a contract; in `airlock.plugins`
-├── ClientError                  a request to a server failed; a tree of its own in `airlock.client`
 └── RequestError                 the server refuses a request; http/problems.py turns it into problem+json
     ├── InvalidRequest       422
     ├── ExecutionNotFound    404
@@ -30,7 +29,8 @@ AirlockError
     └── those that only HTTP raises; a tree of its own in http/errors.py
 
 Not AirlockErrors are `LLMError`, `CannotPreload` and `ConnectionLost` of `airlock.worker`, which has only the standard
-library inside a sandbox, and `NoAnswer`, with which `airlock run` ends.
+library inside a sandbox, `NoAnswer`, with which `airlock run` ends, and those of `airlock_client`, a distribution of
+its own.
 """
 
 from __future__ import annotations
