@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from airlock.http import requests as strict_requests
+from airlock import strict_json
+from airlock.http.requests import MAX_VALUES
 from airlock.worker import codec, script, sdk
 
 Frame = tuple[int, object]
@@ -111,7 +112,9 @@ def test_memory_that_is_sent_can_come_back_with_the_next_request(ends: Ends, val
     reading.join(30)
     key, found = frames[0][1]
     request = {"code": "1", "memory": {key: found}}
-    assert strict_requests.load(json.dumps(request).encode()) == request
+    body = json.dumps(request).encode()
+    strict_json.check_count(body, MAX_VALUES)
+    assert strict_json.loads(body) == request
 
 
 def test_after_a_result_that_was_refused_the_one_before_counts(ends: Ends) -> None:
