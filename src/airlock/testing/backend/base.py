@@ -15,14 +15,11 @@ from airlock import strict_json
 from airlock.backends import CAUSES, Backend, Job, Limits, Outcome, Project, unknown_cause
 from airlock.errors import LLMError
 from airlock.models import LLMRequest
-from airlock.testing.contract import Contract, no_exit
+from airlock.testing.contract import PROMISED_KILL, Contract, no_exit
 from airlock.testing.recording import RecordingRun
 
 from .capabilities import BACKEND_CAPABILITIES
 from .loop_watch import LoopWatch
-
-PROMISED_KILL = 2.0  # seconds: the contract of `Backend.execute`
-SLOW_MACHINE = 1.0  # seconds that a busy machine may add to it
 
 Answers = Iterable[str | LLMError] | Callable[[LLMRequest], Awaitable[str]]
 
@@ -146,7 +143,7 @@ class BackendBench(Contract):
     async def cancelled(self, running: asyncio.Task[Outcome]) -> None:
         """Cancel a job, as core does at a timeout, and check that it keeps the promise."""
         running.cancel()
-        await asyncio.wait({running}, timeout=PROMISED_KILL + SLOW_MACHINE)
+        await asyncio.wait({running}, timeout=self._kill_patience)
         assert running.done(), f"a cancelled execute() has not ended within {PROMISED_KILL:g} s"
         assert running.cancelled(), f"a cancelled execute() has to re-raise, not {running}"
 

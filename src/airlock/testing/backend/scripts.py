@@ -11,7 +11,7 @@ from airlock.backends import Backend
 from airlock.models import LLMRequest
 from airlock.testing.recording import RecordingRun
 
-from .base import PROMISED_KILL, SLOW_MACHINE, BackendBench
+from .base import BackendBench
 from .canary import Canary
 from .capabilities import needs
 
@@ -175,7 +175,7 @@ set_result([before, memory.get('runs', 'count'), memory.get('runs', 'none', 'els
         await self.cancelled(running)
         if not can_be_seen:
             pytest.skip("what runs in this sandbox cannot be seen from here")
-        is_gone = await canary.vanishes(PROMISED_KILL + SLOW_MACHINE)
+        is_gone = await canary.vanishes(self._kill_patience)
         assert is_gone, "it still runs after it was cancelled: execute(), or the worker's stop(), has to kill it"
 
     @needs("runs_code", "subprocesses")
@@ -201,7 +201,7 @@ set_result(llm.complete('seen?'))
 
         if await self.result_of(backend, code, answers=answer) == "no":
             pytest.skip("what runs in this sandbox cannot be seen from here")
-        assert await canary.vanishes(PROMISED_KILL + SLOW_MACHINE), "a child of the script still runs after its end"
+        assert await canary.vanishes(self._kill_patience), "a child of the script still runs after its end"
 
     @needs("runs_code", "subprocesses")
     async def test_child_cannot_speak_for_the_script(self, backend: Backend[Any]) -> None:
