@@ -150,6 +150,7 @@ async def test_executions_run_at_once_and_do_not_mix(make_local: Any) -> None:
     assert await asyncio.gather(*tasks) == [0, 1, 2, 3, 4, 5]
 
 
+@pytest.mark.timed
 async def test_print_through_a_warm_standby_takes_milliseconds(local: Any) -> None:
     took = []
     for _ in range(20):

@@ -22,7 +22,7 @@ from airlock_docker.engine import Engine
 if TYPE_CHECKING:
     from containers.conftest import Daemon, Up
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.xdist_group("daemons")]  # a daemon of its own is enough at a time
 
 
 async def test_a_daemon_that_is_killed_is_named_and_waited_for(

@@ -49,6 +49,7 @@ async def test_idle_containers_that_are_killed_are_replaced(
     assert up.backend.pool().idle == 3
 
 
+@pytest.mark.timed
 async def test_a_cancelled_script_is_dead_within_a_quarter_of_a_second(client: docker.DockerClient, up: Up) -> None:
     running, name = await up.running("print('there')\nwhile True: pass")
     began = asyncio.get_running_loop().time()
