@@ -20,6 +20,7 @@ from airlock.testing.recording import RecordingRun
 
 from .capabilities import BACKEND_CAPABILITIES
 from .loop_watch import LoopWatch
+from .shared import SharedBackend
 
 Answers = Iterable[str | LLMError] | Callable[[LLMRequest], Awaitable[str]]
 
@@ -51,11 +52,36 @@ class BackendBench(Contract):
         del directory
         return self.make_backend(Project(name="contract"))
 
+    @pytest.fixture(scope="class")
+    @classmethod
+    def anyio_backend(cls) -> str:
+        """Run all tests of a class in one event loop, as most share a backend."""
+        return "asyncio"
+
     @pytest.fixture
     async def backend(self) -> AsyncIterator[Backend[Any]]:
-        """Return a backend with one worker."""
+        """Return a new backend with one worker."""
         async with self.up() as backend:
             yield backend
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    async def shared_backend(cls) -> AsyncIterator[SharedBackend]:
+        """Return what `shared` comes from."""
+        shared = SharedBackend(lambda: cls().make_backend(Project(name="contract")), cls.patience)
+        yield shared
+        await shared.drop()
+
+    @pytest.fixture
+    async def shared(
+        self, request: pytest.FixtureRequest, shared_backend: SharedBackend
+    ) -> AsyncIterator[Backend[Any]]:
+        """Return a backend with one worker, which tests have used before. A test that fails is the last to use it."""
+        before = request.session.testsfailed
+        with LoopWatch(self.patience):
+            yield await shared_backend.get()
+            if request.session.testsfailed > before or request.node.get_closest_marker("xfail"):
+                await shared_backend.drop()
 
     @asynccontextmanager
     async def up(self, replicas: int = 1, **limits: Any) -> AsyncIterator[Backend[Any]]:
