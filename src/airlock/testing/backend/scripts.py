@@ -169,7 +169,10 @@ set_result([before, memory.get('runs', 'count'), memory.get('runs', 'none', 'els
     @needs("runs_code")
     async def test_cancelled_script_does_not_run_on(self, shared: Backend[Any]) -> None:
         canary, run = Canary(), RecordingRun()
-        running = self.begin(shared, f"{canary.code}\nimport time\nwhile True: time.sleep(0.01)", run)
+        code = f"{canary.code}\nprint('there')\nimport time\nwhile True: time.sleep(0.01)"
+        running = self.begin(shared, code, run)
+        if "streams_output" in self.capabilities:
+            await self.until(running, run, lambda run: run.stdout)
         await self.started(running, run)
         can_be_seen = await canary.appears()
         await self.cancelled(running)
