@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 import signal
 import sys
 import warnings
@@ -30,7 +31,9 @@ def pytest_configure() -> None:
 
 @pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep tests in one process of `pytest -n` that share what is brought up once, as a server or a pool."""
+    """Let `pytest -n` begin with the longest; keep tests in one process that share what is brought up once."""
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        items.sort(key=lambda item: item.get_closest_marker("long") is None)
     for item in items:
         if item.get_closest_marker("xdist_group") is None and (shared := _shared(item)):
             item.add_marker(pytest.mark.xdist_group(shared))
