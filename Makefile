@@ -1,13 +1,14 @@
 # Every command of the project. `make` alone lists them.
 PYTHON ?= python3
 LLM ?= echo
+WORKERS ?= 4
 BIN := .venv/bin
 .DEFAULT_GOAL := help
 
-.PHONY: help setup demo test soak lint typecheck format clean
+.PHONY: help setup demo test test-more soak lint typecheck format clean
 
 help: ## list the commands
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 12
 
 setup: .venv/ready ## make .venv with core, client, plugins and development tools
 
@@ -25,11 +26,16 @@ demo: .venv/ready ## run the example in the sandbox; LLM=ask to answer its quest
 	$(BIN)/airlock run examples/quarterly_report.py --project python \
 		--setting orders=@examples/orders.csv --memory .airlock/quarterly_report.json --llm $(LLM)
 
-test: .venv/ready ## run every test, in small counts
-	$(BIN)/python -m pytest
+# Tests wait more than they compute, so there are more processes than cores. What measures time runs alone.
+test: .venv/ready ## run every test, in small counts; WORKERS=1 one after the other
+	@$(BIN)/python -m pytest -m timed; timed=$$?; \
+	$(BIN)/python -m pytest -m "not timed" -n $(WORKERS) --dist loadgroup && exit $$timed
 
-soak: .venv/ready ## run the tests in the counts that the issues name
-	AIRLOCK_TEST_SOAK=1 $(BIN)/python -m pytest
+test-more: .venv/ready ## run what takes more than the rest: control groups of version 2, in a kernel of their own
+	.ci/cgroup2
+
+soak: ## run the tests in the counts that the issues name
+	AIRLOCK_TEST_SOAK=1 $(MAKE) test
 
 lint: .venv/ready ## check style
 	$(BIN)/ruff check .

@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from airlock.testing.processes import ServerProcess, start_server
+
 
 @pytest.fixture
 def anyio_backend() -> str:
@@ -34,9 +36,10 @@ PATIENCE = 60  # seconds; only a guard against hanging
 class RunningServer:
     """A real `python -m airlock` on a free port of loopback."""
 
-    def __init__(self, process: subprocess.Popen[str]) -> None:
+    def __init__(self, process: ServerProcess | subprocess.Popen[bytes], stderr: int) -> None:
         self.process = process
         self.printed: list[str] = []
+        self._stderr = open(stderr, encoding="utf-8")  # noqa: SIM115 - until `close`
         self._reader = threading.Thread(target=self._read)
         self._reader.start()
 
@@ -69,9 +72,18 @@ class RunningServer:
         self._reader.join(PATIENCE)
         return code
 
+    def close(self) -> None:
+        """End it at once, with all that it started."""
+        self.process.terminate()
+        self.process.terminate()
+        try:
+            self.ended()
+        finally:
+            self.process.kill()
+        self._stderr.close()
+
     def _read(self) -> None:
-        assert self.process.stderr is not None
-        self.printed.extend(iter(self.process.stderr.readline, ""))
+        self.printed.extend(iter(self._stderr.readline, ""))
 
 
 @pytest.fixture
@@ -90,35 +102,31 @@ def serve_all(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[...
 
 @contextmanager
 def servers(folder: Path) -> Iterator[Callable[..., RunningServer]]:
-    """Start servers in this folder, and end them."""
+    """Start servers in this folder, and end them; `is_new` for one that is not forked but starts as users start it."""
     started: list[RunningServer] = []
 
-    def start(config: str | None, *arguments: str, **environ: str) -> RunningServer:
+    def start(config: str | None, *arguments: str, is_new: bool = False, **environ: str) -> RunningServer:
         if config is not None:
             (folder / "airlock.yaml").write_text(config)
         options = [] if {"--port", "--config"} & set(arguments) else ["--port", "0"]
         options += [] if "--log-format" in arguments else ["--log-format", "plain"]
+        options += arguments
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("AIRLOCK_")}
-        process = subprocess.Popen(
-            [sys.executable, "-m", "airlock", *options, *arguments],
-            cwd=folder,
-            env={**inherited, "PYTHONPATH": str(SCRIPTED), **environ},
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        started.append(RunningServer(process))
+        environ = {**inherited, "PYTHONPATH": str(SCRIPTED), **environ}
+        reads, writes = os.pipe()
+        process: ServerProcess | subprocess.Popen[bytes]
+        if is_new:
+            command = [sys.executable, "-m", "airlock", *options]
+            process = subprocess.Popen(command, cwd=folder, env=environ, stderr=writes)
+        else:
+            process = start_server(options, directory=folder, environ=environ, stderr=writes)
+        os.close(writes)
+        started.append(RunningServer(process, reads))
         return started[-1]
 
     yield start
     for server in started:
-        server.process.terminate()
-        server.process.terminate()  # at once, but with all that it started
-        try:
-            server.ended()
-        finally:
-            server.process.kill()
-        assert server.process.stderr is not None
-        server.process.stderr.close()
+        server.close()
 
 
 # `make soak` looks much longer for what breaks a property than `make test` does.

@@ -209,6 +209,7 @@ def test_busy_is_tried_again(url: str, network: MakeNetwork, status: str) -> Non
     assert run_over(busy).is_completed
 
 
+@pytest.mark.timed
 def test_retry_after_is_honoured(url: str, network: MakeNetwork) -> None:
     busy = network(url)
     busy.replies("/projects", "503 Service Unavailable", QUEUE_FULL, "Retry-After: 1")
@@ -227,6 +228,7 @@ def test_retry_after_may_be_a_date(network: MakeNetwork) -> None:
     assert 3500 < (raised.value.retry_after or 0) <= 3600
 
 
+@pytest.mark.timed
 def test_a_pause_that_would_outlast_retry_for_is_not_waited_for(network: MakeNetwork) -> None:
     busy = network(None)
     busy.replies("/projects", "503 Service Unavailable", QUEUE_FULL, "Retry-After: 3600")

@@ -198,6 +198,7 @@ def test_an_execution_that_was_never_started_has_no_start_and_no_run_time(api: h
     api.post(f"{begun}/cancel")
 
 
+@pytest.mark.timed
 def test_time_is_counted_as_queued_as_run_or_as_waiting_for_an_answer(api: httpx.Client) -> None:
     first = api.post("/execute", json={"project": "single", "code": "sleep 0.3"}).headers["location"]
     path = api.post("/execute", json={"project": "single", "code": "sleep 0.2\nask ?"}).headers["location"]

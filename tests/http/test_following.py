@@ -40,6 +40,7 @@ def seconds_of(call: Callable[[], httpx.Response]) -> tuple[float, httpx.Respons
 # --- wait and since --------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.timed
 def test_a_post_that_waits_is_202_while_it_still_goes_on(api: httpx.Client) -> None:
     took, answer = seconds_of(
         lambda: api.post("/execute", params={"wait": 0.5}, json={"project": "p", "code": "say a\nsleep 60"})

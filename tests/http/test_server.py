@@ -31,7 +31,8 @@ def taken_port() -> Iterator[int]:
 
 
 def test_serves_and_says_what(serve: Serve) -> None:
-    server = serve("default_backend: mock\nprojects: {echo: {backend: mock}, off: {backend: mock, replicas: 0}}\n")
+    config = "default_backend: mock\nprojects: {echo: {backend: mock}, off: {backend: mock, replicas: 0}}\n"
+    server = serve(config, is_new=True)
     assert httpx.get(f"{server.url}/health").json() == {"status": "ok"}
     banner = "".join(server.printed)
     assert "airlock.yaml" in server.line_with("Airlock serves")

@@ -105,6 +105,7 @@ def test_a_collector_that_is_gone_delays_no_request_and_hardly_the_end(serve: Se
 
 def test_without_the_packages_a_server_says_so_and_serves(serve: Serve, tmp_path: Path) -> None:
     (tmp_path / "sitecustomize.py").write_text("import sys\nsys.modules['opentelemetry.sdk'] = None\n")
-    server = serve(MOCK, OTEL_EXPORTER_OTLP_ENDPOINT="http://127.0.0.1:9", PYTHONPATH=f"{tmp_path}:{SCRIPTED}")
+    path = f"{tmp_path}:{SCRIPTED}"
+    server = serve(MOCK, is_new=True, OTEL_EXPORTER_OTLP_ENDPOINT="http://127.0.0.1:9", PYTHONPATH=path)
     use(server)
     server.line_with("FastAPI automatic telemetry configuration failed")

@@ -17,6 +17,7 @@ from airlock.running.events import MAX_TEXT, EventId, EventStream
 pytestmark = pytest.mark.anyio
 
 
+@pytest.mark.timed
 async def test_what_comes_at_once_becomes_one_event_and_the_first_waits_for_nothing(followed: FollowedByHand) -> None:
     events = events_of(followed)
     waiting = asyncio.create_task(events.next())

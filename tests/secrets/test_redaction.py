@@ -303,6 +303,7 @@ def test_no_value_leaks(secrets: list[str], value: Any, data: st.DataObject) -> 
 # --- what it costs -------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.timed
 def test_redaction_keeps_up_with_output() -> None:
     redactor = Redactor(f"secret-number-{number}-of-twenty" for number in range(20))
     line = b"2026-01-01 12:00:00 INFO a line of some log with secret-number-, and with numbers: 12345"[:80]

@@ -15,7 +15,10 @@ from tests.conftest import RunningServer
 
 Serve = Callable[..., RunningServer]
 
-pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount a disk that is full")
+pytestmark = [
+    pytest.mark.long,
+    pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount a disk that is full"),
+]
 
 PATIENCE = 30.0  # seconds; only a guard against hanging
 

@@ -172,6 +172,7 @@ def test_list_refuses_what_it_cannot_mean(serve: Serve, query: str, field: str) 
 # --- crashes ---------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.long
 def test_kills_at_random_moments_lose_nothing(tmp_path: Path) -> None:
     codes = ["say x", "sleep 0.05", "ask ?", "result 1"]
     crashes = Crashes(tmp_path, "scripted", codes, environ={"PYTHONPATH": str(SCRIPTED)})

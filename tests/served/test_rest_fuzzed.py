@@ -26,6 +26,7 @@ KEYED = f"server: {{keys: [{{name: fuzzer, sha256: {hashlib.sha256(KEY.encode())
     [(PROJECTS, ""), (KEYED, f'auth.openapi.key.bearer = "{KEY}"')],
     ids=["without keys", "with a key"],
 )
+@pytest.mark.long
 def test_schemathesis_finds_nothing(tmp_path: Path, serve: Callable[..., Any], config: str, options: str) -> None:
     server = serve(config)
     url = server.url.replace("0.0.0.0", "127.0.0.1")

@@ -65,7 +65,7 @@ def only_child(server: RunningServer) -> Path:
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_an_idle_server_ends_with_0(serve: Serve, number: signal.Signals) -> None:
-    server = serve(configured(grace=600))
+    server = serve(configured(grace=600), is_new=True)
     server.line_with("project p is up")
     assert server.url
     server.process.send_signal(number)
@@ -163,7 +163,7 @@ def test_a_terminal_that_is_closed_ends_it_gently_however_often_it_says_so(serve
 def test_under_nohup_a_closed_terminal_does_not_end_it(serve: Serve) -> None:
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # a child keeps that
     try:
-        server = serve(configured(grace=0))
+        server = serve(configured(grace=0), is_new=True)
     finally:
         signal.signal(signal.SIGHUP, before)
     assert server.url

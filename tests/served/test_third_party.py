@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from uv import find_uv_bin
 
 ROOT = Path(__file__).parents[2]
@@ -36,6 +37,7 @@ class TestPlain(BackendContract):
 """
 
 
+@pytest.mark.long
 def test_somebody_elses_backend_passes_the_contract_from_wheels_in_a_clean_environment(tmp_path: Path) -> None:
     plugin, wheels, python = tmp_path / "plugin", tmp_path / "wheels", tmp_path / "env" / "bin" / "python"
     (plugin / "airlock_plain").mkdir(parents=True)

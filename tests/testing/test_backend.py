@@ -15,6 +15,7 @@ from airlock.llm.agent import AgentMediator
 from airlock.llm.mediator import MediatorSettings
 from airlock.models import LLMRequest
 from airlock.testing import MediatorContract, RecordingRun, never_answers
+from airlock.testing.backend import loop_watch
 
 pytest_plugins = ["pytester"]
 
@@ -109,6 +110,12 @@ def no_children_left() -> Iterator[None]:
         os.waitpid(pid, 0)
 
 
+@pytest.fixture
+def a_short_block_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where the watch comes late, on a machine that is busy."""
+    monkeypatch.setattr(loop_watch, "BLOCKED", 0.05)
+
+
 # --- what is good passes -----------------------------------------------------------------------------------------
 
 
@@ -192,6 +199,8 @@ class Fake(Echo):
         except asyncio.CancelledError:
             await asyncio.sleep(60)
             raise
+
+Suite._kill_patience = 0.2
 """,
             CANCELLED_JOBS,
             id="hangs in its kill",
@@ -371,13 +380,15 @@ class Fake(Echo):
         for _ in range(self.replicas, replicas):
             os.posix_spawn("/bin/sleep", ["sleep", "10"], {})
         await super().scale(replicas)
+
+Suite._kill_patience = 0.2
 """,
             {"test_nothing_is_left_after_close"},
             id="leaves processes",
         ),
     ],
 )
-@pytest.mark.usefixtures("no_children_left")
+@pytest.mark.usefixtures("no_children_left", "a_short_block_is_told")
 def test_bad_backend_is_caught(pytester: pytest.Pytester, fake: str, caught_by: set[str]) -> None:
     assert failures(pytester, with_fake(ECHO, fake)) == caught_by
 
@@ -477,8 +488,9 @@ def test_script_that_is_not_killed_is_caught(pytester: pytest.Pytester) -> None:
     fake = """
 import plain_process
 kill = plain_process.kill
-plain_process.kill = lambda process: asyncio.get_running_loop().call_later(6, kill, process)
+plain_process.kill = lambda process: asyncio.get_running_loop().call_later(3, kill, process)
 Fake = PlainBackend
+Suite._kill_patience = 0.5
 """
     names = "test_cancelled_script_does_not_run_on"
     assert failures(pytester, with_fake(PLAIN, fake), "-k", f"{names} or test_settings_refuse") == {names}
@@ -499,6 +511,8 @@ class Fake(PlainBackend):
         worker = Idle(self.project.limits)
         await worker.start(())
         return worker
+
+Suite._kill_patience = 0.5
 """
     pytester.makepyfile(with_fake(PLAIN, fake))
     result = pytester.runpytest_subprocess("-k", "scale or left", "-p", "no:cacheprovider")
@@ -537,7 +551,7 @@ Suite.patience = 1
         ("return 42", {"test_answer_is_text", "test_requests_at_once_are_all_answered", "test_agent_that_refuses"}),
         ("request.prompt = ''; return ''", {"test_request_is_left_as_it_is"}),
         ("raise RuntimeError", {"test_answer_is_text", "test_requests_at_once", "test_agent_that_refuses"}),
-        ("import time; time.sleep(0.4); return ''", {"test_event_loop_is_not_blocked"}),
+        ("import time; time.sleep(0.4 if request.prompt == '?' else 0); return ''", {"test_event_loop_is_not_blocked"}),
         ("raise SystemExit(2)", {"test_answer_is_text", "test_requests_at_once", "test_agent_that_refuses"}),
         (
             "try: return await ask_agent(request)\n                finally: await asyncio.sleep(30)",
@@ -545,6 +559,7 @@ Suite.patience = 1
         ),
     ],
 )
+@pytest.mark.usefixtures("a_short_block_is_told")
 def test_bad_mediator_is_caught(pytester: pytest.Pytester, mediator: str, caught_by: set[str]) -> None:
     suite = f"""
         import airlock, asyncio
@@ -558,6 +573,7 @@ def test_bad_mediator_is_caught(pytester: pytest.Pytester, mediator: str, caught
 
         class TestFake(MediatorContract):
             patience = 1
+            _kill_patience = 0.2
 
             def make_mediator(self, project):
                 return Fake(project, airlock.MediatorSettings())

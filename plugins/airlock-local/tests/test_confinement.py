@@ -121,7 +121,8 @@ async def test_root_is_nobody_outside_the_sandbox(local: Any, descendants: Any) 
     async with asyncio.timeout(5):
         await run.until(lambda run: run.stdout)
     await local.settle()  # a standby that is being made has not taken its uid yet
-    ids = [_ids(pid) for pid in descendants(os.getpid())]
+    box = local.backend._box._process.pid
+    ids = [_ids(pid) for pid in (box, *descendants(box))]
     assert len(ids) == 7  # the box, its zygote, the maker of inits; init and script, twice
     assert all(64_111 <= number < 64_111 + 1024 for uids in ids for number in uids)
     task.cancel()
@@ -139,7 +140,7 @@ async def test_executions_at_once_have_different_uids_outside_and_none_is_the_zy
             await run.until(lambda run: run.stdout)
         tasks.append(task)
     await local.settle()
-    scripts = [pid for pid in descendants(os.getpid()) if _inner_pids(pid)[1:] == [2]]
+    scripts = [pid for pid in descendants(local.backend._box._process.pid) if _inner_pids(pid)[1:] == [2]]
     uids = [_ids(pid) for pid in scripts]
     assert len(uids) == 6  # three that run, three that stand by
     assert all(len(own) == 1 for own in uids)  # real, effective, saved and filesystem id of user and group
@@ -159,7 +160,7 @@ async def test_the_kernel_lets_no_script_signal_or_trace_another_by_their_uids(
         _, run = local.start("import time\nprint(1)\ntime.sleep(30)")
         async with asyncio.timeout(5):
             await run.until(lambda run: run.stdout)
-    one, other = [pid for pid in descendants(os.getpid()) if _inner_pids(pid)[1:] == [2]][:2]
+    one, other = [pid for pid in descendants(local.backend._box._process.pid) if _inner_pids(pid)[1:] == [2]][:2]
     own = _ids(one)[0]
     code = f"""
 import ctypes, errno, os
@@ -181,7 +182,10 @@ print(attempt(lambda: os.kill({one}, 0)), attempt(lambda: os.kill({other}, 0)), 
 async def test_the_uids_are_those_that_the_operator_chose(descendants: Any) -> None:
     backend = LocalBackend(Project(name="test"), LocalSettings(first_uid=50_000))
     await backend.scale(2)
-    ids = [_ids(pid) for pid in descendants(os.getpid())]
+    assert backend._box is not None
+    assert backend._box._process is not None
+    box = backend._box._process.pid
+    ids = [_ids(pid) for pid in (box, *descendants(box))]
     assert len({number for own in ids for number in own}) == 3  # the zygote, and two scripts
     assert all(50_000 <= number < 51_024 for own in ids for number in own)
     assert "50001 to 51023" in backend.isolation  # the first is the zygote's

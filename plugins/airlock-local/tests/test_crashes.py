@@ -3,6 +3,8 @@
 import os
 from pathlib import Path
 
+import pytest
+
 from airlock.testing import Crashes
 from airlock.testing.attacks import IS_SOAK
 
@@ -10,6 +12,7 @@ ROUNDS = 200 if IS_SOAK else 3
 CODES = ["print('x')", "import time; time.sleep(0.05)", "llm.complete('?')", "set_result(1)"]
 
 
+@pytest.mark.long
 def test_kills_at_random_moments_lose_and_leave_nothing(tmp_path: Path) -> None:
     temporary = tmp_path / "tmp"
     temporary.mkdir()

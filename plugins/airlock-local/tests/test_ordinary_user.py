@@ -20,6 +20,7 @@ def root() -> None:
         missing("root", "only root can become another user; the other tests run as this one already")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "name",
     [

@@ -22,7 +22,7 @@ from airlock_local.backend import LocalBackend, LocalSettings
 
 pytestmark = pytest.mark.anyio
 
-SOON = 10.0
+SOON = 30.0
 KINDS = ("box", "zygote", "inits", "script")
 
 

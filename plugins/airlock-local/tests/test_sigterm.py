@@ -12,7 +12,7 @@ import pytest
 
 pytestmark = pytest.mark.anyio
 
-SOON = 10.0
+SOON = 30.0
 HANDLES = """
 import signal, time
 told = []

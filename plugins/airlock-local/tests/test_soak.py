@@ -16,7 +16,7 @@ import pytest
 from airlock.testing.attacks import IS_SOAK, Mixture
 from airlock_local import hierarchies
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.long]
 
 EXECUTIONS = 5_000 if IS_SOAK else 250
 AT_ONCE = 4

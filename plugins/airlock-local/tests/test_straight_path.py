@@ -1,6 +1,8 @@
 """A script runs, talks, and its result comes back."""
 
 import asyncio
+import statistics
+import time
 from typing import Any
 
 import pytest
@@ -150,12 +152,17 @@ async def test_executions_run_at_once_and_do_not_mix(make_local: Any) -> None:
     assert await asyncio.gather(*tasks) == [0, 1, 2, 3, 4, 5]
 
 
+@pytest.mark.timed
 async def test_print_through_a_warm_standby_takes_milliseconds(local: Any) -> None:
-    took = []
+    took, others_took = [], []
     for _ in range(20):
         took.append((await local.run("print(1)")).seconds)
+        began = time.monotonic()
+        await (await asyncio.create_subprocess_exec("true")).wait()
+        others_took.append(time.monotonic() - began)
         await asyncio.sleep(0.02)
-    assert sorted(took)[len(took) // 2] < 0.02  # ten times what it takes on a quiet machine
+    # ten times what it takes on a quiet machine; on another one, what a process takes that does nothing
+    assert statistics.median(took) < max(0.02, 5 * statistics.median(others_took))
 
 
 async def test_multiprocessing_works(local: Any) -> None:

@@ -19,6 +19,9 @@ T = TypeVar("T")
 
 FIRST: Final = "test_core_takes_the_class"
 
+PROMISED_KILL: Final = 2.0  # seconds within which what is cancelled has ended: docs/plugins.md
+SLOW_MACHINE: Final = 1.0  # seconds that a busy machine may add to it
+
 
 class Contract:
     """Base of the contracts. A test of a contract may be overridden only as `pytest.mark.xfail(reason=...)`."""
@@ -26,6 +29,9 @@ class Contract:
     kind: ClassVar[ClassKind[Any]] = BACKEND
     known_capabilities: ClassVar[Mapping[str, str]] = MappingProxyType({})
     capabilities: ClassVar[frozenset[str]] = frozenset()
+
+    _kill_patience: ClassVar[float] = PROMISED_KILL + SLOW_MACHINE
+    """Only tests of this contract itself take less, for what is never killed."""
 
     def __init_subclass__(cls, **arguments: Any) -> None:
         """Refuse a test class that claims what does not exist, or leaves out a test without saying why."""

@@ -18,10 +18,9 @@ from airlock.models import LLMRequest
 from airlock.plugins import MEDIATOR, ClassKind
 
 from .backend.audit import io_seen
-from .backend.base import PROMISED_KILL, SLOW_MACHINE
 from .backend.capabilities import MEDIATOR_CAPABILITIES, needs
 from .backend.loop_watch import check_never_blocks
-from .contract import Contract, no_exit
+from .contract import PROMISED_KILL, Contract, no_exit
 from .recording import never_answers
 
 
@@ -114,7 +113,7 @@ class MediatorContract(Contract):
         await asyncio.wait({answering}, timeout=0.05)
         answers_by_itself = answering.done()
         answering.cancel()
-        await asyncio.wait({answering}, timeout=PROMISED_KILL + SLOW_MACHINE)
+        await asyncio.wait({answering}, timeout=self._kill_patience)
         assert answering.done(), f"a cancelled complete() has not ended within {PROMISED_KILL:g} s"
         assert answers_by_itself or answering.cancelled(), f"a cancelled complete() has to re-raise, not {answering}"
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import re
-import subprocess
-import sys
 import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
 import httpx
+
+from .processes import ServerProcess, start_server
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -21,24 +21,22 @@ LISTENING: Final = re.compile(rb"Listening on (\S+)")
 
 
 @contextmanager
-def served(
-    folder: Path, environ: Mapping[str, str] | None = None
-) -> Iterator[tuple[subprocess.Popen[bytes], httpx.Client]]:
+def served(folder: Path, environ: Mapping[str, str] | None = None) -> Iterator[tuple[ServerProcess, httpx.Client]]:
     """Serve `folder/airlock.yaml` in a process of its own, on a free port, until the end of the block, which kills it.
 
     Yields the process, and a client whose requests begin at its address; its log is `folder/log`. `environ` is added to
-    the environment, from which nothing of $AIRLOCK_... is taken.
+    the environment, from which nothing of $AIRLOCK_... is taken. It is forked from a process that has Airlock loaded.
 
     Raises AssertionError, with the log, when it does not start.
     """
     log = folder / "log"
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("AIRLOCK_")}
     with log.open("wb") as file:
-        server = subprocess.Popen(
-            [sys.executable, "-m", "airlock", "--port", "0", "--log-format", "plain"],
-            cwd=folder,
-            env={**inherited, **(environ or {})},
-            stderr=file,
+        server = start_server(
+            ["--port", "0", "--log-format", "plain"],
+            directory=folder,
+            environ={**inherited, **(environ or {})},
+            stderr=file.fileno(),
         )
     try:
         give_up = time.monotonic() + HANG

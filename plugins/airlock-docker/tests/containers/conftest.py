@@ -24,6 +24,7 @@ from airlock_docker.backend import DockerBackend, DockerSettings
 from airlock_docker.engine import DEFAULT_HOST
 
 IMAGE = os.environ.get("AIRLOCK_TEST_IMAGE", "airlock-test-base")
+THROW_AWAY = f"throw-away-{os.environ.get('PYTEST_XDIST_WORKER', 'alone')}"  # a project; others may run beside this
 HANG = 60.0  # seconds after which a test that should take one has failed
 
 
@@ -45,7 +46,7 @@ def client() -> Iterator[docker.DockerClient]:
         found.close()
         missing("docker", f"no image {IMAGE}; `.ci/docker` makes it, $AIRLOCK_TEST_IMAGE names another one")
     yield found
-    for image in found.images.list(filters={"label": "airlock.project=throw-away"}):
+    for image in found.images.list(filters={"label": f"airlock.project={THROW_AWAY}"}):
         found.images.remove(str(image.id), force=True)
     found.close()
 
@@ -54,6 +55,12 @@ def client() -> Iterator[docker.DockerClient]:
 def base_image() -> str:
     """The name of the image that projects use."""
     return IMAGE
+
+
+@pytest.fixture(scope="session")
+def throw_away() -> str:
+    """The name of a project whose images are removed in the end."""
+    return THROW_AWAY
 
 
 @pytest.fixture(scope="session", autouse=True)

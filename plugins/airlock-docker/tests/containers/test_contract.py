@@ -1,14 +1,13 @@
 """The contract that every backend keeps, with the daemon's own runtime and in gVisor."""
 
 import os
-from collections.abc import AsyncIterator
 from typing import ClassVar
 
 import docker
 import pytest
 
 from airlock import Project
-from airlock.testing import BACKEND_CAPABILITIES, BackendContract, RunningPool, missing
+from airlock.testing import BACKEND_CAPABILITIES, BackendContract, missing
 from airlock.testing.attacks import IS_SOAK
 from airlock_docker.backend import DockerBackend, DockerSettings
 
@@ -27,22 +26,8 @@ class OneBackend(BackendContract):
     def make_backend(self, project: Project) -> DockerBackend:
         return DockerBackend(project, DockerSettings(image=IMAGE, runtime=self.runtime))
 
-    @pytest.fixture(scope="class")
-    @classmethod
-    def anyio_backend(cls) -> str:
-        return "asyncio"
-
-    @pytest.fixture(scope="class")
-    @classmethod
-    async def shared(cls) -> AsyncIterator[DockerBackend]:
-        backend = cls().make_backend(Project(name="contract"))
-        yield backend
-        await backend.close()
-
     @pytest.fixture
     async def backend(self, shared: DockerBackend) -> DockerBackend:
-        await shared.scale(1)
-        await RunningPool(shared).settle()
         return shared
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
+import pytest
+
 from airlock.testing import Crashes
 from airlock.testing.attacks import IS_SOAK
 
@@ -17,6 +19,7 @@ ROUNDS = 200 if IS_SOAK else 2
 CODES = ["print('x')", "import time; time.sleep(0.05)", "llm.complete('?')", "set_result(1)"]
 
 
+@pytest.mark.long
 def test_kills_at_random_moments_lose_and_leave_nothing(
     tmp_path: Path, own_state: Path, client: docker.DockerClient, base_image: str
 ) -> None:

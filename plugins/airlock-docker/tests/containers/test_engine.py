@@ -22,7 +22,7 @@ from airlock_docker.engine import Engine
 if TYPE_CHECKING:
     from containers.conftest import Daemon, Up
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.xdist_group("daemons")]  # a daemon of its own is enough at a time
 
 
 async def test_a_daemon_that_is_killed_is_named_and_waited_for(
@@ -112,7 +112,10 @@ except airlock.BackendUnavailable as error:
 
 
 async def test_a_daemon_that_does_not_answer_is_given_up(make_docker: Callable[..., Awaitable[Up]]) -> None:
+    connected: list[asyncio.StreamWriter] = []
+
     async def listen(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        connected.append(writer)
         while await reader.read(1 << 16):
             pass
         writer.close()
@@ -122,6 +125,8 @@ async def test_a_daemon_that_does_not_answer_is_given_up(make_docker: Callable[.
         async with server:
             with pytest.raises(BackendUnavailable, match="did not answer in time"):
                 await make_docker(settings={"docker_host": f"unix://{folder}/d.sock", "start_time_limit": 0.2})
+            for writer in connected:
+                await writer.wait_closed()  # what is left open is a ResourceWarning in the next test
 
 
 async def test_a_call_that_outlives_its_engine_leaves_no_connection_open() -> None:

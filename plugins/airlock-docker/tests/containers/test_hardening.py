@@ -111,7 +111,7 @@ async def test_an_images_volumes_cannot_be_written(
 
 @pytest.mark.parametrize("layer", [layer.__name__ for layer in script_process.LAYERS])
 async def test_a_missing_layer_is_found_and_the_project_stays_down(
-    monkeypatch: pytest.MonkeyPatch, make_docker: Callable[..., Awaitable[Up]], layer: str
+    monkeypatch: pytest.MonkeyPatch, throw_away: str, make_docker: Callable[..., Awaitable[Up]], layer: str
 ) -> None:
     """The layers are baked into the image: so leave one out of what is baked."""
     from airlock_docker import images
@@ -132,10 +132,10 @@ async def test_a_missing_layer_is_found_and_the_project_stays_down(
     real = images.inside
     monkeypatch.setattr(images, "inside", without)
     if layer == "no_new_privileges":
-        await make_docker(name="throw-away")  # Docker did that already; both are asked for
+        await make_docker(name=throw_away)  # Docker did that already; both are asked for
         return
     with pytest.raises(BackendUnavailable, match=found[layer]):
-        await make_docker(name="throw-away")
+        await make_docker(name=throw_away)
 
 
 async def test_docker_that_leaves_something_out_is_found(

@@ -104,9 +104,9 @@ async def test_a_module_that_cannot_be_preloaded_is_named(make_docker: Callable[
 
 
 async def test_an_image_that_is_removed_meanwhile_is_built_again(
-    client: docker.DockerClient, make_docker: Callable[..., Awaitable[Up]]
+    client: docker.DockerClient, throw_away: str, make_docker: Callable[..., Awaitable[Up]]
 ) -> None:
-    up = await make_docker(name="throw-away", packages=("six==1.16.0",))
+    up = await make_docker(name=throw_away, packages=("six==1.16.0",))
     assert up.backend._image is not None
     await up.backend.scale(0)
     client.images.remove(up.backend._image["Id"], force=True)

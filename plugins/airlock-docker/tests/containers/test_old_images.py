@@ -14,7 +14,7 @@ from airlock_docker import images, old_images
 if TYPE_CHECKING:
     from containers.conftest import Daemon, Up
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.xdist_group("daemons")]  # a daemon of its own is enough at a time
 
 
 class Images:

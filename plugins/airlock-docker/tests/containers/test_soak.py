@@ -21,7 +21,7 @@ from airlock_docker.engine import THREADS
 if TYPE_CHECKING:
     from containers.conftest import Daemon, Up
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.long]
 
 EXECUTIONS = 1_000 if IS_SOAK else 24
 AT_ONCE = 3

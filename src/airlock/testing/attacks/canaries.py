@@ -35,10 +35,11 @@ class Canaries(NamedTuple):
     process: subprocess.Popen[bytes]
 
     def harm(self) -> str | None:
-        """Say what was done to them."""
+        """Say what was done to them, once."""
         if not self.file.exists():
             return f"removed {self.file}, a file of this machine"
-        return None if self.process.poll() is None else "killed a process of this machine"
+        said, _ = self.process.communicate(b"\n")  # whoever was sent SIGKILL says nothing more
+        return None if said else "killed a process of this machine"
 
 
 @contextmanager
@@ -46,7 +47,8 @@ def canaries() -> Iterator[Canaries]:
     """Put them where attacks would do harm."""
     with tempfile.NamedTemporaryFile(prefix="airlock-canary-", delete=False) as file:
         path = Path(file.name)
-    with subprocess.Popen([sys.executable, "-I", "-S", "-c", "input()"], stdin=subprocess.PIPE) as process:
+    command = [sys.executable, "-I", "-S", "-c", "input(); print('alive')"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         try:
             yield Canaries(path, process)
         finally:

@@ -15,14 +15,12 @@ from airlock import strict_json
 from airlock.backends import CAUSES, Backend, Job, Limits, Outcome, Project, unknown_cause
 from airlock.errors import LLMError
 from airlock.models import LLMRequest
-from airlock.testing.contract import Contract, no_exit
+from airlock.testing.contract import PROMISED_KILL, Contract, no_exit
 from airlock.testing.recording import RecordingRun
 
 from .capabilities import BACKEND_CAPABILITIES
 from .loop_watch import LoopWatch
-
-PROMISED_KILL = 2.0  # seconds: the contract of `Backend.execute`
-SLOW_MACHINE = 1.0  # seconds that a busy machine may add to it
+from .shared import SharedBackend
 
 Answers = Iterable[str | LLMError] | Callable[[LLMRequest], Awaitable[str]]
 
@@ -54,11 +52,36 @@ class BackendBench(Contract):
         del directory
         return self.make_backend(Project(name="contract"))
 
+    @pytest.fixture(scope="class")
+    @classmethod
+    def anyio_backend(cls) -> str:
+        """Run all tests of a class in one event loop, as most share a backend."""
+        return "asyncio"
+
     @pytest.fixture
     async def backend(self) -> AsyncIterator[Backend[Any]]:
-        """Return a backend with one worker."""
+        """Return a new backend with one worker."""
         async with self.up() as backend:
             yield backend
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    async def shared_backend(cls) -> AsyncIterator[SharedBackend]:
+        """Return what `shared` comes from."""
+        shared = SharedBackend(lambda: cls().make_backend(Project(name="contract")), cls.patience)
+        yield shared
+        await shared.drop()
+
+    @pytest.fixture
+    async def shared(
+        self, request: pytest.FixtureRequest, shared_backend: SharedBackend
+    ) -> AsyncIterator[Backend[Any]]:
+        """Return a backend with one worker, which tests have used before. A test that fails is the last to use it."""
+        before = request.session.testsfailed
+        with LoopWatch(self.patience):
+            yield await shared_backend.get()
+            if request.session.testsfailed > before or request.node.get_closest_marker("xfail"):
+                await shared_backend.drop()
 
     @asynccontextmanager
     async def up(self, replicas: int = 1, **limits: Any) -> AsyncIterator[Backend[Any]]:
@@ -146,7 +169,7 @@ class BackendBench(Contract):
     async def cancelled(self, running: asyncio.Task[Outcome]) -> None:
         """Cancel a job, as core does at a timeout, and check that it keeps the promise."""
         running.cancel()
-        await asyncio.wait({running}, timeout=PROMISED_KILL + SLOW_MACHINE)
+        await asyncio.wait({running}, timeout=self._kill_patience)
         assert running.done(), f"a cancelled execute() has not ended within {PROMISED_KILL:g} s"
         assert running.cancelled(), f"a cancelled execute() has to re-raise, not {running}"
 

@@ -30,26 +30,26 @@ class Isolation(BackendBench):
         ],
         ids=["module", "builtins", "global", "environment"],
     )
-    async def test_state_does_not_reach_the_next_script(self, backend: Backend[Any], leave: str, find: str) -> None:
-        await self.result_of(backend, leave)
-        assert await self.result_of(backend, find) is False
+    async def test_state_does_not_reach_the_next_script(self, shared: Backend[Any], leave: str, find: str) -> None:
+        await self.result_of(shared, leave)
+        assert await self.result_of(shared, find) is False
 
     @needs("runs_code", "private_tmp")
     @pytest.mark.parametrize("folder", ["/tmp", "/dev/shm", "/var/tmp", "."])  # noqa: S108 - the places in question
-    async def test_files_do_not_reach_the_next_script(self, backend: Backend[Any], folder: str) -> None:
+    async def test_files_do_not_reach_the_next_script(self, shared: Backend[Any], folder: str) -> None:
         path = f"{folder}/airlock-contract-{os.urandom(8).hex()}"
         leave = f"try:\n    open({path!r}, 'w').close()\nexcept OSError:\n    pass"
-        await self.result_of(backend, leave)
+        await self.result_of(shared, leave)
         try:
-            assert await self.result_of(backend, f"import os; set_result(os.path.exists({path!r}))") is False
+            assert await self.result_of(shared, f"import os; set_result(os.path.exists({path!r}))") is False
         finally:
             if os.path.exists(path):  # noqa: ASYNC240, PTH110 - the script could write on the host
                 os.unlink(path)  # noqa: PTH108
 
     @needs("runs_code", "private_tmp")
-    async def test_tmp_can_be_written(self, backend: Backend[Any]) -> None:
+    async def test_tmp_can_be_written(self, shared: Backend[Any]) -> None:
         code = "import tempfile\nwith tempfile.TemporaryFile() as file: set_result(file.write(b'abc'))"
-        assert await self.result_of(backend, code) == 3
+        assert await self.result_of(shared, code) == 3
 
     @needs("runs_code")
     async def test_scripts_run_at_once_and_do_not_see_each_other(self) -> None:
@@ -90,7 +90,7 @@ set_result([text for text in seen if 'canary-of-the-host' in text])
             assert await self.result_of(backend, code) == []
 
     @needs("runs_code", "no_network")
-    async def test_server_on_this_machine_cannot_be_reached(self, backend: Backend[Any]) -> None:
+    async def test_server_on_this_machine_cannot_be_reached(self, shared: Backend[Any]) -> None:
         reached = asyncio.Event()
         server = await asyncio.start_server(lambda *_: reached.set(), "127.0.0.1", 0)
         port = server.sockets[0].getsockname()[1]
@@ -102,11 +102,11 @@ except OSError:
     set_result('refused')
 """
         async with server:
-            assert await self.result_of(backend, code) == "refused"
+            assert await self.result_of(shared, code) == "refused"
         assert not reached.is_set()
 
     @needs("runs_code", "no_network")
-    async def test_network_has_no_route_to_anywhere(self, backend: Backend[Any]) -> None:
+    async def test_network_has_no_route_to_anywhere(self, shared: Backend[Any]) -> None:
         code = """
 import errno, socket
 try:
@@ -115,4 +115,4 @@ except OSError as error:
     set_result(errno.errorcode[error.errno])
 """
         # 192.0.2.1 is nobody's. To connect a datagram socket sends nothing: it fails only where there is no route.
-        assert await self.result_of(backend, code) in ("ENETUNREACH", "EPERM", "EACCES", "EAFNOSUPPORT")
+        assert await self.result_of(shared, code) in ("ENETUNREACH", "EPERM", "EACCES", "EAFNOSUPPORT")

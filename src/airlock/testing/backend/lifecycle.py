@@ -12,7 +12,7 @@ from airlock.backends import Backend, Pool, Project
 from airlock.testing.recording import RecordingRun, never_answers
 
 from .audit import io_seen
-from .base import PROMISED_KILL, SLOW_MACHINE, BackendBench
+from .base import BackendBench
 from .canary import children, gone
 from .loop_watch import check_never_blocks
 
@@ -78,7 +78,7 @@ class Lifecycle(BackendBench):
         before = set(children())
         async with self.up(2):
             started = set(children()) - before
-        left = await gone(started, PROMISED_KILL + SLOW_MACHINE)
+        left = await gone(started, self._kill_patience)
         assert not left, f"processes of workers still run after scale(0) and close(): {left}"
 
     async def test_pool_is_a_pool_while_a_job_runs(self, backend: Backend[Any]) -> None:
@@ -127,7 +127,7 @@ class Jobs(BackendBench):
                     running = self.begin(backend, code, RecordingRun(never_answers))
                     await asyncio.wait({running}, timeout=0.5)
                     running.cancel()
-                    await asyncio.wait({running}, timeout=PROMISED_KILL)
+                    await asyncio.wait({running}, timeout=self._kill_patience)
 
         await check_never_blocks(use, self.patience)
 

@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 import traceback
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NoReturn, Self
 
 import pytest
@@ -15,7 +16,7 @@ import pytest
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-BLOCKED: Final = 0.25  # seconds without a turn of the loop that are told
+BLOCKED: Final = 0.25  # seconds without a turn of the loop that are told, but for those in which other programs ran
 PERIOD: Final = 0.02
 _DEPTH: Final = 8  # frames that are shown
 
@@ -47,6 +48,7 @@ class LoopWatch:
     def __enter__(self) -> Self:
         self._loop = asyncio.get_running_loop()
         self._watched = threading.get_ident()
+        self._scheduling = Path(f"/proc/self/task/{threading.get_native_id()}/schedstat")
         self._can_interrupt = threading.current_thread() is threading.main_thread()
         if self._can_interrupt:  # otherwise the suite hangs, as it would without a watch
             self._before: Any = signal.signal(signal.SIGUSR2, self._give_up)
@@ -63,15 +65,26 @@ class LoopWatch:
         while True:
             time.sleep(PERIOD)
             has_turned = threading.Event()
+            asked = self._time()
             with self._ending:  # the loop is there until then
                 if self._is_over:
                     return
                 self._loop.call_soon_threadsafe(has_turned.set)
-            if has_turned.wait(BLOCKED) or (place := self._place()) is None:
+            while (left := asked + BLOCKED - self._time()) > 0 and not has_turned.wait(left):
+                pass
+            if has_turned.is_set() or (place := self._place()) is None:
                 continue
             self.blocks.append(place)
             if not has_turned.wait(self._patience):
                 self._interrupt()
+
+    def _time(self) -> float:
+        """Return seconds, without those in which the loop's thread could have run and the kernel had others run."""
+        try:
+            waited = int(self._scheduling.read_text().split()[1])
+        except OSError:  # no kernel that tells; the thread has ended
+            waited = 0
+        return time.monotonic() - waited / 1e9
 
     def _interrupt(self) -> None:
         with self._ending:
