@@ -13,8 +13,8 @@ class names (`BACKEND_CAPABILITIES`, `MEDIATOR_CAPABILITIES`); `pytest -ra` prin
 For tests of your own: `RunningPool` runs scripts on a `PooledBackend`; `RecordingRun` stands in for core,
 `never_answers` for an agent that does not answer; `missing` skips what the machine cannot do, or fails it where
 $AIRLOCK_TEST_REQUIRE says that it must.
-`served` runs a server process. `Crashes` kills servers on your backend at random moments: nothing that they accepted
-may be lost.
+`served` runs a server, a `ServerProcess`. `Crashes` kills servers on your backend at random moments: nothing that they
+accepted may be lost.
 For tests of REST clients: `code_that_asks` pauses an execution in a project on the mock backend.
 """
 
@@ -24,6 +24,7 @@ from .backend.contract import BackendContract
 from .crashes import Crashes
 from .mediator import MediatorContract
 from .mock_code import code_that_asks
+from .processes import ServerProcess
 from .recording import RecordingRun, never_answers
 from .requirements import missing
 from .running import Ran, RunningPool
@@ -39,6 +40,7 @@ __all__ = [
     "Ran",
     "RecordingRun",
     "RunningPool",
+    "ServerProcess",
     "StoreContract",
     "code_that_asks",
     "missing",

@@ -24,7 +24,7 @@ from airlock_docker.backend import DockerBackend, DockerSettings
 from airlock_docker.engine import DEFAULT_HOST
 
 IMAGE = os.environ.get("AIRLOCK_TEST_IMAGE", "airlock-test-base")
-THROW_AWAY = f"throw-away-{os.environ.get('PYTEST_XDIST_WORKER', 'alone')}"  # a project; others may run beside this
+THROW_AWAY = f"throw-away-{os.getpid()}"  # a project; other processes may run these tests beside this one
 HANG = 60.0  # seconds after which a test that should take one has failed
 
 
