@@ -44,7 +44,9 @@ def test_nothing_is_open_in_it_that_it_did_not_open(serve: Serve) -> None:
 
 
 def test_it_leads_a_session_of_its_own_and_is_nobodys_child_here(serve: Serve) -> None:
-    pid = serve(MOCK).process.pid
+    server = serve(MOCK)
+    pid = server.process.pid
+    assert server.url
     assert os.getsid(pid) == pid
     children = Path(f"/proc/{os.getpid()}/task/{os.getpid()}/children").read_text().split()
     assert str(pid) not in children
