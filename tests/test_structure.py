@@ -175,3 +175,19 @@ def test_core_names_no_backend_plugin() -> None:
     for path in MODULES.values():
         for plugin in ("airlock_local", "airlock_mock", "airlock_docker", "airlock_metrics"):
             assert plugin not in path.read_text(), path
+
+
+def test_tests_mirror_the_rooms() -> None:
+    """Each test file has the name of a module of its room, and perhaps a topic: `test_clock.py`, `test_sse_floods.py`.
+
+    What belongs to no module is in `served`, which needs whole servers.
+    """
+    folders = {"ground": CORE, "client": ROOT / "client" / "src" / "airlock_client"}
+    for path in (ROOT / "tests").glob("*/test_*.py"):
+        room = path.parent.name
+        if room == "served":
+            continue
+        folder = folders.get(room, CORE / room)
+        modules = {each.stem for each in (folder.glob("*") if room == "ground" else folder.rglob("*"))} | {room}
+        name = path.stem.removeprefix("test_")
+        assert any(name == module or name.startswith(f"{module}_") for module in modules), path
