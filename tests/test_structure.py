@@ -79,6 +79,16 @@ def test_a_room_imports_only_what_it_may(module: str) -> None:
         assert room_of(imported) in allowed, f"{module} ({room}) imports {imported}"
 
 
+@pytest.mark.parametrize("module", [module for module in MODULES if module != FRONT_DOOR])
+def test_other_rooms_are_entered_by_their_door(module: str) -> None:
+    """`from airlock.stores import Store`, never `from airlock.stores.store import Store`; `worker` has no door."""
+    for node in ast.walk(ast.parse(MODULES[module].read_text())):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("airlock.") and not node.level:
+            _, room, *inner = (node.module or "").split(".")
+            is_other_room = (CORE / room).is_dir() and room not in (room_of(module), "worker")
+            assert not (is_other_room and inner), f"{module} imports {node.module}"
+
+
 @pytest.mark.parametrize("module", [module for module in MODULES if room_of(f"{module}.") not in (GROUND, "testing")])
 def test_core_uses_its_own_names_and_not_the_front_door(module: str) -> None:
     assert FRONT_DOOR not in GRAPH[module]
