@@ -106,7 +106,7 @@ async def test_question_that_nobody_answers_ends_it_as_llm_timeout(bench: Benche
     one = bench(llm_timeout=0.1)
     done = await one.run(asks)
     assert (done.status.value, done.error_type, done.llm_requests) == ("timeout", "llm_timeout", ())
-    assert done.error == "nobody answered within limits.llm_timeout (0.1 s)"
+    assert done.error == "the LLM request was not answered within limits.llm_timeout (0.1 s)"
     assert one.slots.free == 1
 
 
@@ -163,7 +163,7 @@ async def test_prompt_over_the_limit_is_llm_limit_even_if_the_script_catches_it(
 
     done = await bench(prompt=10).run(script)
     assert (done.status.value, done.error_type, done.result) == ("error", "llm_limit", None)
-    assert done.error == "a prompt of 12 bytes is over limits.prompt (10B)"
+    assert done.error == "a prompt of 12 bytes exceeds limits.prompt (10B)"
 
 
 async def test_mediator_that_answers_itself_never_shows_awaiting_llm(bench: Benches) -> None:
@@ -262,5 +262,5 @@ async def test_mediator_that_asks_the_agent_when_all_is_over_is_refused_quietly(
         may_ask.set()
         await asyncio.wait(asking, timeout=20)
     assert done.result == "over"
-    assert str(asking[0].exception()) == "the execution is over"
+    assert str(asking[0].exception()) == "the execution has finished"
     assert caplog.text == ""

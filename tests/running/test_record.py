@@ -56,7 +56,9 @@ async def test_a_store_that_fails_is_asked_again_later_each_time(bench: Benches)
         patch.setattr(b.store, "transition", fails_at_first)
         live = await b.launch(returns_at_once)
         await until(lambda: live.record.trouble == "full")
-        with pytest.raises(StoreUnavailable, match="full; what happened to this execution before waits to be stored"):
+        with pytest.raises(
+            StoreUnavailable, match="full; an earlier change of this execution is still waiting to be stored"
+        ):
             live.record.check_stored()
         await b.end_of(live)
     pauses = [after - before for before, after in pairwise(asked[:5])]

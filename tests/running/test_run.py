@@ -48,9 +48,9 @@ async def test_end_while_queued_never_reaches_the_backend(bench: Benches) -> Non
     one = bench(replicas=0)
     live = await one.launch(quick)
     await asyncio.sleep(0.01)
-    live.end(ExecutionStatus.error, "project_down", "put down")
+    live.end(ExecutionStatus.error, "project_down", "taken down")
     done = await one.end_of(live)
-    assert (done.status.value, done.error_type, done.error) == ("error", "project_down", "put down")
+    assert (done.status.value, done.error_type, done.error) == ("error", "project_down", "taken down")
     one.slots.resize(1)
     assert one.slots.free == 1
 
@@ -241,4 +241,4 @@ async def test_question_during_a_hanging_kill_is_refused_and_frees_no_slot(bench
     assert one.slots.free == 0
     may_end.set()
     assert (await one.end_of(live)).error_type == "cancelled"
-    assert refused == ["the execution is over"]
+    assert refused == ["the execution has finished"]

@@ -125,7 +125,7 @@ async def test_the_job_is_handed_over_without_its_id() -> None:
     [
         (codec.RESULT, "result_limit", "result has 100000000 bytes as JSON; limits.result is 1MiB"),
         (codec.MEMORY, "result_limit", "memory_updates has 100000000 bytes as JSON; limits.result is 1MiB"),
-        (codec.LLM, "llm_limit", "a prompt of about 100000000 bytes is over limits.prompt (256KiB)"),
+        (codec.LLM, "llm_limit", "a prompt of about 100000000 bytes exceeds limits.prompt (256KiB)"),
         (codec.END, "protocol", "protocol violation: the sandbox sent a frame of 100000000 bytes; 1576960 is the most"),
         (0, "protocol", "protocol violation: the sandbox sent a frame of 100000000 bytes; 1576960 is the most"),
     ],

@@ -1,7 +1,7 @@
-"""One execution while it is live: its record, clock, slot, output, LLM requests, and its end.
+"""A live execution: its record, clock, slot, output, LLM requests and end.
 
-The gateway starts runs; HTTP and the command line follow their events. A run is given limits, settings, secrets and a
-redactor: it must know neither airlock.yaml nor the other executions of the server.
+The gateway starts runs; HTTP and the command line follow their events. A run gets its limits, settings,
+secrets and redactor handed in: it must know neither airlock.yaml nor the server's other executions.
 """
 
 from .events import Event, EventId, EventStream, StoredExecution

@@ -1,4 +1,4 @@
-"""The phase of a run: where its time goes, whether it holds a slot, and what rings when it takes too long."""
+"""The phase of a run: how its time is counted, whether it holds a slot, and when it times out."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ if TYPE_CHECKING:
 
 
 class Phase(Enum):
-    """What a run does. Its status in the store follows, as soon as that is stored."""
+    """What a run is doing. The status of its record follows once the store has the change."""
 
-    queued = "waits for a slot, then for a worker"
-    starting = "has a worker; the store is told"
-    running = "computes"
-    paused = "waits for the answers to its LLM requests"
-    resuming = "has all answers, and waits for a slot again"
-    lingering = "was to end, and resists its kill: it keeps its slot"
-    over = "does nothing any more"
+    queued = "waiting for a slot, then for a worker"
+    starting = "has a worker; its start is being stored"
+    running = "computing"
+    paused = "waiting for answers to its LLM requests"
+    resuming = "has all answers, and is waiting for a slot again"
+    lingering = "ended, but resists its kill: it keeps its slot"
+    over = "finished"
 
 
 ACCOUNTS: Final[Mapping[Phase, str]] = {
@@ -36,23 +36,23 @@ ACCOUNTS: Final[Mapping[Phase, str]] = {
     Phase.paused: "llm_wait_ms",
     Phase.resuming: "queued_ms",
 }
-"""The field of the record that the time of a phase counts for."""
+"""The field of the record that counts the time of a phase."""
 STOPPED: Final = (Phase.lingering, Phase.over)
 
 
 class RunClock:
-    """Keeps the phase of a run, and is the only one to change it.
+    """Keeps the phase of a run; nothing else changes it.
 
-    While any LLM request is open the run time stands still. The first one gives the slot back, if that is allowed.
+    The run time stops while any LLM request is open. The first one gives the slot back, if that is allowed.
 
-    Not `asyncio.timeout`: that cannot tell its own expiry from a backend's TimeoutError, and re-arming it raises when
-    the deadline has just passed.
+    `asyncio.timeout` would not do: it cannot distinguish its own expiry from a backend's TimeoutError, and rescheduling
+    it raises when the deadline has just passed.
     """
 
     def __init__(
         self, timeout: int, queue_timeout: float, slots: Slots, may_pause: Callable[[], bool], end: End
     ) -> None:
-        """Queue the run from now on. Times are seconds; the `end` is decided when one of them is used up.
+        """Queue the run. Timeouts are in seconds; the first one that expires decides the `end`.
 
         `may_pause` says whether one more paused execution may hold a sandbox without a slot.
         """
@@ -72,16 +72,16 @@ class RunClock:
 
     @property
     def is_paused(self) -> bool:
-        """Whether it waits for a model and holds no slot."""
+        """Whether it waits for an LLM answer and holds no slot."""
         return self._open > 0 and not self._has_slot
 
     def times(self) -> dict[str, int]:
-        """Return the whole milliseconds spent so far, as the record has them."""
+        """Return the time spent so far, in whole milliseconds, by field of the record."""
         self._count()
         return {account: round(seconds * 1000) for account, seconds in self._spent.items()}
 
     async def acquire(self) -> None:
-        """Wait for a slot. The time goes on being that of the queue until `run`."""
+        """Wait for a slot. The time still counts as queued until `run`."""
         await self._slots.acquire()
         self._has_slot = True
 
@@ -101,7 +101,7 @@ class RunClock:
             self._release()
 
     async def resume(self) -> None:
-        """An LLM request was answered; with the last one, wait for a slot ahead of those that never ran."""
+        """An LLM request was answered. After the last one, wait for a slot ahead of executions that never ran."""
         if self._open == 1 and not self._has_slot:
             self._enter(Phase.resuming)
             await self._slots.acquire(ahead=True)
@@ -113,12 +113,12 @@ class RunClock:
         self._go_on()
 
     def abandon(self) -> None:
-        """An LLM request was given up by the backend: the clock must not stand still for it. Takes no slot."""
+        """The backend gave up an LLM request, so the clock no longer stops for it. Takes no slot."""
         self._open -= 1
         self._go_on()
 
     def stop(self, work: asyncio.Future[Any] | None = None) -> None:
-        """Stop counting, and give the slot back once `work` is done: a project cannot pile up what it fails to kill."""
+        """Stop counting; give the slot back once `work` is done, so that what resists its kill cannot pile up."""
         self.on_pause = _nobody_listens
         if work is None or work.done():
             self._enter(Phase.over)

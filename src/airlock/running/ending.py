@@ -1,4 +1,4 @@
-"""How an execution ends: who decides it first, and what a backend's outcome comes to once it was checked."""
+"""How an execution ends: the first cause decides, and a backend's outcome is checked."""
 
 from __future__ import annotations
 
@@ -18,25 +18,25 @@ if TYPE_CHECKING:
 
 
 class Ending(NamedTuple):
-    """Why an execution is over, and what it leaves."""
+    """Why an execution ended, and what it leaves."""
 
     status: ExecutionStatus
     error_type: str | None = None
     error: str | None = None
     result: Any = None
-    memory_updates: Mapping[str, Any] = {}  # a dict, as stores write it; nobody changes it
+    memory_updates: Mapping[str, Any] = {}  # a dict, as stores write it; never changed
 
 
 SHUT_DOWN: Final = Ending(ExecutionStatus.error, "interrupted", "the server was shut down")
 LEFT: Final = SHUT_DOWN._replace()
-"""The same to clients, and told apart by identity: what never started stays pending, for the next server."""
+"""Looks the same to clients, but is another object: what never started stays pending, for the next server."""
 
 
 class End:
     """The end of one execution. It is decided once: the first cause wins.
 
-    Alarms hold this instead of the run. In a cycle of references an execution's megabytes would stay until the garbage
-    collector looks at the oldest generation, which may be never.
+    Timers refer to this instead of the run. A reference cycle would keep an execution's megabytes in memory until the
+    garbage collector visits the oldest generation, which may be never.
     """
 
     def __init__(self) -> None:
@@ -44,25 +44,25 @@ class End:
 
     @property
     def is_decided(self) -> bool:
-        """Whether there is a cause: what runs is being killed, and nothing more is asked."""
+        """Whether it is ending: its code is being killed, and it opens no more LLM requests."""
         return self._decided.done()
 
     def decide(self, ending: Ending) -> None:
-        """Make the execution end like this, unless its end is decided already."""
+        """End the execution like this, unless its end is already decided."""
         if not self._decided.done():
             self._decided.set_result(ending)
 
     async def first_of(self, work: asyncio.Future[Any]) -> Ending | None:
-        """Wait until the work is done or the end is decided; returns the ending if it is."""
+        """Wait until the work is done or the end is decided; returns the ending if there is one."""
         waiting: tuple[asyncio.Future[Any], asyncio.Future[Any]] = (work, self._decided)
         await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
         return self._decided.result() if self._decided.done() else None
 
 
 def judge(outcome: Outcome, limits: Limits, redactor: Redactor) -> Ending:
-    """Check what a backend says: a plugin's word is not proof that it is JSON. Secrets are taken out of it.
+    """Check what a backend returned, since plugins make mistakes, and redact the secrets in it.
 
-    Raises TypeError when it is not, ValueError for a cause that clients do not know.
+    Raises TypeError when a value is not JSON, ValueError for a cause that clients do not know.
     """
     if outcome.error_type is not None and outcome.error_type not in CAUSES:
         raise ValueError(unknown_cause(outcome))
@@ -93,5 +93,5 @@ def judge(outcome: Outcome, limits: Limits, redactor: Redactor) -> Ending:
 
 
 def _error_line(error: str, redactor: Redactor) -> str:
-    """Redact before the line is made, which may cut a secret, and after it, which may join the parts of one."""
+    """Redact before making one line, which may cut a secret, and after it, which may join the parts of one."""
     return redactor.text(one_line(redactor.text(error, is_cut=len(error) >= MAX_ERROR)))

@@ -1,4 +1,4 @@
-"""The events of one execution, from any point on: what has happened, what happens, and its end."""
+"""The events of one execution, from any point on, until its end."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ if TYPE_CHECKING:
     from airlock.plugins import Followed
 
 MAX_TEXT: Final = 16 << 10  # characters of output in one event
-PACE: Final = 0.01  # seconds between looks at output that keeps coming: what came meanwhile becomes one event
-KEPT: Final = 30.0  # seconds that what a store gave is kept for the next events; who stalls for longer keeps nothing
+PACE: Final = 0.01  # seconds between reads of output that keeps coming: what arrives in between becomes one event
+KEPT: Final = 30.0  # seconds until a stream drops the execution that it looked up: stalled readers hold no memory
 
 _ID: Final = re.compile(r"([0-9a-f]{8})\.(?:end|(\d{1,15})\.(\d{1,15})\.(\d{1,15})\.(\d{1,15}))", re.ASCII)
 
 
 class EventId(NamedTuple):
-    """What a reader has: the `id` of an event, which comes back as `Last-Event-ID`.
+    """What a reader already has: the `id` of an event, which comes back as `Last-Event-ID`.
 
-    It says nothing of the server's memory, so it holds over restarts.
+    It refers to nothing in the server's memory, so it survives restarts.
 
-    The status of `version`; the LLM requests that were asked until the version `asked`; so many characters of `stdout`
-    and of `stderr`; and everything when it `is_end`.
+    The reader has the status of `version`, the LLM requests up to the version `asked`, this many characters of `stdout`
+    and `stderr`, and everything if `is_end`.
     """
 
     version: int = -1
@@ -43,16 +43,16 @@ class EventId(NamedTuple):
 
     @classmethod
     def parse(cls, text: str, execution_id: str, location: Sequence[str]) -> EventId:
-        """Read what `text_for` wrote; nothing means the beginning. Raises InvalidRequest.
+        """Parse what `text_for` wrote; an empty text means the beginning. Raises InvalidRequest.
 
-        The standard leaves it to the server what to do with an id that it never sent. Ignored, it would send everything
-        again to a client that believes to have it already.
+        The standard leaves open what a server does with an id that it never sent. Ignoring the id would send everything
+        again to a client that believes it has it already.
         """
         if not text:
             return cls()
         found = _ID.fullmatch(text)
         if found is None:
-            raise InvalidRequest(tuple(location), "not the id of an event; leave it out to begin at the beginning")
+            raise InvalidRequest(tuple(location), "not the id of an event; leave it out to start from the beginning")
         if found[1] != _tag(execution_id):
             raise InvalidRequest(tuple(location), "the id of an event of another execution")
         if found[2] is None:
@@ -61,13 +61,13 @@ class EventId(NamedTuple):
         return cls(version, asked, stdout, stderr)
 
     def text_for(self, execution_id: str) -> str:
-        """Return the `id` of an event after which a reader has this much."""
+        """Return the `id` of the event after which a reader has this much."""
         place = "end" if self.is_end else ".".join(map(str, self[:-1]))
         return f"{_tag(execution_id)}.{place}"
 
 
 class StoredExecution:
-    """What a store has of an execution that this server does not carry on: nothing will change."""
+    """A stored execution that this server does not run: nothing will change."""
 
     is_final = True
 
@@ -87,7 +87,7 @@ class StoredExecution:
 
 
 class Event(NamedTuple):
-    """What happened: `data` is JSON without line ends. `id` is what to ask with for all that follows."""
+    """One event. `data` is JSON without line breaks; `id` is how to ask for everything after it."""
 
     type: str
     data: bytes
@@ -95,9 +95,9 @@ class Event(NamedTuple):
 
 
 class EventStream:
-    """Reads an execution's events from where a reader stands. It holds no output: only what the reader takes next.
+    """Reads an execution's events from a reader's position on. It holds no output beyond the next event.
 
-    States that came and went between two looks are left out; output never is.
+    A state that came and went between two reads is skipped; output never is.
     """
 
     def __init__(self, look: Callable[[], Awaitable[Followed]], at: EventId) -> None:
@@ -105,16 +105,16 @@ class EventStream:
         self._look = look
         self._at = at
         self._followed: Followed | None = None
-        self._due = 0.0  # when output is looked at next, unless the version is another one than `_read_at`
+        self._due = 0.0  # when output is read next, unless the version is no longer `_read_at`
         self._read_at = -1
 
     async def next(self) -> Event | None:
-        """Return the next event, as soon as there is one; None when there will be none. Cancelled, it loses nothing.
+        """Return the next event once there is one; None when there are no more. Cancelling it loses nothing.
 
         Raises what `look` raises.
         """
         loop = asyncio.get_running_loop()
-        await asyncio.sleep(0)  # others have their turn, and a client that is gone is noticed
+        await asyncio.sleep(0)  # lets other tasks run, and notices that a client is gone
         while True:
             followed = await self.found()
             has_gathered = loop.time() >= self._due
@@ -130,21 +130,21 @@ class EventStream:
                         await followed.change()
 
     async def found(self) -> Followed:
-        """Return the execution, which is looked for again and again. Raises what `look` raises."""
+        """Return the execution, looked up again now and then. Raises what `look` raises."""
         if self._followed is None:
             self._followed = await self._look()
             asyncio.get_running_loop().call_later(KEPT, _forget, ref(self))
         return self._followed
 
     def forget(self) -> None:
-        """Keep nothing of the execution."""
+        """Drop the execution until it is needed again."""
         self._followed = None
 
     def _event(self, followed: Followed, *, has_gathered: bool) -> Event | None:
-        """Return the next event that there is already: in the order in which things happened, as far as that is known.
+        """Return the next event that is ready, in the order in which things happened, as far as that is known.
 
-        A reader that has nothing first learns the status. Later `running` comes before output; every other status, and
-        what is asked, after the output that led to it, and before what floods in after it.
+        A new reader gets the status first. Later, `running` comes before output; every other status and every LLM
+        request comes after the output that led to it, and before any flood that follows.
         """
         execution, at = followed.execution, self._at
         if at.is_end:
@@ -176,7 +176,7 @@ class EventStream:
             stream, text = "stderr", followed.read("stderr", at.stderr, MAX_TEXT)
             after = at._replace(stderr=at.stderr + len(text))
             is_all = len(text) < MAX_TEXT
-        if is_all:  # that led to this version of the record; what comes now gathers a little
+        if is_all:  # all that led to this version of the record; later output gathers for a while
             self._read_at = execution.version
             self._due = asyncio.get_running_loop().time() + PACE
         return self._made(stream, _json({"text": text}), execution, after) if text else None
@@ -195,13 +195,13 @@ def _tag(execution_id: str) -> str:
 
 
 def _forget(stream: ReferenceType[EventStream]) -> None:
-    """Have a stream forget, unless it is gone: an alarm shall not keep the execution of one that nobody reads."""
+    """Have a stream drop its execution, unless it is gone: a timer must not keep an unused stream alive."""
     if (found := stream()) is not None:
         found.forget()
 
 
 def _json(value: object) -> bytes:
-    """Write JSON in which no client finds a line end, also one that splits lines as `str.splitlines` does."""
+    """Write JSON without line breaks, even for a client that splits lines as `str.splitlines` does."""
     written = strict_json.dumps(value)
     for line_end in ("\x85", "\u2028", "\u2029"):  # the others are control characters, which JSON escapes
         written = written.replace(line_end.encode(), f"\\u{ord(line_end):04x}".encode())

@@ -1,4 +1,4 @@
-"""What a script wrote, as text that only grows and is read in pieces while it does, as far as the limit allows."""
+"""A script's output, within its limit: text that only grows and can be read in pieces meanwhile."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ if TYPE_CHECKING:
     from airlock.backends import Stream
     from airlock.secrets import RedactingStream, Redactor
 
-PIECE: Final = 64 << 10  # characters of text that is kept in one piece, at least
+PIECE: Final = 64 << 10  # least number of characters in one piece of text
 MAX_TAIL: Final = 8 << 10  # bytes; room for a traceback after a flood
 
 
 class GrowingText:
-    """What was written so far. An `io.StringIO` takes four bytes for each character once it is read anywhere."""
+    """The text written so far. One `io.StringIO` would take four bytes per character once it is read."""
 
     def __init__(self) -> None:
         self._pieces: list[str] = []
@@ -29,7 +29,7 @@ class GrowingText:
         return self._starts[-1] + self._last.tell()
 
     def write(self, text: str) -> None:
-        """Take more."""
+        """Append text."""
         self._last.write(text)
         if self._last.tell() >= PIECE:
             self._starts.append(len(self))
@@ -37,14 +37,14 @@ class GrowingText:
             self._last = io.StringIO()
 
     def getvalue(self) -> str:
-        """Return all of it."""
+        """Return the whole text."""
         if len(self._pieces) != 1 or self._last.tell():
             whole = "".join((*self._pieces, self._last.getvalue()))
             self._pieces, self._starts, self._last = [whole], [0, len(whole)], io.StringIO()
-        return self._pieces[0]  # which whoever stores it shares
+        return self._pieces[0]  # one object, shared with the stored record
 
     def read(self, start: int, most: int) -> str:
-        """Return at most so many characters from `start` on; none only at the end."""
+        """Return at most `most` characters from `start` on; an empty text only at the end."""
         number = bisect_right(self._starts, start) - 1
         piece = self._pieces[number] if number < len(self._pieces) else self._last.getvalue()
         offset = start - self._starts[number]
@@ -52,10 +52,10 @@ class GrowingText:
 
 
 class Output:
-    """Decodes as it comes: a character that arrives in two pieces stays one character.
+    """Decodes a stream as it arrives: a character that comes in two pieces stays one character.
 
-    Of what is too long, the middle is dropped. The end is often what matters, and it is only known at the end: till
-    then `text` has the beginning, and only ever grows. Secrets are taken out before, so none survives by being cut.
+    When output is too long, its middle is dropped: the end often matters most, and is not known before the script
+    ends. Until then `text` has the beginning, and only grows. Secrets are redacted first, so cutting cannot hide one.
     """
 
     def __init__(self, limit: int, redacting: RedactingStream | None = None) -> None:
@@ -71,23 +71,23 @@ class Output:
 
     @property
     def text(self) -> str:
-        """All that is known so far, but for an end that may begin a secret."""
+        """The text so far, without an end that may begin a secret."""
         self._catch_up()
         return self._text.getvalue()
 
     def read(self, start: int, most: int) -> str:
-        """Return what is known from the character `start` on, at most so much, without a copy of the rest."""
+        """Return at most `most` characters from `start` on, without copying the rest."""
         self._catch_up()
         return self._text.read(start, most)
 
     @property
     def truncated(self) -> bool:
-        """Whether something was dropped."""
+        """Whether output was dropped."""
         self._catch_up()
         return self._dropped > 0
 
     def write(self, data: bytes) -> None:
-        """Take more."""
+        """Append bytes."""
         if self._redacting is None:
             self._take(data)
         elif self._redacting.write(data):
@@ -108,7 +108,7 @@ class Output:
             del self._tail[:surplus]
 
     def finish(self) -> None:
-        """Say that nothing more comes: half a character at the end becomes a replacement character."""
+        """End the stream: half a character at the end becomes a replacement character."""
         if self._redacting is not None:
             self._take(self._redacting.finish())
         if self._dropped:
@@ -144,6 +144,6 @@ class Outputs:
             output.finish()
 
     def fields(self) -> dict[str, str | bool]:
-        """Return what is known so far, as the record has it."""
+        """Return the output so far, by field of the record."""
         texts: dict[str, str | bool] = {stream: output.text for stream, output in self._streams.items()}
         return {**texts, "truncated": any(output.truncated for output in self._streams.values())}

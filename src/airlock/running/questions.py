@@ -1,4 +1,4 @@
-"""The LLM requests of one live execution: limits, the mediator, and what the agent is asked and answers."""
+"""The LLM requests of one live execution: limits, the mediator, and the agent's answers."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-OPEN_PROMPTS = 16  # times limits.prompt that all open prompts of an execution may have together: the server holds them
+OPEN_PROMPTS = 16  # times limits.prompt that all open prompts of an execution may total: the server holds them
 
 
 def not_given_before(execution: Execution, answers: Sequence[Answer]) -> dict[int, Answer]:
-    """Return by request those answers that were not given before: the same answer again changes nothing.
+    """Return the answers that are new, by request: the same answer again changes nothing.
 
-    Raises NotAwaitingLLM when a request is not open, AlreadyAnswered when it got another answer.
+    Raises NotAwaitingLLM when a request is not open, AlreadyAnswered when it already has another answer.
     """
     is_open = [request.id for request in execution.llm_requests]
     found: dict[int, Answer] = {}
@@ -42,7 +42,7 @@ def not_given_before(execution: Execution, answers: Sequence[Answer]) -> dict[in
         number = answer.request_id or next(iter(is_open), None)
         given = execution.answered.get(str(number))
         if given is not None and given != answer.digest:
-            raise AlreadyAnswered(f"the LLM request {number} got another answer before")
+            raise AlreadyAnswered(f"the LLM request {number} already has another answer")
         if given is None:
             if number not in is_open:
                 asked = "" if number is None else f"the LLM request {number} is not open; "
@@ -56,18 +56,18 @@ def not_given_before(execution: Execution, answers: Sequence[Answer]) -> dict[in
 
 
 class Questions:
-    """Asks the mediator, which answers by itself or asks the agent; several requests may be open at once."""
+    """Asks the mediator, which answers itself or asks the agent; several requests may be open at once."""
 
     def __init__(self, record: LiveRecord, limits: Limits, mediator: Mediator[Any], end: End) -> None:
-        """Once the `end` is decided nothing more is asked, and nobody waits for what is open."""
+        """Once the `end` is decided, no request is opened, and nothing waits for the open ones."""
         self._record = record
         self._limits = limits
         self._mediator = mediator
         self._end = end
         self._asked = 0
-        self._sizes: dict[int, int] = {}  # bytes of the prompts that are not answered
-        self._answers: dict[int, asyncio.Future[str]] = {}  # that the agent has to give
-        self._asking: set[asyncio.Task[Any] | None] = set()  # those that the mediator keeps
+        self._sizes: dict[int, int] = {}  # bytes of the unanswered prompts
+        self._answers: dict[int, asyncio.Future[str]] = {}  # awaited from the agent
+        self._asking: set[asyncio.Task[Any] | None] = set()  # the tasks that wait for the mediator
 
     def count(self, request: LLMRequest) -> int:
         """Return the number of a new request. Raises LLMError when it is one too many, too long, or too late."""
@@ -76,10 +76,10 @@ class Questions:
         if self._asked >= limits.llm_calls:
             error = f"the script made more LLM requests than limits.llm_calls allows ({limits.llm_calls})"
         elif size > limits.prompt:
-            error = f"a prompt of {size} bytes is over limits.prompt ({format_size(limits.prompt)})"
+            error = f"a prompt of {size} bytes exceeds limits.prompt ({format_size(limits.prompt)})"
         elif sum(self._sizes.values()) + size > OPEN_PROMPTS * limits.prompt:
             error = (
-                f"the open prompts together are over {OPEN_PROMPTS} times limits.prompt ({format_size(limits.prompt)})"
+                f"the open prompts together exceed {OPEN_PROMPTS} times limits.prompt ({format_size(limits.prompt)})"
             )
         else:
             self._asked += 1
@@ -95,7 +95,7 @@ class Questions:
 
     @property
     def hold_up(self) -> bool:
-        """Whether the mediator was cancelled, and goes on."""
+        """Whether the mediator was cancelled but goes on."""
         return any(task is not None and task.cancelling() for task in self._asking)
 
     async def put(self, number: int, request: LLMRequest) -> str | LLMError:
@@ -113,7 +113,7 @@ class Questions:
             answer: object = await self._mediator.complete(request, ask_agent)
         except LLMError as error:
             return error
-        except (Exception, SystemExit):  # the boundary to a plugin: the script is told, the log has the traceback
+        except (Exception, SystemExit):  # the boundary to a plugin: the script gets an error, the log the traceback
             log.exception("execution %s: the mediator %r failed", self._record.execution.id, self._mediator.type)
         else:
             if isinstance(answer, str):
@@ -133,7 +133,7 @@ class Questions:
 
         Raises what `not_given_before` raises, and StoreUnavailable.
         """
-        if not not_given_before(self._record.execution, answers):  # nor does what is refused wait for the record
+        if not not_given_before(self._record.execution, answers):  # a refusal does not wait for the record either
             return
         async with self._record.changing_soon():
             execution = self._record.execution
@@ -143,7 +143,7 @@ class Questions:
             still_open = tuple(request for request in execution.llm_requests if request.id not in new)
             digests = {str(number): answer.digest for number, answer in new.items()}
             changes = {"llm_requests": still_open, "answered": {**execution.answered, **digests}}
-            await self._record.change(insist=False, **changes)  # the client can ask again
+            await self._record.change(insist=False, **changes)  # the client can retry
         for number, answer in new.items():
             waiting = self._answers.pop(number, None)
             if waiting is None or waiting.done():
@@ -154,7 +154,7 @@ class Questions:
                 waiting.set_result(answer.text)
 
     def drop(self) -> None:
-        """Give up those that are open: the script is gone."""
+        """Give up all open requests: the script is gone."""
         for answer in self._answers.values():
             answer.cancel()
 
@@ -170,7 +170,7 @@ class Questions:
             return await answer
         finally:
             gave_up = self._answers.pop(request.id, None) is not None
-            if gave_up and not self._end.is_decided:  # the mediator did; at the end all are dropped at once
+            if gave_up and not self._end.is_decided:  # the mediator did; at the end, all are dropped at once
                 await self._withdraw(request.id)
 
     async def _withdraw(self, number: int) -> None:
@@ -181,8 +181,8 @@ class Questions:
 
     def _check_open(self) -> None:
         if self._end.is_decided:
-            raise LLMError("the execution is over")
+            raise LLMError("the execution has finished")
 
     def _on_timeout(self) -> None:
-        error = f"nobody answered within limits.llm_timeout ({self._limits.llm_timeout:g} s)"
+        error = f"the LLM request was not answered within limits.llm_timeout ({self._limits.llm_timeout:g} s)"
         self._end.decide(Ending(ExecutionStatus.timeout, "llm_timeout", error))

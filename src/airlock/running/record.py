@@ -1,4 +1,4 @@
-"""The record of one live execution, and those who wait for news of it."""
+"""The record of one live execution, and what waits for its changes."""
 
 from __future__ import annotations
 
@@ -28,41 +28,41 @@ log = logging.getLogger(__name__)
 
 
 class LiveRecord:
-    """Every change goes to the store, then to `execution`, then to those who wait. It has one writer at a time.
+    """Passes every change to the store, then to `execution`, then to what waits for it. It has one writer at a time.
 
-    What changes all the time, output and times, is stored with some changes only, and shown with each look.
+    Output and times change all the time: only some changes store them, but every `snapshot` shows them.
     """
 
     def __init__(
         self, execution: Execution, store: Store[Any], outputs: Outputs, clock: RunClock, patience: Patience
     ) -> None:
         self.execution = execution
-        self.weight = _weight_of(execution)  # about how many bytes of memory hold what the client sent
-        self.changing = asyncio.Lock()  # held from the look that decides a change until the change is made
-        self.trouble: str | None = None  # why the store cannot take the change that it is asked for again and again
+        self.weight = _weight_of(execution)  # about how many bytes of memory the client's request takes
+        self.changing = asyncio.Lock()  # held from the check that decides a change until the change is made
+        self.trouble: str | None = None  # why the store fails the change that is being retried
         self._store = store
         self._outputs = outputs
         self._clock = clock
         self._patience = patience
-        self._changed: asyncio.Event | None = None  # of most that are pending nobody waits for a change
+        self._changed: asyncio.Event | None = None  # made on demand: most executions need none while pending
         self._listening: set[asyncio.Event] = set()
         self._is_left = False
 
     def progress(self) -> dict[str, Any]:
-        """Return output and times up to now, as the record has them."""
+        """Return the output and times so far, by field of the record."""
         return {**self._outputs.fields(), **self._clock.times()}
 
     def snapshot(self) -> Execution:
-        """Return the record, with its progress."""
+        """Return the record with its progress."""
         return self.execution if self.execution.status.is_terminal else replace(self.execution, **self.progress())
 
     async def change(self, *, insist: bool = True, **changes: Any) -> None:
-        """Store a change and show it, with `changing` held. Without a status, it follows from the open LLM requests.
+        """Store a change, then show it; `changing` is held. A missing status follows from the open LLM requests.
 
-        While the store cannot write, it waits, unless it shall not `insist` or is left. Who is cancelled meanwhile is
-        so only after the change: else the record would be behind what is stored.
+        While the store cannot write, this retries, unless it should not `insist` or the record is left. A cancellation
+        takes effect only after the change; otherwise the record would lag behind the store.
 
-        Raises Conflict when the status cannot follow, StoreUnavailable when it does not wait.
+        Raises Conflict when the status cannot follow the current one, StoreUnavailable when it does not retry.
         """
         if "status" not in changes:
             is_awaiting = bool(changes["llm_requests"])
@@ -71,7 +71,7 @@ class LiveRecord:
         try:
             self.execution = await asyncio.shield(storing)
         except asyncio.CancelledError:
-            with contextlib.suppress(StoreUnavailable):  # nothing is changed, so nobody need know
+            with contextlib.suppress(StoreUnavailable):  # nothing has changed
                 self.execution = await storing
             raise
         finally:
@@ -91,27 +91,27 @@ class LiveRecord:
                     pause = pauses(self._patience.store_first_retry, self._patience.store_last_retry)
                     is_mistake = not isinstance(error, StoreUnavailable)
                     told = (self.execution.id, error)
-                    log.warning("execution %s: %s; asking again until it can be", *told, exc_info=is_mistake)
+                    log.warning("execution %s: %s; retrying until it succeeds", *told, exc_info=is_mistake)
                     self.trouble = "the store failed, and the server's log says why" if is_mistake else str(error)
                     self._wake()
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._next_change(), next(pause))  # which can only be that it is left
+                await asyncio.wait_for(self._next_change(), next(pause))  # the only change can be that it is left
 
     def check_stored(self) -> None:
-        """Raise StoreUnavailable while a change cannot be stored: whatever else is asked for has to wait for it."""
+        """Raise StoreUnavailable while a change cannot be stored: every later one has to wait for it."""
         if self.trouble is not None:
-            raise StoreUnavailable(f"{self.trouble}; what happened to this execution before waits to be stored")
+            raise StoreUnavailable(f"{self.trouble}; an earlier change of this execution is still waiting to be stored")
 
     @contextlib.asynccontextmanager
     async def changing_soon(self) -> AsyncIterator[None]:
-        """Hold `changing`, for a client that can ask again. Raises StoreUnavailable when a change before it is late."""
+        """Hold `changing` for a client that can retry. Raises StoreUnavailable when an earlier change is late."""
         self.check_stored()
         try:
             async with asyncio.timeout(self._patience.change):
                 await self.changing.acquire()
         except TimeoutError:
             self.check_stored()
-            late = f"the store has not taken a change before within {self._patience.change:g} s"
+            late = f"an earlier change could not be stored within {self._patience.change:g} s"
             raise StoreUnavailable(late) from None
         try:
             yield
@@ -119,13 +119,13 @@ class LiveRecord:
             self.changing.release()
 
     def leave(self) -> None:
-        """Let those go who wait: nothing will change as long as this server runs."""
+        """Release everything that waits: nothing will change while this server runs."""
         self._is_left = True
         self._wake()
 
     @property
     def is_final(self) -> bool:
-        """Whether nothing can change any more, as long as this server runs."""
+        """Whether nothing can change any more while this server runs."""
         return self._is_left or self.execution.status.is_terminal
 
     def _wake(self) -> None:
@@ -135,12 +135,12 @@ class LiveRecord:
         self.wake_readers()
 
     def wake_readers(self) -> None:
-        """Wake those who wait for output too. It comes thousands of times a second, and is no change of the record."""
+        """Wake what waits for output, which comes thousands of times a second and does not change the record."""
         for heard in self._listening:
             heard.set()
 
     async def news(self) -> None:
-        """Wait for output or a change, from now on."""
+        """Wait for the next output or change."""
         heard = asyncio.Event()
         self._listening.add(heard)
         try:

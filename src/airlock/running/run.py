@@ -1,4 +1,4 @@
-"""One live execution: its clock, its slot, its output, its LLM requests, and its end."""
+"""A live execution: its clock, slot, output, LLM requests and end."""
 
 from __future__ import annotations
 
@@ -41,11 +41,11 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Surroundings:
-    """What a project gives to each of its runs.
+    """What a project provides to each of its runs.
 
-    `may_pause` says whether one more paused execution may give its slot back. `settings` and `secrets` are joined to
-    the request's when a job is made, and never stored. `redactor` takes the secrets out of all that the backend hands
-    over.
+    `may_pause` says whether one more paused execution may give its slot back. `settings` and `secrets` are added to
+    those of the request when a job is made, and never stored. `redactor` removes the secrets from everything that the
+    backend hands over.
     """
 
     backend: Backend[Any]
@@ -66,16 +66,16 @@ class Surroundings:
 
 
 class LiveRun:
-    """Carries one execution from pending to its end. It can be `Followed`.
+    """Takes one execution from pending to its end. It implements `Followed`.
 
-    Backends get it as their `airlock.Run`, the protocol that it implements. Only it and its questions write the record.
+    Backends get it as their `airlock.Run`. Only it and its questions write the record.
 
-    It has one phase, which its clock keeps, and one end. None of its parts refers to it, so that it leaves no cycle of
-    references behind.
+    It has one phase, which its clock keeps, and one end. None of its parts refers to it, so it leaves no reference
+    cycle behind.
     """
 
     def __init__(self, execution: Execution, surroundings: Surroundings) -> None:
-        """Queue it from now on, in a running event loop; `drive` does the rest."""
+        """Queue the execution, in a running event loop; `drive` does the rest."""
         self._log_event = event_logger(execution.id)
         self.limits = limits = surroundings.limits
         self._around = surroundings
@@ -91,7 +91,7 @@ class LiveRun:
 
     @property
     def execution(self) -> Execution:
-        """The record as it is stored."""
+        """The record as stored."""
         return self.record.execution
 
     @property
@@ -101,12 +101,12 @@ class LiveRun:
 
     @property
     def phase(self) -> Phase:
-        """What it does now."""
+        """What the run is doing."""
         return self._clock.phase
 
     @property
     def is_paused(self) -> bool:
-        """Whether it waits for a model and holds no slot."""
+        """Whether it waits for an LLM answer and holds no slot."""
         return self._clock.is_paused
 
     @property
@@ -132,11 +132,11 @@ class LiveRun:
         await self.record.until(lambda execution: execution.is_settled)
 
     def end(self, status: ExecutionStatus, error_type: str, error: str) -> None:
-        """End it early: kill what runs, keep what it wrote. The first cause wins."""
+        """End it early: kill its code, keep its output. The first cause wins."""
         self._end.decide(Ending(status, error_type, error))
 
     def shut_down(self, *, stays_pending: bool) -> None:
-        """End it because the server ends. If it `stays_pending` and never started, it is left to the next server."""
+        """End it because the server shuts down. With `stays_pending`, one that never started is kept for later."""
         self._end.decide(LEFT if stays_pending else SHUT_DOWN)
 
     async def answer(self, *answers: Answer) -> None:
@@ -167,7 +167,7 @@ class LiveRun:
         """See `Run.started`."""
         async with self.record.changing:
             if self.execution.status is not ExecutionStatus.pending:
-                raise RuntimeError("Run.started() is to be called exactly once")
+                raise RuntimeError("Run.started() must be called exactly once")
             self._clock.start()
             await self.record.change(status=ExecutionStatus.running, started_at=time.time())
         self._clock.run()
@@ -218,7 +218,7 @@ class LiveRun:
         if not running.done():
             running.cancel()
             await asyncio.wait({running}, timeout=self._around.patience.kill)
-        if not running.done() and self.record.trouble is None:  # else it waits for the store, which was told
+        if not running.done() and self.record.trouble is None:  # otherwise it waits for the store, which is logged
             self._log_late()
         self._clock.stop(running)
         if ending is not None:
@@ -233,7 +233,7 @@ class LiveRun:
         log.error(told, self.execution.id, self.execution.project, *late, self._around.patience.kill)
 
     async def _execute(self) -> Outcome:
-        """Have the backend run it, whatever that is: `execute` may not be async, or want to end the server."""
+        """Have the backend run it, even a faulty one, whose `execute` is not async or raises SystemExit."""
         try:
             outcome = await self._around.backend.execute(self._job(), self)
         except SystemExit as error:
@@ -264,7 +264,7 @@ class LiveRun:
                     return
                 if ending.status is not ExecutionStatus.error:
                     log.error("execution %s: the backend returned without Run.started()", self.execution.id)
-                    ending = Ending(ExecutionStatus.error, "internal", "the backend never started it")
+                    ending = Ending(ExecutionStatus.error, "internal", "the backend never started the script")
             changes = {**ending._asdict(), **self.record.progress()}
             await self.record.change(**changes, llm_requests=(), finished_at=time.time())
 

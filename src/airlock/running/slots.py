@@ -1,4 +1,4 @@
-"""How many executions of a project may run at once, and who is next."""
+"""How many executions of a project may run at once, and which is next."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections import deque
 
 
 class Slots:
-    """A first-in-first-out semaphore whose size may change, with a short queue for those who come back from a pause."""
+    """A first-in-first-out semaphore of variable size. What comes back from a pause has a queue that goes first."""
 
     def __init__(self, size: int) -> None:
         self._size = size
@@ -17,16 +17,16 @@ class Slots:
 
     @property
     def free(self) -> int:
-        """How many could begin now."""
+        """How many executions could start now."""
         return self._size - self._taken
 
     def resize(self, size: int) -> None:
-        """Change how many may run at once. Those that run go on."""
+        """Change how many may run at once. Running executions go on."""
         self._size = size
         self._wake()
 
     async def acquire(self, *, ahead: bool = False) -> None:
-        """Wait for a slot; `ahead` of all that never ran."""
+        """Wait for a slot, `ahead` of executions that never ran if so asked."""
         if self._taken < self._size and not (self._ahead or (self._queue and not ahead)):
             self._taken += 1
             return
@@ -37,8 +37,8 @@ class Slots:
             await turn
         except asyncio.CancelledError:
             if not turn.cancelled():
-                self.release()  # the slot came in the same moment
-            elif turn in queue:  # not if a slot was about to come: then it was passed over
+                self.release()  # the slot was given at the same moment
+            elif turn in queue:  # unless `_wake` has already passed over it
                 queue.remove(turn)
             raise
 

@@ -193,7 +193,7 @@ class Conversation:
             self._over("result" if frame.kind == codec.RESULT else "memory_updates", frame.size)
         elif frame.kind == codec.LLM:
             limit = format_size(self._limits.prompt)
-            self.end("llm_limit", f"a prompt of about {frame.size} bytes is over limits.prompt ({limit})")
+            self.end("llm_limit", f"a prompt of about {frame.size} bytes exceeds limits.prompt ({limit})")
         else:
             self.end("protocol", f"protocol violation: {frame}")
 
