@@ -144,7 +144,7 @@ class AlreadyAnswered(RequestError):
 
 
 class ProjectDown(RequestError):
-    """Raised when a project accepts no executions because it was put down or failed to start."""
+    """Raised when a project accepts no executions because it was taken down or failed to start."""
 
     status, code, title = 409, "project_down", "The project is down"
 

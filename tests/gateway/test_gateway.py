@@ -151,7 +151,7 @@ async def test_an_answer_that_is_sent_again_does_not_answer_the_next_request(ask
 
 async def test_another_answer_to_the_same_request_is_refused(asked_twice: tuple[Gateway, str]) -> None:
     gateway, execution = asked_twice
-    with pytest.raises(AlreadyAnswered, match="the LLM request 1 got another answer"):
+    with pytest.raises(AlreadyAnswered, match="the LLM request 1 already has another answer"):
         await gateway.respond(execution, Answer("one", 1))
 
 

@@ -205,7 +205,7 @@ async def test_a_project_that_was_put_down_is_not_tried_again(
     await gateway.down("p")
     monkeypatch.setattr(ObedientBackend, "broken", None)
     await asyncio.sleep(0.3)
-    assert gateway_status(gateway) == "put down"
+    assert gateway_status(gateway) == "taken down"
 
 
 class HasNoPool(ObedientBackend):
@@ -225,7 +225,7 @@ async def test_executions_that_are_not_over_weigh_so_much_at_most(
     gateway = await started(gateways)
     first = await submit(gateway, "sleep")
     heavy = [await submit(gateway, "\N{GRINNING FACE}" * 70_000) for _ in range(4)]  # four bytes each, in memory
-    with pytest.raises(QueueFull, match="weigh 1MiB together"):
+    with pytest.raises(QueueFull, match="together hold 1MiB"):
         await submit(gateway, "x")
     for execution in heavy:
         await gateway.cancel(execution)

@@ -59,7 +59,7 @@ def test_only_so_many_are_let_in_at_once() -> None:
     quotas = Quotas([key(concurrent=2)])
     quotas.admit("alice")
     quotas.admit("alice")
-    with pytest.raises(TooManyExecutions, match="2 executions"):
+    with pytest.raises(TooManyExecutions, match="2 unfinished executions"):
         quotas.admit("alice")
     quotas.release("alice")
     quotas.admit("alice")

@@ -86,7 +86,7 @@ def test_with_keys_a_reason_is_shown_to_those_who_may_use_the_project(serve: Ser
     response = ready(server, key)
     assert response.status_code == 503
     assert [error["location"] for error in response.json()["errors"]] == shown
-    assert ("named only to keys that may use them" in response.json()["detail"]) is not bool(shown)
+    assert ("visible only to keys that may use them" in response.json()["detail"]) is not bool(shown)
     assert ("bad" in response.text) == ("No sandbox" in response.text) == bool(shown)
 
 

@@ -123,7 +123,7 @@ def test_server_ends_while_nothing_can_be_stored(serve: Serve, disk: SmallDisk) 
             assert waiting.result().json()["status"] == "running"
         assert server.ended() == 0
     told = "".join(server.printed)
-    assert "its end could not be stored before that of the server" in told
+    assert "its end could not be stored before the server ended" in told
     assert "Traceback" not in told
     assert "Exception" not in told
     assert "could not be closed" not in told

@@ -55,10 +55,10 @@ def test_after_a_kill_finished_answer_waiting_run_and_begun_are_interrupted(serv
     first.ended()
     with httpx.Client(base_url=serve(CONFIG).url) as client:
         assert client.get(f"/executions/{over['execution_id']}").json() == over
-        for execution_id, doing in ((paused, "was paused"), (running, "ran")):
+        for execution_id, doing in ((paused, "paused"), (running, "running")):
             ended = client.get(f"/executions/{execution_id}").json()
             assert (ended["status"], ended["error_type"]) == ("error", "interrupted")
-            assert f"the server ended while it {doing}" in ended["error"]
+            assert f"the server ended while the execution was {doing}" in ended["error"]
             refused = client.post(f"/executions/{execution_id}/respond", json={"response": "late"})
             assert (refused.status_code, refused.json()["code"]) == (409, "not_awaiting_llm")
             assert "interrupted" in refused.json()["detail"]

@@ -1,4 +1,4 @@
-"""How a real server ends: what runs may finish, agents can still poll and answer, and nothing is left behind."""
+"""How a real server ends: executions may finish, agents can still poll and answer, and nothing is left behind."""
 
 from __future__ import annotations
 

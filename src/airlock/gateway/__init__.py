@@ -1,6 +1,6 @@
-"""The only orchestrator: all projects, all live executions, clients, quotas, and recovery after a crash.
+"""The only orchestrator: all projects, live executions, clients and quotas, and recovery after a crash.
 
-HTTP and the command line call it. It knows nothing of HTTP, and nothing of what happens inside a sandbox.
+HTTP and the command line call it. It must know neither HTTP nor what happens inside a sandbox.
 """
 
 from .gateway import Gateway

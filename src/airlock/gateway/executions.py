@@ -1,4 +1,4 @@
-"""The executions of a server that are not over, from their launch to their end, and the end of all at a shutdown."""
+"""The unfinished executions of a server, from launch to end, and their end at shutdown."""
 
 from __future__ import annotations
 
@@ -28,16 +28,16 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-DRAIN_STEP: Final = 0.05  # seconds between looks at what still runs
+DRAIN_STEP: Final = 0.05  # seconds between checks of what still runs
 
 
 class LiveExecutions:
-    """Drives the executions of all projects until they are over."""
+    """Drives the executions of all projects until they have finished."""
 
     def __init__(
         self, projects: ProjectRegistry, quotas: Quotas, plugins: Plugins, patience: Patience, *, stays_pending: bool
     ) -> None:
-        """`stays_pending`: those that never started are not ended at a shutdown, but kept for the next server."""
+        """`stays_pending`: a shutdown does not end what never started, but keeps it for the next server."""
         self._projects = projects
         self._quotas = quotas
         self._plugins = plugins
@@ -48,7 +48,7 @@ class LiveExecutions:
         self._hurried = asyncio.Event()
 
     def launch(self, project: LiveProject, execution: Execution) -> LiveRun:
-        """Begin a stored execution, for which its client's quota has room."""
+        """Start a stored execution that its client's quota admits."""
         run = project.launch(execution)
         task = asyncio.get_running_loop().create_task(self._drive(run, project))
         self._tasks.add(task)  # the loop itself keeps only weak references
@@ -61,22 +61,20 @@ class LiveExecutions:
     async def _drive(self, run: LiveRun, project: LiveProject) -> None:
         try:
             await run.drive()
-            await asyncio.sleep(0)  # who waits for its end finds it here
+            await asyncio.sleep(0)  # whoever waits for its end still finds it here
         finally:
             del project.runs[run.execution.id]
             self._quotas.release(run.execution.client)
         await asyncio.sleep(ANSWER_TIME)
-        if run.execution.status.is_terminal:  # else it is left to the next server
+        if run.execution.status.is_terminal:  # otherwise it is left to the next server
             announce(run.execution, self._plugins)
 
     def _over(self, task: asyncio.Task[None], run: LiveRun) -> None:
         self._tasks.discard(task)
         if task.cancelled() or (error := task.exception()) is None:
             return
-        if isinstance(error, StoreUnavailable):  # not before this server ends: `interrupt` has given up
-            log.error(
-                "execution %s: its end could not be stored before that of the server: %s", run.execution.id, error
-            )
+        if isinstance(error, StoreUnavailable):  # only at shutdown, once `interrupt` has given up
+            log.error("execution %s: its end could not be stored before the server ended: %s", run.execution.id, error)
         else:
             log.error("execution %s could not be finished", run.execution.id, exc_info=error)
 
@@ -88,9 +86,9 @@ class LiveExecutions:
         return self._draining_since is not None
 
     async def drain(self) -> None:
-        """Give each running one the `limits.shutdown_grace` of its project, then end the rest.
+        """Give running executions the `limits.shutdown_grace` of their project, then end the rest.
 
-        Paused and pending ones do not hold it. The grace counts from the first call; `hurry` ends it.
+        It does not wait for paused and pending ones. The grace counts from the first call; `hurry` ends it.
         """
         if self._draining_since is None:
             self._draining_since = time.monotonic()
@@ -104,25 +102,25 @@ class LiveExecutions:
         await self.interrupt()
 
     def hurry(self) -> None:
-        """Let `drain` end now, whatever still runs."""
+        """End `drain` now, whatever still runs."""
         self._draining_since = self._draining_since or time.monotonic()
         self._hurried.set()
 
     async def interrupt(self) -> None:
-        """End what is left, while those who wait for it can still be told."""
+        """End what is left, while clients that wait for it can still get an answer."""
         left = [run for run in self._all() if not run.is_final]
         for run in left:
             run.shut_down(stays_pending=self._stays_pending)
-        if self._tasks:  # also those that are over, and not announced
+        if self._tasks:  # including finished executions that are not announced yet
             await asyncio.wait(self._tasks, timeout=self._patience.ending)
         late = [run for run in self._all() if not run.is_final]
         for run in late:
-            run.record.leave()  # who waits for it is let go, and the store is asked once more
+            run.record.leave()  # releases whoever waits for it, and the store is tried once more
         if late:
             await asyncio.wait(self._tasks, timeout=self._patience.ending)
 
     def _give_grace(self, elapsed: float) -> bool:
-        """End those whose grace is over after these seconds; returns whether it is not for others."""
+        """End the executions whose grace has passed after `elapsed` seconds; returns whether others have some left."""
         running = [run for run in self._all() if run.execution.status is ExecutionStatus.running]
         late = [run for run in running if elapsed >= run.limits.shutdown_grace]
         for run in late:
@@ -131,7 +129,7 @@ class LiveExecutions:
 
 
 def announce(execution: Execution, plugins: Plugins) -> None:
-    """Tell the log and the observers that an execution has finished, in the context of its `POST /execute`."""
+    """Announce a finished execution in the log and to observers, in the context of its `POST /execute`."""
     event_logger(execution.id)(
         "execution finished",
         project=execution.project,

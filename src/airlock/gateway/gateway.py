@@ -1,4 +1,4 @@
-"""The only orchestrator: what the REST API and the command line ask for, done with projects, sessions and the store."""
+"""The only orchestrator: does what the REST API and the command line ask for, with projects, runs and the store."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ log = logging.getLogger(__name__)
 
 
 class Gateway:
-    """Runs scripts for clients. Made without I/O; `start` brings the pools up, `close` ends everything."""
+    """Runs scripts for clients. Creating it does no I/O; `start` brings up the pools, `close` ends everything."""
 
     def __init__(
         self, config: Config, plugins: Plugins, store: Store[Any] | None = None, patience: Patience | None = None
@@ -51,15 +51,15 @@ class Gateway:
         self._live = LiveExecutions(
             self.projects, self._quotas, plugins, self._patience, stays_pending=self._store.is_durable
         )
-        self._stored: WeakValueDictionary[str, StoredExecution] = WeakValueDictionary()  # that streams read from
+        self._stored: WeakValueDictionary[str, StoredExecution] = WeakValueDictionary()  # those that streams read from
         self._sweeping: asyncio.Task[None] | None = None
 
     # --- life of the server --------------------------------------------------------------------------------------
 
     async def start(self) -> None:
-        """Go on with what the store has, and begin to bring up every listed project that has replicas.
+        """Recover what the store has, and start to bring up every listed project that has replicas.
 
-        Waits for no project: one that fails hurts no other. Raises StoreUnavailable.
+        Does not wait for projects: one that fails does not affect the others. Raises StoreUnavailable.
         """
         waiting = await recover(self._store, self.plugins)
         self.projects.start()
@@ -70,7 +70,7 @@ class Gateway:
         self._sweeping = asyncio.create_task(self._sweep())
 
     async def _begin_again(self, execution: Execution) -> None:
-        """Queue an execution that the server before this one accepted and never started."""
+        """Queue an execution that the previous server accepted but never started."""
         try:
             project = await self.projects.get(execution.project)
         except ProjectNotFound as error:
@@ -83,7 +83,7 @@ class Gateway:
         except ProjectDown as error:
             live.end(ExecutionStatus.error, "project_down", str(error))
         except QueueFull:
-            pass  # it has its place already
+            pass  # it has its place in the queue already
 
     async def _sweep(self) -> None:
         while True:
@@ -96,22 +96,22 @@ class Gateway:
             await asyncio.sleep(self._patience.sweep)
 
     async def drain(self) -> None:
-        """Take no more executions, and end those that there are. See `LiveExecutions.drain`."""
+        """Accept no more executions, and end the existing ones. See `LiveExecutions.drain`."""
         for project in self.projects:
             project.drain()
         await self._live.drain()
 
     def hurry(self) -> None:
-        """Let `drain` end now, whatever still runs."""
+        """End `drain` now, whatever still runs."""
         self._live.hurry()
 
     def check_open(self) -> None:
-        """Raise ShuttingDown when the server drains."""
+        """Raise ShuttingDown while the server drains."""
         if self._live.is_draining:
-            raise ShuttingDown("the server takes no new executions, and scales no project any more")
+            raise ShuttingDown("the server no longer accepts executions or scales projects")
 
     async def close(self) -> None:
-        """End every execution that is left as `interrupted`, then every pool."""
+        """End every remaining execution as `interrupted`, then every pool."""
         self.hurry()
         if self._sweeping is not None:
             self._sweeping.cancel()
@@ -124,9 +124,9 @@ class Gateway:
     async def submit(
         self, request: ExecutionRequest, client: str | None = None, idempotency_key: str | None = None
     ) -> Execution:
-        """Accept a script of this client; returns its record, which is pending.
+        """Accept a script of this client; returns its pending record.
 
-        If the client sent the same request with the same key before, returns the execution of then.
+        If the client sent the same request with the same key before, returns the execution that it created then.
 
         Raises InvalidRequest, ProjectNotFound, ProjectDown, QueueFull, QuotaExceeded, IdempotencyKeyReused,
         StoreUnavailable or ShuttingDown when it is not accepted.
@@ -152,9 +152,9 @@ class Gateway:
         project.check_accepts()
         self._quotas.admit(client)
         project.expected += 1
-        # What is stored is begun, also when the client is gone meanwhile.
+        # What is stored is also started, even if the client is gone meanwhile.
         accepted = await asyncio.shield(asyncio.ensure_future(self._accept(project, execution)))
-        if accepted is not execution:  # the same request came twice at once
+        if accepted is not execution:  # the same request arrived twice at once
             return check_same(accepted, digest)
         live = self.projects.run(execution.id)
         if not project.backend.runs_code and live is not None:
@@ -182,7 +182,7 @@ class Gateway:
         return await self._store.page(listing)
 
     async def get(self, execution_id: str) -> Execution:
-        """Return an execution, with its output up to now.
+        """Return an execution with its output so far.
 
         Raises ExecutionNotFound.
         """
@@ -194,9 +194,9 @@ class Gateway:
         return execution
 
     async def wait(self, execution_id: str, seconds: float, since: int | None = None) -> Execution:
-        """Return an execution once it is over or awaits an answer; with `since`, once its version differs.
+        """Return an execution once it has finished or awaits an answer; with `since`, once its version differs.
 
-        Returns it as it is after `seconds` at the latest, or when the server shuts down. Raises ExecutionNotFound.
+        Returns it as it is after `seconds`, or when the server shuts down. Raises ExecutionNotFound.
         """
         if (live := self.projects.run(execution_id)) is not None and seconds:
             await _at_most(seconds, live.record.until(lambda e: e.is_settled if since is None else e.version != since))
@@ -212,12 +212,12 @@ class Gateway:
     async def respond(self, execution_id: str, *answers: Answer) -> Execution:
         """Answer LLM requests of an execution, all or none; returns the execution as it is then.
 
-        Raises ExecutionNotFound, NotAwaitingLLM when a request is not open, AlreadyAnswered when it got another answer.
+        Raises ExecutionNotFound, NotAwaitingLLM when a request is not open, AlreadyAnswered when it has another answer.
         """
         live = self.projects.run(execution_id)
         if live is None:
             execution = await self.get(execution_id)
-            not_given_before(execution, answers)  # raises, unless all were given before
+            not_given_before(execution, answers)  # raises unless all were given before
             return execution
         await live.answer(*answers)
         if not live.runs_code:
@@ -225,9 +225,9 @@ class Gateway:
         return live.record.snapshot()
 
     async def cancel(self, execution_id: str) -> Execution:
-        """End an execution, whatever it does; returns it once that is done, or as it was if it was over.
+        """End an execution, whatever it does; returns it once it has ended. A finished one stays as it is.
 
-        Raises ExecutionNotFound, and StoreUnavailable when its end cannot be stored for now, which is tried on.
+        Raises ExecutionNotFound, and StoreUnavailable when its end cannot be stored for now; that is retried.
         """
         if (live := self.projects.run(execution_id)) is not None:
             live.end(ExecutionStatus.error, "cancelled", "a client cancelled the execution")
@@ -238,7 +238,7 @@ class Gateway:
             record.check_stored()
         execution = await self.get(execution_id)
         if execution.status is ExecutionStatus.pending and self._live.is_draining:
-            raise ShuttingDown("it is kept for the next start of the server; cancel it then")
+            raise ShuttingDown("the execution is kept for the server's next start; cancel it then")
         return execution
 
     # --- projects ------------------------------------------------------------------------------------------------
@@ -249,14 +249,14 @@ class Gateway:
         return await (await self.projects.get(name)).up(replicas)
 
     async def down(self, name: str) -> PoolStatus:
-        """Put a project down. See `LiveProject.down`; raises ProjectNotFound and ShuttingDown too."""
+        """Take a project down. See `LiveProject.down`; raises ProjectNotFound and ShuttingDown too."""
         self.check_open()
         return await (await self.projects.get(name)).down()
 
 
 def no_such_execution(execution_id: str) -> ExecutionNotFound:
     """Make the error that is the same whether the execution is unknown, forgotten, or another client's."""
-    return ExecutionNotFound(f"no execution has the id {execution_id[:100]!r}, or it was forgotten since")
+    return ExecutionNotFound(f"no execution has the id {execution_id[:100]!r}, or it has been forgotten")
 
 
 async def _at_most(seconds: float, waiting: Awaitable[None]) -> None:

@@ -1,4 +1,4 @@
-"""API keys: how one is made, and which client sent it. Airlock keeps hashes only, so a key is shown once."""
+"""API keys: how they are made, and which client a key belongs to. Airlock keeps only hashes, so it shows a key once."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ if TYPE_CHECKING:
 
     from airlock.config import KeySection
 
-PREFIX: Final = "airlock_"  # by which people, and scanners of repositories, know it for what it is
+PREFIX: Final = "airlock_"  # lets people and secret scanners recognise a key
 
 
 class KeyRing:
     """The keys that a server accepts."""
 
     def __init__(self, clients: Mapping[bytes, Client]) -> None:
-        """`clients` are by the SHA-256 of their key."""
+        """`clients` maps the SHA-256 of each key to its client."""
         self._clients = clients
 
     @classmethod
     def of(cls, sections: Iterable[KeySection], operator_key: str | None) -> KeyRing:
-        """Take the keys of airlock.yaml, and the one that may do everything."""
+        """Make the ring of the keys in airlock.yaml and the operator's key, which may do everything."""
         clients = {
             bytes.fromhex(key.sha256): Client(key.name, None if key.projects is None else frozenset(key.projects))
             for key in sections
@@ -36,11 +36,11 @@ class KeyRing:
         return cls(clients)
 
     def __bool__(self) -> bool:
-        """Whether there are any."""
+        """Whether there are any keys."""
         return bool(self._clients)
 
     def client(self, key: str) -> Client | None:
-        """Return whose key this is, or None. How long that takes says nothing about the keys."""
+        """Return the client of a key, or None. The time that this takes reveals nothing about the keys."""
         given = _digest(key)
         found = None
         for digest, client in self._clients.items():
@@ -50,12 +50,12 @@ class KeyRing:
 
 
 def new_key() -> str:
-    """Make a key nobody can guess: 256 random bits, so that a plain hash protects it."""
+    """Make a key of 256 random bits: nobody can guess it, so a plain hash protects it."""
     return PREFIX + secrets.token_urlsafe(32)
 
 
 def sha256(key: str) -> str:
-    """Return what airlock.yaml holds of a key."""
+    """Return the hash of a key, as airlock.yaml has it."""
     return _digest(key).hex()
 
 

@@ -1,4 +1,4 @@
-"""What a project is made of. Where a plugin fails to make it, the project is down and says why; the others serve."""
+"""The backend and mediator of a project. If a plugin fails to make one, only that project is down, and says why."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def make_parts(config: ProjectConfig) -> tuple[Backend[Any], Mediator[Any]]:
-    """Make a project's backend and mediator; or, when one of them fails, what keeps the project down."""
+    """Make a project's backend and mediator; if one fails, return stand-ins that keep the project down."""
     project = config.project
     try:
         return (

@@ -26,20 +26,20 @@ if TYPE_CHECKING:
     from airlock.running import Patience
     from airlock.stores import Store
 
-log = logging.getLogger("airlock.projects")  # as for the events of projects: `airlock run` filters by it
+log = logging.getLogger("airlock.projects")  # the logger of project events: `airlock run` filters by it
 
-MAX_WEIGHT: Final = 256 << 20  # bytes of code, settings and memory of a project's executions that are not over
+MAX_WEIGHT: Final = 256 << 20  # bytes of code, settings and memory of a project's unfinished executions
 
 
 class LiveProject:
-    """A project's pool and queue. Starting, up and down are its own business; nobody waits for it at start."""
+    """A project's pool and queue. It comes up and goes down by itself; the server's start does not wait for it."""
 
     def __init__(self, config: ProjectConfig, store: Store[Any], plugins: Plugins, patience: Patience) -> None:
         self.config = config
         self.project = config.project
         self.backend, self._mediator = make_parts(config)
-        self.runs: dict[str, LiveRun] = {}  # those that are not over, by the id of the execution
-        self.expected = 0  # executions that were accepted, and are being stored
+        self.runs: dict[str, LiveRun] = {}  # unfinished ones, by the id of the execution
+        self.expected = 0  # accepted executions that are still being stored
         self._plugins = plugins
         self._patience = patience
         self._slots = Slots(0)
@@ -67,9 +67,9 @@ class LiveProject:
     # --- pool ----------------------------------------------------------------------------------------------------
 
     async def up(self, replicas: int) -> PoolStatus:
-        """Keep `replicas` workers; answers when they are ready, or after 30 s with the state as it is, and goes on.
+        """Keep `replicas` workers. Returns when they are ready, or after 30 s with the current state, and goes on.
 
-        Raises InvalidRequest over `limits.max_replicas`, ScaleFailed with the remedy when the backend cannot.
+        Raises InvalidRequest above `limits.max_replicas`, ScaleFailed with the remedy when the backend fails.
         """
         most = self.project.limits.max_replicas
         if replicas > most:
@@ -81,10 +81,10 @@ class LiveProject:
         return self.pool_status()
 
     def start(self, replicas: int) -> asyncio.Task[str | None]:
-        """Begin to scale, and return the task that does; its result says why that failed."""
+        """Start to scale, and return the task that does so; its result says why that failed, or is None."""
         self._wanted = replicas
         self._retry.cancel()
-        self._retry.succeeded()  # somebody wants it now, and may have mended what failed
+        self._retry.succeeded()  # the caller may have fixed what failed
         self._end_no_rest()
         if not replicas:
             self._state, self._detail = "down", "replicas is 0 in airlock.yaml"
@@ -93,12 +93,12 @@ class LiveProject:
         return self._spawn_scaling()
 
     async def down(self) -> PoolStatus:
-        """Put the project down: what waits ends at once, what runs gets `limits.shutdown_grace`, or until an `up`."""
+        """Take the project down: what is queued ends now, the rest after `limits.shutdown_grace`. An `up` spares it."""
         self._wanted = 0
         self._retry.cancel()
-        self._state, self._detail = "down", "put down"
-        log_event("project down", f"project {self.project.name} is down: put down", project=self.project.name)
-        self._end_runs("was put down", ExecutionStatus.pending)
+        self._state, self._detail = "down", "taken down"
+        log_event("project down", f"project {self.project.name} was taken down", project=self.project.name)
+        self._end_runs("was taken down", ExecutionStatus.pending)
         if self._ending is None:  # a second `down` does not make the grace longer
             self._ending = asyncio.get_running_loop().call_later(self.project.limits.shutdown_grace, self._end_rest)
         await asyncio.wait({self._spawn_scaling()}, timeout=self._patience.scale)
@@ -111,7 +111,7 @@ class LiveProject:
 
     def _end_rest(self) -> None:
         self._ending = None
-        self._end_runs("was put down", *ExecutionStatus)  # all are from before: while it is down none is taken
+        self._end_runs("was taken down", *ExecutionStatus)  # while down it accepts none, so all are older
 
     def _end_runs(self, why: str, *statuses: ExecutionStatus) -> None:
         for run in list(self.runs.values()):
@@ -139,7 +139,7 @@ class LiveProject:
             if detail is not None:
                 self._fail(detail)
             else:
-                if replicas:  # at 0 those that run, and those that come back from a pause, may still finish
+                if replicas:  # at 0, running executions and those back from a pause may still finish
                     self._slots.resize(replicas)
                 if replicas and self._wanted:
                     self._tell_up(replicas)
@@ -177,12 +177,12 @@ class LiveProject:
 
     @property
     def is_untouched(self) -> bool:
-        """Whether nobody has asked for workers yet."""
+        """Whether no workers have been asked for yet."""
         return self._state == "new"
 
     @property
     def unready(self) -> str | None:
-        """Why it is not up though it shall be; None when it is up, was put down, or comes up on first use."""
+        """Why it is not up although it should be; None when it is up, was taken down, or comes up on first use."""
         if self._state in ("up", "down") or (self.is_untouched and not self.backend.runs_code):
             return None
         return (self._pool().detail if self._state == "starting" else None) or self._detail
@@ -190,7 +190,7 @@ class LiveProject:
     # --- executions ----------------------------------------------------------------------------------------------
 
     def check_accepts(self) -> None:
-        """Raise ProjectDown or QueueFull when a new execution cannot be taken."""
+        """Raise ProjectDown or QueueFull when the project cannot accept an execution."""
         if self._state not in ("starting", "up"):
             remedy = f"; POST /projects/{self.project.name}/up brings it up" if self._state == "down" else ""
             raise ProjectDown(f"project {self.project.name} is down: {self._detail}{remedy}")
@@ -199,23 +199,23 @@ class LiveProject:
             raise QueueFull(f"{limit} executions of project {self.project.name} are waiting (limits.queue)")
         if sum(run.record.weight for run in self.runs.values()) >= MAX_WEIGHT:
             most = format_size(MAX_WEIGHT)
-            raise QueueFull(f"the executions of project {self.project.name} that are not over weigh {most} together")
+            raise QueueFull(f"the unfinished executions of project {self.project.name} together hold {most}")
 
     def launch(self, execution: Execution) -> LiveRun:
-        """Queue a stored execution. The caller drives the run, and takes it out of `runs` once it is over."""
+        """Queue a stored execution. The caller drives the run, and removes it from `runs` when it has finished."""
         run = self.runs[execution.id] = LiveRun(execution, self._surroundings)
         return run
 
     @property
     def paused(self) -> int:
-        """How many wait for a model without holding a slot."""
+        """How many executions wait for an LLM answer and hold no slot."""
         return sum(run.is_paused for run in self.runs.values())
 
     def _count(self, *statuses: ExecutionStatus) -> int:
         return sum(run.execution.status in statuses for run in self.runs.values())
 
     def _pool(self) -> Pool:
-        """Ask the backend, whatever it answers."""
+        """Ask the backend for its pool, even a faulty one."""
         try:
             pool: object = self.backend.pool()  # whatever the annotations say
         except (Exception, SystemExit):  # the boundary to a plugin
@@ -231,11 +231,11 @@ class LiveProject:
 
     @property
     def is_idle(self) -> bool:
-        """Whether it could be forgotten and made anew without anybody noticing."""
+        """Whether it could be dropped and made again unnoticed."""
         return not (self.runs or self.expected or self._tasks)
 
     def pool_status(self) -> PoolStatus:
-        """Return what `up` and `down` answer."""
+        """Return what `up` and `down` respond with."""
         is_up = self._state == "up"
         return PoolStatus(
             name=self.project.name,
@@ -265,11 +265,11 @@ class LiveProject:
 
     def _shown_detail(self, pool: Pool) -> str | None:
         if self._is_draining:
-            return "the server is shutting down: what runs may finish, nothing new is taken"
+            return "the server is shutting down: running executions may finish, new ones are not accepted"
         return (pool.detail or self._detail) if self._state == "starting" else (self._detail or pool.detail)
 
     def drain(self) -> None:
-        """Say that the server shuts down."""
+        """Note that the server is shutting down."""
         self._is_draining = True
 
     async def close(self) -> None:
@@ -278,7 +278,7 @@ class LiveProject:
         self._retry.cancel()
         self._end_no_rest()
         self._state, self._detail = "down", "shut down"
-        for scaling in self._tasks:  # installing packages takes minutes: the end does not wait for that
+        for scaling in self._tasks:  # installing packages takes minutes: do not wait for that
             scaling.cancel()
         await self._spawn_scaling()
         for part in (self.backend, self._mediator):

@@ -1,4 +1,4 @@
-"""All projects of a server: those that airlock.yaml lists, and those of `default_backend` that clients have named."""
+"""All projects of a server: those listed in airlock.yaml, and those of `default_backend` that clients have named."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-MAX_UNLISTED: Final = 256  # projects of `default_backend` that are remembered: their names come from clients
+MAX_UNLISTED: Final = 256  # projects of `default_backend` to remember: clients choose their names
 
 
 class ProjectRegistry:
@@ -40,7 +40,7 @@ class ProjectRegistry:
         return iter([*self._listed.values(), *self._unlisted.values()])
 
     def start(self) -> None:
-        """Begin to bring up every listed project that has replicas."""
+        """Start to bring up every listed project that has replicas."""
         for live in self._listed.values():
             live.start(live.config.replicas)
 
@@ -57,22 +57,22 @@ class ProjectRegistry:
         return await self._ready(live)
 
     def run(self, execution_id: str) -> LiveRun | None:
-        """Return the run of an execution, if it is not over."""
+        """Return the run of an execution, or None if it has finished."""
         for live in chain(self._listed.values(), self._unlisted.values()):
             if (run := live.runs.get(execution_id)) is not None:
                 return run
         return None
 
     async def infos(self) -> list[ProjectInfo]:
-        """Return what airlock.yaml lists."""
+        """Return the projects listed in airlock.yaml."""
         return [(await self._ready(live)).info() for live in self._listed.values()]
 
     def unready(self) -> dict[str, str]:
-        """Return the listed projects that shall be up and are not, and why."""
+        """Return the listed projects that should be up but are not, with the reasons."""
         return {name: reason for name, live in self._listed.items() if (reason := live.unready) is not None}
 
     async def close(self) -> None:
-        """End every pool. All executions have ended before."""
+        """End every pool, after all executions have ended."""
         if closing := {asyncio.ensure_future(live.close()): live.project.name for live in self}:
             _, late = await asyncio.wait(closing, timeout=self._patience.closing)
             for task in late:
@@ -82,7 +82,7 @@ class ProjectRegistry:
         return LiveProject(config, self._store, self._plugins, self._patience)
 
     async def _ready(self, live: LiveProject) -> LiveProject:
-        """Bring a project that runs no code up on first use: it needs no server, only an event loop."""
+        """Bring up a project that runs no code on first use: it needs only an event loop, no server."""
         if not live.backend.runs_code and live.is_untouched:
             await live.up(live.config.replicas)
         return live

@@ -1,4 +1,4 @@
-"""What a durable store still has of the server before: the first thing that a server does."""
+"""Recovery at startup: what a durable store still has from the last server."""
 
 from __future__ import annotations
 
@@ -16,22 +16,23 @@ if TYPE_CHECKING:
 
 
 async def recover(store: Store[Any], plugins: Plugins) -> list[Execution]:
-    """End what ran or was paused when the last server ended, and return those that never started, oldest first.
+    """End what was running or paused when the last server ended; return what never started, oldest first.
 
-    Nothing is run a second time: scripts have effects. Raises StoreUnavailable.
+    Nothing runs a second time, because scripts have side effects. Raises StoreUnavailable.
     """
     never_started = []
     for execution in await store.unfinished():
         if execution.status is ExecutionStatus.pending:
             never_started.append(execution)
         else:
-            doing = "was paused" if execution.status is ExecutionStatus.awaiting_llm else "ran"
-            await interrupt(store, plugins, execution, f"the server ended while it {doing}, and has been started again")
+            doing = "paused" if execution.status is ExecutionStatus.awaiting_llm else "running"
+            error = f"the server ended while the execution was {doing}, and was restarted"
+            await interrupt(store, plugins, execution, error)
     return never_started
 
 
 async def interrupt(store: Store[Any], plugins: Plugins, execution: Execution, error: str) -> None:
-    """End a stored execution that nobody carries on. Raises StoreUnavailable."""
+    """End a stored execution that no server continues. Raises StoreUnavailable."""
     changes = {
         "status": ExecutionStatus.error,
         "error_type": "interrupted",

@@ -1,6 +1,6 @@
-"""The gateway as one client sees it: what is not the client's does not exist for it.
+"""The gateway as one client sees it: what belongs to others does not exist.
 
-Routes get this and never the gateway itself, so that none can forget to ask.
+Routes get this and never the gateway itself, so none can forget the check.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 class ScopedGateway:
-    """The gateway's `ClientGateway`. Methods are documented there; what they raise, in `Gateway`."""
+    """The gateway's `ClientGateway`, which documents the methods; `Gateway` says what they raise."""
 
     def __init__(self, gateway: Gateway, client: Client) -> None:
         self._gateway = gateway
@@ -37,7 +37,7 @@ class ScopedGateway:
 
     async def page(self, listing: Listing) -> Sequence[Summary]:
         """Return some of the client's executions, newest first."""
-        is_scoped = self._client.name is not None  # the name of a stranger is empty, and counts
+        is_scoped = self._client.name is not None  # a stranger's name is empty, not None
         return await self._gateway.page(replace(listing, client=self._client.name) if is_scoped else listing)
 
     async def get(self, execution_id: str) -> Execution:
@@ -76,18 +76,18 @@ class ScopedGateway:
         return [project for project in await self._gateway.projects.infos() if self._client.may_use(project.name)]
 
     def unready(self) -> dict[str, str]:
-        """Return why projects of the client are not up though they shall be."""
+        """Return why projects that the client may use are not up although they should be."""
         reasons = self._gateway.projects.unready()
         return {name: reason for name, reason in reasons.items() if self._client.may_use(name)}
 
     def check_ready(self) -> None:
-        """Raise NotReady, with the reasons that the client may know, or ShuttingDown when the server is not ready."""
+        """Raise ShuttingDown, or NotReady with the reasons that the client may know, when the server is not ready."""
         self._gateway.check_open()
         if count := len(self._gateway.projects.unready()):
             shown = self.unready()
             hidden = count - len(shown)
-            told = f"; {hidden} of them are named only to keys that may use them" if hidden else ""
-            raise NotReady(f"projects that are not up, and shall be: {count}{told}", shown)
+            told = f"; {hidden} of them are visible only to keys that may use them" if hidden else ""
+            raise NotReady(f"projects that should be up but are not: {count}{told}", shown)
 
     async def up(self, name: str, replicas: int) -> PoolStatus:
         """Scale a project."""
@@ -95,12 +95,12 @@ class ScopedGateway:
         return await self._gateway.up(name, replicas)
 
     async def down(self, name: str) -> PoolStatus:
-        """Put a project down."""
+        """Take a project down."""
         self._check_project(name)
         return await self._gateway.down(name)
 
     async def _check_execution(self, execution_id: str) -> None:
-        if self._client.name is not None:  # who sees everything need not wait for the store
+        if self._client.name is not None:  # a client that sees everything need not wait for the store
             await self.get(execution_id)
 
     def _check_project(self, name: str) -> None:

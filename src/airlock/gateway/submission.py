@@ -1,4 +1,4 @@
-"""What a request to execute a script must be, beyond what its model says; and whether it came before."""
+"""Checks of an execution request beyond those of its model, and whether the same request came before."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ DEFAULT_TIMEOUT: Final = 60  # seconds; the request model's default, for project
 
 
 def timeout_of(request: ExecutionRequest, most: int) -> int:
-    """Return the timeout in seconds. Raises InvalidRequest when it is over `most`, the project's limit."""
+    """Return the timeout in seconds. Raises InvalidRequest when it exceeds `most`, the project's limit."""
     if "timeout" not in request.model_fields_set:
         return min(DEFAULT_TIMEOUT, most)
     if request.timeout > most:
@@ -25,19 +25,19 @@ def timeout_of(request: ExecutionRequest, most: int) -> int:
 
 
 def check_memory_keys(request: ExecutionRequest) -> None:
-    """Raise InvalidRequest when a script could not find what is in `memory`."""
+    """Raise InvalidRequest for a key of `memory` that a script could not read."""
     for key in request.memory:
         if not all(key.partition(".")):
             raise InvalidRequest(("body", "memory", key), "a memory key is 'category.key'")
 
 
 def digest_of(request: ExecutionRequest) -> str:
-    """Return what tells this request from others, for an Idempotency-Key."""
+    """Return a digest that identifies the request, for its Idempotency-Key."""
     return hashlib.sha256(strict_json.dumps(request.model_dump())).hexdigest()
 
 
 def check_same(known: Execution, digest: str) -> Execution:
-    """Return the execution that the same request made before. Raises IdempotencyKeyReused when that one differed."""
+    """Return the execution that the same request created. Raises IdempotencyKeyReused when that request differed."""
     if known.request_digest != digest:
-        raise IdempotencyKeyReused(f"execution {known.id} was made with it, by a request that differs")
+        raise IdempotencyKeyReused(f"a different request already created execution {known.id} with this key")
     return known
