@@ -1,4 +1,4 @@
-"""Whether a class has the methods that core calls, and whether they can be called as core does."""
+"""Checks that a class has the methods that core calls, and that they can be called as core calls them."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ _OURS = __name__.partition(".")[0]
 
 
 def faults(cls: type) -> Iterator[str]:
-    """Say of each method that differs from what core's bases of the class promise how it does.
+    """Yield how each method differs from what core's base classes promise.
 
-    Names of parameters are free, and more parameters with defaults too: core never passes those.
+    Parameters may have other names, and more of them may follow if they have defaults: core never passes those.
     """
     if missing := sorted(getattr(cls, "__abstractmethods__", ())):
         yield f"{cls.__qualname__} does not define {', '.join(missing)}"
@@ -35,7 +35,7 @@ def faults(cls: type) -> Iterator[str]:
 
 
 def _promised(cls: type) -> Mapping[str, tuple[type, FunctionType]]:
-    """Return the methods that core's own bases define, and which of them does."""
+    """Return the methods that core's own base classes define, and the class of each."""
     return {
         name: (base, value)
         for base in reversed(cls.__mro__)
@@ -50,7 +50,7 @@ def _kind_fault(label: str, found: Callable[..., Any], promised: FunctionType) -
         if inspect.iscoroutinefunction(found):
             yield f"{label} is async: core calls it without await, so make it a plain `def`"
     elif inspect.isasyncgenfunction(found):
-        yield f"{label} is a generator (it has a `yield`): core awaits it, so make it return what it has to say"
+        yield f"{label} is a generator (it has a `yield`): core awaits it, so return the value instead"
     elif not inspect.iscoroutinefunction(inspect.unwrap(found)):  # a decorator may return what it wraps
         yield f"{label} is not async: core awaits it, so make it an `async def`"
 
@@ -59,8 +59,8 @@ def _parameter_fault(
     label: str, found: Callable[..., Any], promised: FunctionType, given: tuple[object, ...]
 ) -> Iterator[str]:
     try:
-        signature = inspect.signature(found, follow_wrapped=False)  # it is the wrapper that core calls
-    except ValueError:  # something written in C says nothing of its parameters
+        signature = inspect.signature(found, follow_wrapped=False)  # core calls the wrapper
+    except ValueError:  # code written in C may not declare its parameters
         return
     _, *wanted = inspect.signature(promised).parameters.values()
     names = [parameter.name for parameter in wanted]  # core passes all of them by position
@@ -68,10 +68,10 @@ def _parameter_fault(
         signature.bind(*given, *names)
     except TypeError as error:
         call = f"{promised.__name__}({', '.join(names)})"
-        yield f"{label}{_bare(signature)} cannot be called as core does, {call}: {error}"
+        yield f"{label}{_bare(signature)} cannot be called as core calls it, {call}: {error}"
 
 
 def _bare(signature: inspect.Signature) -> inspect.Signature:
-    """Leave out the annotations, which say nothing about how to call it."""
+    """Leave out the annotations, which do not affect calls."""
     parameters = [parameter.replace(annotation=parameter.empty) for parameter in signature.parameters.values()]
     return signature.replace(parameters=parameters, return_annotation=signature.empty)

@@ -211,7 +211,7 @@ def airlock_register_stores():
             1,
         ),
         ("raise airlock.StoreRefused", "The store 'checked' could not be checked (StoreRefused)", 1),
-        ("raise OSError('gone')", "could not be checked (OSError: gone). This is a mistake of its plugin", 1),
+        ("raise OSError('gone')", "could not be checked (OSError: gone). This is a fault of the plugin", 1),
     ],
 )
 def test_check_asks_a_plugins_store(

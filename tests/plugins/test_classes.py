@@ -126,7 +126,7 @@ def test_methods_that_are_the_authors_own_are_nobodys_business() -> None:
 
 
 def test_instance_instead_of_a_class_is_told() -> None:
-    with pytest.raises(PluginError, match=r"Echo .* is no subclass of airlock.Backend: return the class, not an inst"):
+    with pytest.raises(PluginError, match=r"Echo .* is not a subclass of airlock.Backend: return the class, not"):
         BACKEND.check(Echo(Project(name="p"), BackendSettings()))
 
 
@@ -176,7 +176,7 @@ async def unknown(self: object, *, project: str) -> None:
 @pytest.mark.parametrize(
     ("base", "name", "method", "told"),
     [
-        (Echo, "execute", too_few, "(self, one) cannot be called as core does, execute(job, run): too many pos"),
+        (Echo, "execute", too_few, "(self, one) cannot be called as core calls it, execute(job, run): too many pos"),
         (Echo, "execute", too_many, "execute(job, run): missing a required argument: 'three'"),
         (Parrot, "complete", too_few, "complete(request, ask_agent): too many positional arguments"),
         (Parrot, "__init__", lambda self: None, "__init__(project, settings): too many positional arguments"),
@@ -220,11 +220,11 @@ def test_everything_is_told_at_once() -> None:
         (Kept, {"type": 5}, "and must be a word"),
         (Echo, {"type": "Mist"}, "must be a word of lower-case letters and digits, with '-' in between"),
         (Echo, {"type": "mist-"}, "and must be a word"),
-        (Echo, {"Settings": MediatorSettings}, "which is no subclass of airlock.BackendSettings"),
-        (Parrot, {"Settings": BackendSettings()}, "which is no subclass of airlock.MediatorSettings"),
-        (Kept, {"Settings": None}, "which is no subclass of airlock.StoreSettings"),
-        (Echo, {"uses": "packages"}, "uses must be a frozenset of names out of: packages, preload"),
-        (Echo, {"uses": {"package"}}, "uses names package, which is none of: packages, preload"),
+        (Echo, {"Settings": MediatorSettings}, "which is not a subclass of airlock.BackendSettings"),
+        (Parrot, {"Settings": BackendSettings()}, "which is not a subclass of airlock.MediatorSettings"),
+        (Kept, {"Settings": None}, "which is not a subclass of airlock.StoreSettings"),
+        (Echo, {"uses": "packages"}, "uses must be a frozenset of names from: packages, preload"),
+        (Echo, {"uses": {"package"}}, "uses has unknown names: package (known: packages, preload)"),
         (Kept, {"is_durable": 1}, "is_durable is 1, and must be True or False"),
     ],
 )
@@ -235,7 +235,7 @@ def test_attribute_that_core_cannot_read_is_told(base: type, attributes: dict[st
 def test_type_that_is_another_plugins_is_told_and_does_not_clash_with_it() -> None:
     elsewhere = type("Elsewhere", (Echo,), {"type": "local", "__module__": "airlock_elsewhere.backend"})
     assert faults_of(elsewhere) == (
-        "Mine has no `type` of its own: 'local' is that of airlock_elsewhere.backend.Elsewhere"
+        "Mine does not define its own `type`: 'local' is inherited from airlock_elsewhere.backend.Elsewhere"
     )
 
 
@@ -269,8 +269,8 @@ def test_default_that_its_own_field_refuses_is_told() -> None:
         Settings = Options  # type: ignore[assignment]
 
     told = faults_of(Store)
-    assert "Options.size is one that it refuses itself: Input should be greater than or equal to 1" in told
-    assert "Options.name is one that it refuses itself: Input should be a valid string" in told
+    assert "Options.size is not valid for its own field: Input should be greater than or equal to 1" in told
+    assert "Options.name is not valid for its own field: Input should be a valid string" in told
     assert "path" not in told
 
 

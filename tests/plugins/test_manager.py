@@ -157,7 +157,7 @@ def test_projects_are_merged(caplog: pytest.LogCaptureFixture) -> None:
         plugin(airlock_register_projects=lambda: {"a": {"backend": "two"}, "b": {"backend": "two"}}), Source("two")
     )
     assert plugins.projects() == {"a": {"backend": "one"}, "b": {"backend": "two"}}
-    assert "project 'a' of plugin two is left out" in caplog.text
+    assert "project 'a' of plugin two is ignored" in caplog.text
 
 
 # --- what is broken ------------------------------------------------------------------------------------------------
@@ -241,7 +241,7 @@ def test_return_that_is_no_list_is_reported(value: object) -> None:
 
 @pytest.mark.parametrize("item", [dict, ParrotMediator, "echo", None])
 def test_item_that_is_no_backend_is_reported(item: object) -> None:
-    assert "no subclass of airlock.Backend" in error_of(offering(item))
+    assert "is not a subclass of airlock.Backend" in error_of(offering(item))
 
 
 def test_abstract_backend_is_reported_with_what_it_lacks() -> None:
@@ -275,7 +275,7 @@ def test_enforces_with_an_unknown_limit_is_reported() -> None:
         enforces = frozenset({"memory", "timeout"})
 
     error = error_of(offering(Strong))
-    assert "enforces names timeout, which is none of: cpus, file_size" in error
+    assert "enforces has unknown names: timeout (known: cpus, file_size" in error
 
 
 def test_enforces_that_is_text_is_reported() -> None:
@@ -302,7 +302,7 @@ def test_settings_of_another_base_are_reported() -> None:
         type = "odd"
         Settings = Loose  # type: ignore[assignment]
 
-    assert "no subclass of airlock.BackendSettings" in error_of(offering(Odd))
+    assert "is not a subclass of airlock.BackendSettings" in error_of(offering(Odd))
 
 
 def test_settings_with_a_field_named_type_are_reported() -> None:
@@ -434,7 +434,7 @@ def test_a_command_is_found_by_the_name_of_its_app() -> None:
 @pytest.mark.parametrize(
     ("app", "told"),
     [
-        (print, "builtin_function_or_method <built-in function print> is no typer.Typer"),
+        (print, "builtin_function_or_method <built-in function print> is not a typer.Typer"),
         (Typer(), 'a typer app has no name: write typer.Typer(name="...")'),
         (Typer(name="Two words"), "the name of a typer app is 'Two words', and must be a word of lower-case letters"),
         (Typer(name="serve"), "the command 'serve' is core's: choose another name"),
@@ -469,7 +469,7 @@ def test_unknown_type_names_what_is_known_and_what_is_broken() -> None:
     plugins.register(offering(5), Source("bad", "airlock-bad", "0.1"))
     told = plugins.unknown(BACKEND, "bad")
     assert "available: echo (airlock-echo 1.0)" in told
-    assert "airlock-bad 0.1 is broken: int 5 is no subclass of airlock.Backend" in told
+    assert "airlock-bad 0.1 is broken: int 5 is not a subclass of airlock.Backend" in told
 
 
 @pytest.mark.parametrize(("word", "meant"), [("docker", ""), ("dokcer", "; did you mean 'docker'?")])

@@ -90,7 +90,7 @@ def install(tmp_path: Path) -> Callable[[str, str], str]:
 def test_mediator_that_cannot_be_made_costs_its_project_only(serve: Serve, install: Callable[[str, str], str]) -> None:
     path = install("hasty", HASTY)
     server = serve("projects: {one: {backend: scripted, llm: hasty}, two: {backend: scripted}}", PYTHONPATH=path)
-    told = "The mediator 'hasty' could not be made (SystemExit: no token). This is a mistake of its plugin"
+    told = "The mediator 'hasty' could not be made (SystemExit: no token). This is a fault of the plugin"
     with httpx.Client(base_url=server.url) as client:
         assert told in server.line_with("project one is down")
         refused = client.post("/execute", json={"project": "one", "code": "say hello"})
@@ -138,7 +138,7 @@ def airlock(folder: Path, path: str, command: str) -> subprocess.CompletedProces
     [
         ("self.no_such_thing", "The store 'shut' could not be made (AttributeError: 'Shut' object has no"),
         ("pass", "The store 'shut' could not be opened (ConnectionRefusedError: nobody at port 5432)."),
-        ("self.is_mute = True", "The store 'shut' could not be opened (StoreRefused). This is a mistake of its plugin"),
+        ("self.is_mute = True", "The store 'shut' could not be opened (StoreRefused). This is a fault of the plugin"),
     ],
 )
 def test_store_that_fails_ends_the_start_with_a_sentence(

@@ -1,6 +1,6 @@
-"""The plugin system: hooks, the manager that finds plugins, what they offer, and how they are told what happens.
+"""The plugin system: hooks, discovery, what plugins offer, and the events that they observe.
 
-Config asks it what can be configured, runs and the gateway tell it what happens. It must know neither airlock.yaml nor
+Config asks it what can be configured; runs and the gateway report events to it. It must know neither airlock.yaml nor
 the gateway, which it sees only as a `GatewayView`.
 """
 

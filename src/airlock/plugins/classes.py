@@ -1,4 +1,4 @@
-"""The kinds of things that plugins register, each under a word of its own, and what each thing must be.
+"""The kinds of things that plugins register, each under a name, and what is required of each kind.
 
 A new kind is a line in `KINDS` with its base class, a hook in hookspecs.py and a section of docs/plugins.md.
 """
@@ -35,7 +35,7 @@ _WORD_RULE: Final = "must be a word of lower-case letters and digits, with '-' i
 
 
 class PluginError(AirlockError):
-    """Raised when a plugin breaks a contract, which is described in this `section` of docs/plugins.md."""
+    """Raised when a plugin breaks a contract; `section` names the section of docs/plugins.md that describes it."""
 
     def __init__(self, message: str, section: str = "Hooks") -> None:
         super().__init__(message)
@@ -44,7 +44,7 @@ class PluginError(AirlockError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Kind(Generic[T]):
-    """One kind of thing. `name` is what users call it, `section` describes it in docs/plugins.md."""
+    """What plugins register. `name` is what users call it, `section` describes it in docs/plugins.md."""
 
     name: str
     section: str
@@ -56,13 +56,13 @@ class Kind(Generic[T]):
         return f"airlock_register_{self.name}s"
 
     def check(self, item: object) -> str:
-        """Return the word for what a plugin offers. Raises PluginError with everything that is wrong with it."""
+        """Return the word that names the item. Raises PluginError with everything that is wrong with it."""
         raise NotImplementedError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClassKind(Kind[T]):
-    """Classes, each a word in airlock.yaml. Each of the `attributes` is True or False, or a set out of these words."""
+    """Classes, each a word in airlock.yaml. Each of the `attributes` is a bool, or a subset of the given words."""
 
     items: str = "classes"
     base: type[Backend[Any] | Mediator[Any] | Store[Any]]
@@ -73,7 +73,7 @@ class ClassKind(Kind[T]):
         """See `Kind.check`."""
         if not isinstance(item, type) or not issubclass(item, self.base):
             hint = ": return the class, not an instance" if isinstance(item, self.base) else ""
-            raise PluginError(f"{named(item)} is no subclass of airlock.{self.base.__name__}{hint}", self.section)
+            raise PluginError(f"{named(item)} is not a subclass of airlock.{self.base.__name__}{hint}", self.section)
         faults = [
             *interfaces.faults(item),
             *_type_faults(item),
@@ -87,7 +87,7 @@ class ClassKind(Kind[T]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CommandKind(Kind[T]):
-    """Typer apps, each a word after `airlock` on the command line. The words of core's commands are `taken`."""
+    """Typer apps, each a word after `airlock` on the command line. Core's own commands are `taken`."""
 
     items: str = "typer apps"
     taken: frozenset[str]
@@ -97,7 +97,7 @@ class CommandKind(Kind[T]):
         import typer  # noqa: PLC0415 - only servers with such plugins need it
 
         if not isinstance(item, typer.Typer):
-            raise PluginError(f"{named(item)} is no typer.Typer", self.section)
+            raise PluginError(f"{named(item)} is not a typer.Typer", self.section)
         word = item.info.name
         if not isinstance(word, str):
             raise PluginError('a typer app has no name: write typer.Typer(name="...")', self.section)
@@ -140,13 +140,14 @@ def _type_faults(cls: Any) -> Iterator[str]:
     else:
         owner = next(base for base in cls.__mro__ if "type" in vars(base))
         if _distribution(owner) != _distribution(cls):
-            yield f"{named(cls)} has no `type` of its own: {word!r} is that of {owner.__module__}.{named(owner)}"
+            inherited = f"{word!r} is inherited from {owner.__module__}.{named(owner)}"
+            yield f"{named(cls)} does not define its own `type`: {inherited}"
 
 
 def _settings_faults(cls: Any, base: type[BaseModel]) -> Iterator[str]:
     options = getattr(cls, "Settings", None)
     if not (isinstance(options, type) and issubclass(options, base)):
-        yield f"{named(cls)}.Settings is {named(options)}, which is no subclass of airlock.{base.__name__}"
+        yield f"{named(cls)}.Settings is {named(options)}, which is not a subclass of airlock.{base.__name__}"
         return
     if "type" in options.model_fields:
         yield f"{named(options)} has a field `type`, which airlock.yaml needs for the name of the plugin"
@@ -158,7 +159,7 @@ def _settings_faults(cls: Any, base: type[BaseModel]) -> Iterator[str]:
 
 
 def _settings_of_generic(cls: type, base: type[BaseModel]) -> Iterator[type[BaseModel]]:
-    """Find what stands in brackets, as in `Backend[EchoSettings]`."""
+    """Yield the settings in brackets, as in `Backend[EchoSettings]`."""
     for parent in cls.__mro__:
         for generic in vars(parent).get("__orig_bases__", ()):
             for argument in typing.get_args(generic):
@@ -167,7 +168,7 @@ def _settings_of_generic(cls: type, base: type[BaseModel]) -> Iterator[type[Base
 
 
 def _default_faults(options: type[BaseModel]) -> Iterator[str]:
-    """Find defaults that an operator could not write. pydantic itself takes a default as it is."""
+    """Find defaults that an operator could not write: pydantic itself does not validate defaults."""
     try:
 
         class Checked(options):  # type: ignore[valid-type, misc]
@@ -176,10 +177,10 @@ def _default_faults(options: type[BaseModel]) -> Iterator[str]:
         Checked.model_validate({})
     except ValidationError as error:
         for problem in error.errors(include_url=False):
-            if problem["loc"] and problem["type"] != "missing":  # without a place: fields that belong together
+            if problem["loc"] and problem["type"] != "missing":  # without a place, it is about several fields
                 place = ".".join(map(str, problem["loc"]))
-                yield f"the default of {named(options)}.{place} is one that it refuses itself: {problem['msg']}"
-    except Exception:  # whatever a validator or default factory does: it is told when it is needed
+                yield f"the default of {named(options)}.{place} is not valid for its own field: {problem['msg']}"
+    except Exception:  # whatever a validator or default factory raises: it is reported when it is needed
         log.debug("the defaults of %s cannot be checked", named(options), exc_info=True)
 
 
@@ -190,18 +191,18 @@ def _attribute_faults(cls: Any, attributes: Mapping[str, type[bool] | frozenset[
         if isinstance(expected, frozenset):
             known = ", ".join(sorted(expected))
             if not isinstance(value, AbstractSet):
-                yield f"{label} must be a frozenset of names out of: {known}"
+                yield f"{label} must be a frozenset of names from: {known}"
             elif unknown := value - expected:
-                yield f"{label} names {', '.join(sorted(map(str, unknown)))}, which is none of: {known}"
+                yield f"{label} has unknown names: {', '.join(sorted(map(str, unknown)))} (known: {known})"
         elif not isinstance(value, expected):
             yield f"{label} is {value!r:.100}, and must be True or False"
 
 
 def _distribution(cls: type) -> str:
-    """Return what tells plugins apart: two of them never share a top-level package."""
+    """Return the top-level package, which no two plugins share."""
     return cls.__module__.partition(".")[0]
 
 
 def named(thing: object) -> str:
-    """Name what a plugin gave us instead of a class, or the class."""
+    """Name a class, or whatever a plugin passed instead of one."""
     return thing.__qualname__ if isinstance(thing, type) else f"{type(thing).__name__} {thing!r:.100}"

@@ -15,15 +15,15 @@ if TYPE_CHECKING:
 
 @hookimpl
 def airlock_register_mediators() -> Iterable[type[Mediator[Any]]]:
-    """Register the default, the agent that polls."""
-    from airlock.llm import AgentMediator  # noqa: PLC0415 - as plugins are told to
+    """Register the default: the agent that polls answers."""
+    from airlock.llm import AgentMediator  # noqa: PLC0415 - as plugins should do
 
     return [AgentMediator]
 
 
 @hookimpl
 def airlock_register_stores() -> Iterable[type[Store[Any]]]:
-    """Register the default, which lasts as long as the process, and the one that lasts."""
+    """Register the default, which lasts as long as the process, and the durable one."""
     from airlock.stores import MemoryStore, SqliteStore  # noqa: PLC0415
 
     return [MemoryStore, SqliteStore]

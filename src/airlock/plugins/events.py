@@ -1,4 +1,4 @@
-"""What observers are told: one object for each event, so that a later release can tell more in it."""
+"""The events that observers get, one object each, so that a later release can add fields."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class PoolChanged:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LLMRequested:
-    """A script asked a model."""
+    """A script sent an LLM request."""
 
     project: str
     execution_id: str

@@ -10,7 +10,7 @@ A plugin is a distribution with an entry point in the group `airlock` that names
                                                   from .backend import EchoBackend
                                                   return [EchoBackend]
 
-Import the heavy parts inside the hook, as here: a plugin that is installed but not used should cost nothing.
+Import heavy modules inside the hook, as here: a plugin that is installed but unused should cost nothing.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ hookimpl = pluggy.HookimplMarker("airlock")
 
 @hookspec
 def airlock_register_backends() -> Iterable[type[Backend[Any]]]:
-    """Offer backends, as classes; each becomes a word for `backend:` in airlock.yaml. Called once at start.
+    """Offer backend classes; each becomes a word for `backend:` in airlock.yaml. Called once at startup.
 
     @airlock.hookimpl
     def airlock_register_backends():
@@ -52,9 +52,9 @@ def airlock_register_backends() -> Iterable[type[Backend[Any]]]:
 
 @hookspec
 def airlock_execution_finished(event: ExecutionFinished) -> None:
-    """Observe that an execution reached a terminal status, some milliseconds after its client could know.
+    """Observe that an execution has finished, some milliseconds after its client could know.
 
-    Return at once; what is raised is logged.
+    Return at once; exceptions are logged.
 
     @airlock.hookimpl
     def airlock_execution_finished(event):
@@ -64,7 +64,7 @@ def airlock_execution_finished(event: ExecutionFinished) -> None:
 
 @hookspec
 def airlock_register_stores() -> Iterable[type[Store[Any]]]:
-    """Offer stores, as classes; each becomes a word for `store:` in airlock.yaml. Called once at start.
+    """Offer store classes; each becomes a word for `store:` in airlock.yaml. Called once at startup.
 
     @airlock.hookimpl
     def airlock_register_stores():
@@ -78,7 +78,7 @@ def airlock_register_stores() -> Iterable[type[Store[Any]]]:
 
 @hookspec
 def airlock_register_projects() -> Mapping[str, Mapping[str, Any]]:
-    """Offer projects, in the shape of `projects:` in airlock.yaml. Used only when there is no airlock.yaml.
+    """Offer projects, shaped as under `projects:` in airlock.yaml. Used only when there is no airlock.yaml.
 
     @airlock.hookimpl
     def airlock_register_projects():
@@ -89,7 +89,7 @@ def airlock_register_projects() -> Mapping[str, Mapping[str, Any]]:
 
 @hookspec
 def airlock_pool_changed(event: PoolChanged) -> None:
-    """Observe that a project came up, went down or was scaled, or failed to. Return at once; what is raised is logged.
+    """Observe that a project came up, went down or was scaled, or failed to. Return at once; exceptions are logged.
 
     @airlock.hookimpl
     def airlock_pool_changed(event):
@@ -102,7 +102,7 @@ def airlock_pool_changed(event: PoolChanged) -> None:
 
 @hookspec
 def airlock_register_mediators() -> Iterable[type[Mediator[Any]]]:
-    """Offer mediators, as classes; each becomes a word for `llm:` in airlock.yaml. Called once at start.
+    """Offer mediator classes; each becomes a word for `llm:` in airlock.yaml. Called once at startup.
 
     @airlock.hookimpl
     def airlock_register_mediators():
@@ -113,7 +113,7 @@ def airlock_register_mediators() -> Iterable[type[Mediator[Any]]]:
 
 @hookspec
 def airlock_llm_requested(event: LLMRequested) -> None:
-    """Observe that a script asked a model. Return at once; what is raised is logged.
+    """Observe that a script sent an LLM request. Return at once; exceptions are logged.
 
     @airlock.hookimpl
     def airlock_llm_requested(event):
@@ -123,7 +123,7 @@ def airlock_llm_requested(event: LLMRequested) -> None:
 
 @hookspec
 def airlock_llm_answered(event: LLMAnswered) -> None:
-    """Observe that an LLM request was answered. Return at once; what is raised is logged.
+    """Observe that an LLM request was answered. Return at once; exceptions are logged.
 
     @airlock.hookimpl
     def airlock_llm_answered(event):
@@ -136,7 +136,7 @@ def airlock_llm_answered(event: LLMAnswered) -> None:
 
 @hookspec
 def airlock_extend_app(app: FastAPI, gateway: GatewayView) -> Iterable[str] | None:
-    """Add routes to the server. Called once at start, with an app of the plugin's own; return the public paths, if any.
+    """Add routes to the plugin's own app. Called once at startup; return the paths that need no key, if any.
 
     @airlock.hookimpl
     def airlock_extend_app(app, gateway):
@@ -145,10 +145,10 @@ def airlock_extend_app(app: FastAPI, gateway: GatewayView) -> Iterable[str] | No
             projects = await gateway.for_client(gateway.client_of(request)).projects()
             return sum(project.queued for project in projects)
 
-    Every path begins with a word that neither core nor another plugin has. A path is behind the same key as core's,
-    unless the hook returns it: `["/queue"]`, or with a final slash all below it; a stranger may use no project there.
-    Errors become problem+json, and a lifespan given to `app.router` is entered.
-    What is raised here, or a path that is taken, costs the plugin all of its routes and nobody else anything.
+    Every path starts with a segment that neither core nor another plugin uses. A path needs the same key as core's,
+    unless the hook returns it: `["/queue"]`, or with a trailing slash everything below it; without a key, no project
+    can be used there. Errors become problem+json, and a lifespan given to `app.router` is entered.
+    An exception here, or a path that is taken, costs the plugin all of its routes and affects nothing else.
     """
 
 
@@ -157,7 +157,7 @@ def airlock_extend_app(app: FastAPI, gateway: GatewayView) -> Iterable[str] | No
 
 @hookspec
 def airlock_register_commands() -> Iterable[Typer]:
-    """Offer commands, as typer apps; the name of each becomes a word after `airlock`. Called once at start.
+    """Offer commands as typer apps; the name of each becomes a word after `airlock`. Called once at startup.
 
     An app with one command is that command (`airlock queue`), one with several has them below its name.
 
@@ -166,6 +166,6 @@ def airlock_register_commands() -> Iterable[Typer]:
         from .commands import app  # app = typer.Typer(name="queue")
         return [app]
 
-    Servers call it too: what the commands need is best imported inside their functions.
+    Servers call it too, so import what a command needs inside its function.
     """
     raise NotImplementedError

@@ -1,4 +1,4 @@
-"""Makes what plugins define, and says in its name what fails."""
+"""Creates instances of plugins' classes; an error names the class that failed."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ T = TypeVar("T", bound="Backend[Any] | Mediator[Any] | Store[Any]")
 
 
 def check_store(kind: type[Store[Any]], settings: StoreSettings, directory: Path) -> list[str]:
-    """Return warnings of the store, which is not made. Raises StoreRefused when no server could open it."""
+    """Return the store's warnings without making one. Raises StoreRefused when no server could open it."""
     with _refused_with_a_reason(kind, "checked"):
         return [str(warning) for warning in kind.check(settings, directory)]
 
 
 async def open_store(kind: type[Store[Any]], settings: StoreSettings, directory: Path) -> Store[Any]:
-    """Make a store and open it. Raises StoreRefused: without its store a server does not start."""
+    """Make and open a store. Raises StoreRefused: without its store, a server does not start."""
     with _refused_with_a_reason(kind, "opened"):
         store = make("store", kind, settings, directory)
         try:
@@ -41,7 +41,7 @@ async def open_store(kind: type[Store[Any]], settings: StoreSettings, directory:
 
 @contextmanager
 def _refused_with_a_reason(kind: type[Store[Any]], what: str) -> Iterator[None]:
-    """Raise StoreRefused, with a text, for whatever is raised inside."""
+    """Turn whatever is raised inside into a StoreRefused with a text."""
     try:
         yield
     except MakingFailed as failure:
@@ -54,13 +54,13 @@ def _refused_with_a_reason(kind: type[Store[Any]], what: str) -> Iterator[None]:
 
 
 def check_made(made: object) -> None:
-    """Raise TypeError when a class of a plugin has kept from its base what core gave."""
+    """Raise TypeError when a plugin's class did not call `super().__init__`."""
     if not hasattr(made, "settings"):
         raise TypeError(f"{type(made).__name__}.__init__ does not call super().__init__")
 
 
 def make(kind: str, cls: type[T], *arguments: Any) -> T:
-    """Make a backend, mediator or store. Raises MakingFailed, after the log has the traceback."""
+    """Make a backend, mediator or store. Raises MakingFailed; the log then has the traceback."""
     try:
         made = cls(*arguments)
         check_made(made)
@@ -72,6 +72,4 @@ def make(kind: str, cls: type[T], *arguments: Any) -> T:
 
 def _told(kind: str, cls: type[T], what: str, error: BaseException) -> str:
     cause = f"{type(error).__name__}: {error}".rstrip(": ")
-    return (
-        f"The {kind} {cls.type!r} could not be {what} ({cause}). This is a mistake of its plugin; the log says where."
-    )
+    return f"The {kind} {cls.type!r} could not be {what} ({cause}). This is a fault of the plugin; see the log."

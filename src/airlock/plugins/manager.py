@@ -1,7 +1,7 @@
 """Which plugins are installed, what each one offers, and which ones are broken and why.
 
-A plugin is wholly in or wholly out: when one of its hooks is wrong, or another plugin offers the same type, nothing
-that it registers is used. What is broken is data, never an exception: only a configuration that needs it fails.
+A plugin is used entirely or not at all: when one of its hooks is wrong, or another plugin offers the same type, nothing
+that it registers is used. A broken plugin is data, never an exception: only a configuration that needs it fails.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class BrokenPlugin:
-    """A plugin that is installed and cannot be used."""
+    """A plugin that is installed but cannot be used."""
 
     source: Source
     error: str
@@ -43,14 +43,14 @@ class BrokenPlugin:
 
 @dataclass(frozen=True, slots=True)
 class Provided(Generic[T]):
-    """What a plugin offers under a word, and who provides it."""
+    """What a plugin offers under a word, and which plugin that is."""
 
     value: T
     source: Source
 
 
 class Plugins:
-    """All plugins. `discover` finds those that are installed; an empty one knows only what core itself provides."""
+    """All plugins. `discover` finds the installed ones; without it, there is only what core itself provides."""
 
     def __init__(self) -> None:
         self.sources: list[Plugin] = []
@@ -62,7 +62,7 @@ class Plugins:
 
     @classmethod
     def discover(cls) -> Plugins:
-        """Load what is installed: every entry point of the group `airlock`, each by itself."""
+        """Load every installed entry point of the group `airlock`, each one separately."""
         plugins = cls()
         points = metadata.entry_points(group=GROUP)
         for point in sorted(points, key=lambda point: (point.dist.name if point.dist else "", point.name)):
@@ -70,7 +70,7 @@ class Plugins:
             source = Source(point.name, distribution.name, distribution.version) if distribution else Source(point.name)
             try:
                 plugin = point.load()
-            except (Exception, SystemExit) as error:  # the boundary to a plugin: what is broken is data
+            except (Exception, SystemExit) as error:  # the boundary to a plugin: a broken one is data
                 log.debug("plugin %s cannot be imported", source, exc_info=True)
                 plugins._refuse(source, f"{point.value} cannot be imported: {described(error)}")
             else:
@@ -78,19 +78,19 @@ class Plugins:
         return plugins
 
     def register(self, plugin: object, source: Source | None = None) -> None:
-        """Add a module or object with hooks. When it is broken, `broken` says why."""
+        """Add a module or object with hooks. If it is broken, `broken` says why."""
         source = source or Source(getattr(plugin, "__name__", None) or type(plugin).__name__)
         try:
             self._sound.append(examine(plugin, source))
         except PluginError as error:
             self._refuse(source, f"{error} (see docs/plugins.md, {error.section})")
-        except (Exception, SystemExit) as error:  # the boundary to a plugin: what is broken is data
+        except (Exception, SystemExit) as error:  # the boundary to a plugin: a broken one is data
             log.debug("plugin %s cannot register", source, exc_info=True)
             self._refuse(source, f"failed to register: {described(error)}")
         self._settle()
 
     def report(self, source: Source, error: str) -> BrokenPlugin:
-        """Say what went wrong with a plugin after it was registered. What it registered stays in use."""
+        """Record a fault found after registration. What the plugin registered stays in use."""
         broken = BrokenPlugin(source, error)
         if broken not in self._faulty:  # an app may be started twice
             self._faulty.append(broken)
@@ -98,17 +98,17 @@ class Plugins:
         return broken
 
     def projects(self) -> dict[str, Mapping[str, Any]]:
-        """Return what plugins register for the case that there is no airlock.yaml. The first one gets the name."""
+        """Return the projects that plugins register for use without an airlock.yaml. The first one gets the name."""
         merged: dict[str, Mapping[str, Any]] = {}
         for plugin in self.sources:
             for name, project in plugin.projects.items():
                 if name in merged:
-                    log.warning("project %r of plugin %s is left out: another plugin has one", name, plugin.source)
+                    log.warning("project %r of plugin %s is ignored: another plugin has one", name, plugin.source)
                 merged.setdefault(name, project)
         return merged
 
     def unknown(self, kind: Kind[Any], word: str) -> str:
-        """Say what an operator can do about a word that nothing here provides."""
+        """Say what an operator can do about a word that no plugin provides."""
         known = self.available(kind)
         extras = _extras_that_are_missing() if kind is BACKEND else []
         near = get_close_matches(word, [*self.of(kind), *extras], 1, cutoff=0.75)
@@ -118,21 +118,21 @@ class Plugins:
         return "; ".join([f"no {kind.name} {word!r}{remedy}", f"available: {known}", *map(str, self.broken)])
 
     def available(self, kind: Kind[Any]) -> str:
-        """List what can be used, and who provides it."""
+        """List what can be used, and which plugin provides it."""
         return ", ".join(f"{word} ({by.source})" for word, by in sorted(self.of(kind).items())) or "none"
 
     def of(self, kind: Kind[T]) -> Mapping[str, Provided[T]]:
         """Return what can be used of a kind, by its word."""
         return self._offers[kind.name]
 
-    # --- who is in, and who is out -----------------------------------------------------------------------------------
+    # --- which plugins are used --------------------------------------------------------------------------------------
 
     def _refuse(self, source: Source, error: str) -> None:
         self._faulty.append(BrokenPlugin(source, error))
         self._settle()
 
     def _settle(self) -> None:
-        """Decide who is in: each plugin that is sound and alone in what it offers. Words of core are core's own."""
+        """Use each plugin that is sound and shares no word with another one. Core's words are core's own."""
         clashes = [(plugin, self._clash(plugin)) for plugin in self._sound]
         self.sources = [plugin for plugin, clash in clashes if not clash]
         self.broken = [*self._faulty, *(BrokenPlugin(plugin.source, clash) for plugin, clash in clashes if clash)]
@@ -166,10 +166,10 @@ def _claims(plugin: Plugin) -> set[str]:
 
 
 def _extras_that_are_missing() -> list[str]:
-    """Return the plugins of ours that are not installed. Only these are proposed: whoever likes may publish the rest.
+    """Return the extras whose plugins are not installed; those plugins are ours.
 
-    Of a guessed name, `airlock-` and what somebody mistyped, nobody knows whose code it would bring (dependency
-    confusion).
+    Nothing else is suggested: anybody could publish code under a guessed name, `airlock-` and a mistyped word
+    (dependency confusion).
     """
     extras = metadata.metadata("airlock-core").get_all("Provides-Extra") or []
     ours = {re.match(r"[A-Za-z0-9-]+", needed)[0] for needed in metadata.requires("airlock-core") or []}  # type: ignore[index]

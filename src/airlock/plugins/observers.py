@@ -1,4 +1,4 @@
-"""Tells plugins what happens. An observer that fails hurts nobody."""
+"""Notifies plugins of events. An observer that fails affects nothing else."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ log = logging.getLogger(__name__)
 
 
 def notify_observers(plugins: Plugins, event: Event) -> None:
-    """Tell an event to every plugin that observes it. What one raises is logged."""
+    """Pass an event to every plugin that observes it. Exceptions are logged."""
     hook = HOOK_OF[type(event)]
     for plugin in plugins.sources:
         if hook in plugin.observes:

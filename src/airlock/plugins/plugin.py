@@ -34,20 +34,20 @@ class Source:
     version: str | None = None
 
     def __str__(self) -> str:
-        """Name the distribution with its version, as in `airlock-mock 0.1.0`."""
+        """Name the distribution and its version, as in `airlock-mock 0.1.0`."""
         return f"{self.distribution} {self.version}" if self.distribution else self.name
 
 
 @dataclass(frozen=True, slots=True)
 class Plugin:
-    """A plugin that can be used, and what it registers.
+    """A usable plugin, and what it registers.
 
-    `offers` has, by the name of each kind, what it registers by its word. `observes` names the hooks by which it is
-    told of events. `extends_app`: it wants to add routes.
+    `offers` maps the name of each kind to the plugin's items by word. `observes` names its observer hooks.
+    `extends_app`: it adds routes.
     """
 
     source: Source
-    hooks: pluggy.PluginManager = field(repr=False)  # one for each plugin: a fault of one stays its own
+    hooks: pluggy.PluginManager = field(repr=False)  # one per plugin, so that a fault affects no other
     offers: Mapping[str, Mapping[str, Any]]
     projects: Mapping[str, Mapping[str, Any]]
     observes: tuple[str, ...]
@@ -86,7 +86,7 @@ def _no_hook(plugin: object) -> str:
 
 
 def _check_functions(plugin: object) -> None:
-    """Find what pluggy says nothing about, or says badly."""
+    """Find faults that pluggy does not report, or reports unclearly."""
     for name in dir(plugin):
         function = getattr(plugin, name, None)
         if not inspect.isroutine(function):
@@ -94,7 +94,7 @@ def _check_functions(plugin: object) -> None:
         options = getattr(function, f"{GROUP}_impl", None)
         if options is None:
             if name.startswith("airlock_"):
-                raise PluginError(f"{name} is not marked with @airlock.hookimpl (rename it if it is no hook)")
+                raise PluginError(f"{name} is not marked with @airlock.hookimpl (rename it if it is not a hook)")
             continue
         hook = options["specname"] or name
         if hook not in HOOKS and not options["optionalhook"]:
@@ -105,7 +105,7 @@ def _check_functions(plugin: object) -> None:
         if inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function):
             raise PluginError(f"{name} is an async function: hooks are plain functions that return at once")
         if options["wrapper"] or options["hookwrapper"]:
-            raise PluginError(f"{name} is a wrapper: plugins are called one by one, there is nothing to wrap")
+            raise PluginError(f"{name} is a wrapper: plugins are called one at a time, so there is nothing to wrap")
         if "_register_" not in hook and inspect.isgeneratorfunction(function):
             raise PluginError(f"{name} is a generator, so its body would never run: make it a plain function")
         if hook in HOOKS:
@@ -169,7 +169,7 @@ def _projects(manager: pluggy.PluginManager) -> Mapping[str, Mapping[str, Any]]:
 
 
 def described(error: BaseException) -> str:
-    """Say in one line what plugin code raised, and where. For the `except` clause around the call into the plugin."""
+    """Say in one line what a plugin raised, and where. For the `except` clause around the call into the plugin."""
     message = f"{type(error).__name__}: {' '.join(str(error).split())}"
     frames = traceback.extract_tb(error.__traceback__)[1:]
     places = [
