@@ -44,7 +44,7 @@ Stream = Literal["stdout", "stderr"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Project:
-    """What airlock.yaml says of a project, apart from its backend's own settings.
+    """What airlock.yaml says about a project, apart from its backend's own settings.
 
     `packages` are requirements, `preload` are modules to import before an execution needs them.
     """
@@ -58,10 +58,10 @@ class Project:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """One script to run. `id` is for logs and labels and is never told to the script; `timeout` is seconds of run time.
+    """One script to run. `id` is for logs and labels, and the script never sees it; `timeout` is seconds of run time.
 
-    The deadline is core's to keep (it cancels `execute`); a backend may use `timeout` for a limit on CPU time.
-    `settings` may hold secrets: they are not for logs, labels, arguments or environments. `memory` maps "category.key"
+    Core keeps the deadline, by cancelling `execute`; a backend may use `timeout` to limit CPU time.
+    `settings` may hold secrets: keep them out of logs, labels, arguments and environments. `memory` maps "category.key"
     to a JSON value.
     """
 
@@ -74,7 +74,7 @@ class Job:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pool:
-    """A look at a backend's workers: how many it shall keep warm, how many are idle now, and what is worth saying."""
+    """The state of a backend's workers: how many it should keep warm, how many are idle, and a detail worth showing."""
 
     replicas: int
     idle: int
@@ -82,20 +82,20 @@ class Pool:
 
 
 def check_write(stream: object, data: object) -> None:
-    """Raise TypeError when this cannot be given to `Run.write`."""
+    """Raise TypeError when `Run.write` cannot take these arguments."""
     if stream not in ("stdout", "stderr") or not isinstance(data, bytes):
         raise TypeError(f"write({stream!r}, {type(data).__name__}) takes 'stdout' or 'stderr', and bytes")
 
 
 class Run(Protocol):
-    """The only way from a running job back into core. Given to `execute`, valid until `execute` returns."""
+    """The only way from a running job back into core. Passed to `execute`, valid until `execute` returns."""
 
     @property
     def has_started(self) -> bool:
-        """Whether `started` was called. Before that a worker may be replaced silently, after it never."""
+        """Whether `started` was called. Before that, a lost worker may be replaced silently; afterwards, never."""
 
     async def started(self) -> None:
-        """Tell core that the code is about to be handed over; returns when that is stored. Exactly once.
+        """Report that the code is about to be handed over; returns when that is stored. Call it exactly once.
 
         The status becomes `running` and the clock starts. After this call the code may have run: user code has side
         effects, so it is never handed to another worker.
@@ -105,27 +105,27 @@ class Run(Protocol):
         """Report output as it comes, in pieces of any size. Core decodes, redacts and caps it."""
 
     async def complete(self, request: LLMRequest) -> str:
-        """Ask a model for the script; returns the answer, however long that takes.
+        """Pass on the script's LLM request; returns the answer, however long that takes.
 
-        Call it in a task per request, so that reading from the sandbox never waits for an answer. The clock of the
-        execution stands still meanwhile.
+        Call it in one task per request, so that reading from the sandbox never waits for an answer. The execution's
+        clock is stopped meanwhile.
 
-        Raises LLMError when the answer is an error: hand its text to the script.
+        Raises LLMError when the answer is an error: pass its text to the script.
         """
 
     def on_pause(self, changed: Callable[[bool], None]) -> None:
-        """Have `changed(True)` called when the clock stops for an LLM request, `changed(False)` when it goes on.
+        """Have `changed(True)` called when the clock stops for an LLM request, `changed(False)` when it continues.
 
-        A sandbox bounds with it what a script computes while its clock stands still. There is one listener.
+        A sandbox uses it to limit what a script computes while its clock is stopped. There is only one listener.
         """
 
 
 USED_BY_BACKEND: Final = frozenset({"packages", "preload"})
-"""The keys of a project that only a backend can make true. All others are core's, and hold for every backend."""
+"""The keys of a project that only a backend can implement. Core implements all others, for every backend."""
 
 
 class BackendSettings(BaseModel):
-    """Base of a backend's own options in airlock.yaml, beside `type`. An unknown key is a configuration error."""
+    """Base of a backend's own options in airlock.yaml, next to `type`. An unknown key is a configuration error."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -138,10 +138,10 @@ class Backend(ABC, Generic[S]):
     """Runs code for one project; core makes one instance per project.
 
     `type` is the word in airlock.yaml. `runs_code` is False only if no script is ever executed: such projects may be
-    served without a key. `enforces` names the `limits:` (of `limits.ENFORCED_BY_BACKEND`) that this backend holds, and
-    `uses` those of the project's `packages` and `preload` that it makes true: what is written beyond that is refused.
-    `Settings` are its options: core validates airlock.yaml against them. `isolation` says in one line, for operators,
-    what keeps scripts from the host; it may be refined on the instance once `scale` has looked at the machine.
+    served without a key. `enforces` names the `limits:` (of `limits.ENFORCED_BY_BACKEND`) that this backend enforces,
+    and `uses` which of the project's `packages` and `preload` it implements: airlock.yaml may set no others. `Settings`
+    are its options: core validates airlock.yaml against them. `isolation` tells operators in one line what separates
+    scripts from the host; it may be refined on the instance once `scale` has inspected the machine.
     """
 
     type: ClassVar[str]
@@ -152,9 +152,9 @@ class Backend(ABC, Generic[S]):
     isolation: str = "none"
 
     def __init__(self, project: Project, settings: S) -> None:
-        """Remember what was configured. No I/O: core makes one also just to look at it.
+        """Keep the configuration. No I/O: core also creates instances only to inspect them.
 
-        Who overrides it calls this one first.
+        An override calls this one first.
         """
         self.project = project
         self.settings = settings
@@ -163,28 +163,28 @@ class Backend(ABC, Generic[S]):
 
     @abstractmethod
     async def scale(self, replicas: int) -> None:
-        """Keep this many workers ready; 0 means down. Returns when they are.
+        """Keep this many workers ready; 0 means down. Returns when they are ready.
 
-        Core calls it at start, on `up` and on `down`, one at a time, beside running `execute` calls, which finish.
+        Core calls it at startup, on `up` and on `down`, one call at a time. Running `execute` calls go on and finish.
 
-        Cancelled at shutdown when it takes long: end what was begun, and re-raise; `scale(0)` and `close` follow.
+        A shutdown cancels it when it takes long: undo what was started, and re-raise; `scale(0)` and `close` follow.
 
-        Raises BackendUnavailable, with the remedy, when that is not possible; the next call may succeed. Workers that
-        were there before stay, and `pool` says how many: the project serves on with those.
+        Raises BackendUnavailable, with the remedy, when that is not possible; the next call may succeed. Existing
+        workers stay, and `pool` says how many: the project continues with those.
         """
 
     @abstractmethod
     def pool(self) -> Pool:
-        """Look at the workers. Called by `GET /projects`: no I/O."""
+        """Return the state of the workers. Called by `GET /projects`: no I/O."""
 
     @abstractmethod
     async def execute(self, job: Job, run: Run) -> Outcome:
         """Run one job on a fresh worker. Core calls it at most `replicas` times at once.
 
-        A failure of the user's code is an `Outcome`; an exception is a fault of the backend. When cancelled: kill what
-        runs, hand output that is left to `run.write`, and re-raise, all within two seconds.
+        A failure of the user's code is an `Outcome`; an exception is a fault of the backend. When cancelled, kill what
+        runs, pass the remaining output to `run.write`, and re-raise, all within two seconds.
         """
 
     async def close(self) -> None:
-        """Give everything back. Called once, after core has ended all executions and called `scale(0)`."""
+        """Release everything. Called once, after core has ended all executions and called `scale(0)`."""
         return

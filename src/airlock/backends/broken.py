@@ -1,4 +1,4 @@
-"""What a project has instead of a backend that could not be made."""
+"""The stand-in for a backend that could not be made."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ if TYPE_CHECKING:
 
 
 class BrokenBackend(Backend[Any]):
-    """Stands in for a backend where something of the project could not be made. Never comes up."""
+    """Stands in when a project's backend or mediator could not be made. Never comes up."""
 
     def __init__(
         self, kind: type[Backend[Any]], project: Project, settings: BackendSettings, failure: MakingFailed
     ) -> None:
-        """Refuse whatever is asked because of this failure."""
+        """Refuse every call because of this failure."""
         super().__init__(project, settings)
         self.type = kind.type  # type: ignore[misc]  # as the configuration names it
-        self.runs_code = kind.runs_code  # type: ignore[misc]  # so that the same waits for it, or brings it up
+        self.runs_code = kind.runs_code  # type: ignore[misc]  # so that core treats the project alike
         self._refusal = BackendUnavailable(str(failure))
 
     async def scale(self, replicas: int) -> None:

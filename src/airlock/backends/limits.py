@@ -11,13 +11,13 @@ from airlock.models import MAX_REPLICAS, MAX_TIMEOUT
 from airlock.units import Seconds, Size, WholeSeconds, format_size
 
 ENFORCED_BY_BACKEND: Final = frozenset({"cpus", "memory", "processes", "files", "file_size", "scratch"})
-"""The limits that only a sandbox can hold. All others are core's, and hold for every backend."""
+"""The limits that only a sandbox can enforce. Core enforces all others, for every backend."""
 
 
 class Limits(BaseModel):
     """What one execution, and one project, may use at most. Times are seconds, sizes are bytes or `512MiB`.
 
-    The first group needs a backend that lists the key in `enforces`; core holds the rest itself.
+    The first group needs a backend that lists the key in `enforces`; core enforces the rest.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
@@ -49,7 +49,7 @@ class Limits(BaseModel):
         return available if self.cpus is None else max(1, min(available, math.ceil(self.cpus)))
 
     def reached(self, key: str) -> str:
-        """Return the line for stderr that names the limit behind an OSError that a script got."""
+        """Return the line for stderr that names the limit behind a script's OSError."""
         value = getattr(self, key)
         shown = format_size(value) if key in ("file_size", "memory", "scratch") else value
         return f"airlock: limits.{key} ({shown}) was reached"

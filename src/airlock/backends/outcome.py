@@ -13,15 +13,15 @@ CAUSES: Final = (
     *("script_error", "memory_limit", "cpu_limit", "result_limit", "llm_limit"),
     *("protocol", "worker_lost", "internal"),
 )
-"""Why a script may have failed, as a backend says it in `Outcome.error_type`. All other causes are core's to find."""
+"""The causes that a backend may report in `Outcome.error_type`. Core determines all others."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """How a script ended. `error` set means that it failed, `error_type` says why.
+    """How a script ended. If `error` is set, it failed, and `error_type` says why.
 
     `error_type` is one of `script_error, memory_limit, cpu_limit, result_limit, llm_limit, protocol, worker_lost`, or
-    `internal` for a fault of the backend. With another one the execution ends as `internal`, and the log says so.
+    `internal` for a fault of the backend. With any other, the execution ends as `internal`, and the log says so.
     `result` and the values of `memory_updates` are JSON values.
     """
 
@@ -32,11 +32,11 @@ class Outcome:
 
 
 def unknown_cause(outcome: Outcome) -> str:
-    """Say that no backend may use this `error_type`, and which it may."""
+    """Say that a backend may not use this `error_type`, and which it may."""
     return f"execute returned an Outcome with error_type {outcome.error_type!r:.100}; it is one of: {', '.join(CAUSES)}"
 
 
 def one_line(text: str) -> str:
-    """Make one readable line of whatever a script said: no control characters, no line breaks, not endless."""
+    """Turn a script's text into one readable line of limited length, without control characters."""
     line = " ".join("".join(c if c.isprintable() else " " for c in text[: 2 * MAX_ERROR]).split())
     return line if len(line) <= MAX_ERROR else line[: MAX_ERROR - 1] + "…"

@@ -1,4 +1,4 @@
-"""Warm single-use workers: the part that every backend with a start-up cost shares."""
+"""Warm single-use workers, for every backend whose workers are slow to start."""
 
 from __future__ import annotations
 
@@ -21,54 +21,54 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-TRIES: Final = 3  # workers that may be lost before one gets to its job
+TRIES: Final = 3  # workers that may be lost before one runs the job
 FIRST_BACKOFF: Final = 0.5  # seconds, doubled with each failure in a row
 MAX_BACKOFF: Final = 30.0
-ANSWER_TIME: Final = 0.002  # seconds in which who waits for the answer gets the CPU, also a client on the same one
+ANSWER_TIME: Final = 0.002  # seconds that leave the CPU to whoever waits for the answer, perhaps on this machine
 
 
 class Worker(ABC):
-    """A sandbox that stands ready for exactly one job."""
+    """A sandbox that is ready for exactly one job."""
 
     def __init_subclass__(cls, **arguments: Any) -> None:
-        """Refuse a class whose methods the pool could not call: no hook returns it, so nobody else looks at it."""
+        """Refuse a class whose methods the pool could not call: no hook returns it, so nothing else checks it."""
         super().__init_subclass__(**arguments)
         if wrong := "; ".join(interfaces.faults(cls)):
             raise TypeError(f"{wrong} (see docs/plugins.md, Warm workers)")
 
     @abstractmethod
     async def run(self, job: Job, run: Run) -> Outcome:
-        """Run the job. Returns when nothing of the script runs any more, or soon will.
+        """Run the job. Returns when nothing of the script runs any more, or is about to stop.
 
-        When cancelled: kill, hand output that is left to `run.write`, re-raise.
+        When cancelled, kill what runs, pass the remaining output to `run.write`, and re-raise.
 
-        Raises WorkerLost when the worker died without a word.
+        Raises WorkerLost when the worker died without reporting an end.
         """
 
     @abstractmethod
     async def stop(self) -> None:
-        """Kill what is left and give everything back. Called once, after `run` or without one."""
+        """Kill what is left and release everything. Called once, after `run` or without it."""
 
 
 class PooledBackend(Backend[S]):
     """A backend that keeps `replicas` idle workers and starts a replacement for each one that is taken.
 
-    A plugin writes `start_worker`, and calls `lost` when an idle worker dies. To prepare something once for the whole
-    pool, override `scale` and call `super().scale(replicas)` in it.
+    A plugin implements `start_worker`, and calls `lost` when an idle worker dies. To prepare something once for the
+    whole pool, override `scale` and call `super().scale(replicas)` in it.
     """
 
     refill_delay: ClassVar[float] = ANSWER_TIME
-    """Seconds for which a used worker's replacement waits while at least half of the others stand ready. Starting one
-    takes the CPU from the answer: the dearer that is, the longer it may wait."""
+    """Seconds before a used worker is replaced, while at least half of the others are ready. Starting one takes CPU
+    from the answer: the more it takes, the longer it may wait."""
 
     _replicas = 0
     _detail: str | None = None
 
     def __init__(self, project: Project, settings: S) -> None:
-        """Remember what was configured."""
+        """Keep the configuration."""
         super().__init__(project, settings)
         self._idle: deque[Worker] = deque()
-        self._dead: WeakSet[Worker] = WeakSet()  # that were lost and did not stand by
+        self._dead: WeakSet[Worker] = WeakSet()  # lost before they were idle
         self._waiting: deque[asyncio.Future[Worker]] = deque()
         self._starting: set[asyncio.Task[None]] = set()
         self._stopping: set[asyncio.Task[None]] = set()
@@ -76,17 +76,17 @@ class PooledBackend(Backend[S]):
 
     @abstractmethod
     async def start_worker(self) -> Worker:
-        """Start one worker; returns when it stands ready. Called concurrently.
+        """Start one worker; returns when it is ready. Called concurrently.
 
         Raises BackendUnavailable, with the remedy, when that is not possible. The pool tries again with backoff.
         """
 
     def pool(self) -> Pool:
-        """Look at the pool."""
+        """Return the state of the pool."""
         return Pool(replicas=self._replicas, idle=len(self._idle), detail=self._detail)
 
     async def scale(self, replicas: int) -> None:
-        """Keep this many idle workers; returns when they stand ready. When that fails, the pool stays as it was."""
+        """Keep this many idle workers; returns when they are ready. If that fails, the pool stays as it was."""
         before, self._replicas = self._replicas, replicas
         self._retry.succeeded()
         while len(self._idle) > replicas:
@@ -107,8 +107,8 @@ class PooledBackend(Backend[S]):
                 raise error
 
     async def execute(self, job: Job, run: Run) -> Outcome:
-        """Run a job on an idle worker, which is then gone."""
-        tries = TRIES + len(self._idle)  # those that are idle now may all have died of one cause
+        """Run a job on an idle worker, which is used up by it."""
+        tries = TRIES + len(self._idle)  # the idle ones may all have died of one cause
         for _ in range(tries):
             worker = await self._take()
             try:
@@ -116,13 +116,13 @@ class PooledBackend(Backend[S]):
             except WorkerLost as lost:
                 if run.has_started:
                     return Outcome(error=str(lost) or "the worker was lost", error_type="worker_lost")
-                log.warning("project %s: a worker was lost before its job began: %s", self.project.name, lost)
+                log.warning("project %s: a worker was lost before its job started: %s", self.project.name, lost)
             finally:
                 self._spawn(self._stopping, self._retire(worker))
-        return Outcome(error=f"{tries} workers in a row were lost before the script began", error_type="worker_lost")
+        return Outcome(error=f"{tries} workers in a row were lost before the script started", error_type="worker_lost")
 
     def lost(self, worker: Worker) -> None:
-        """Say that an idle worker died: it is replaced."""
+        """Report that an idle worker died: the pool replaces it."""
         if worker in self._idle:
             self._idle.remove(worker)
             self._discard(worker)
@@ -177,7 +177,7 @@ class PooledBackend(Backend[S]):
         if not isinstance(worker, Worker):
             kind = type(worker).__name__
             raise TypeError(f"{type(self).__name__}.start_worker returned {kind}, which is not an airlock.Worker")
-        if worker in self._dead:  # while it was handed over
+        if worker in self._dead:  # it died while it was handed over
             self._discard(worker)
             raise WorkerLost("the worker died right after it started")
         self._retry.succeeded()
@@ -190,17 +190,17 @@ class PooledBackend(Backend[S]):
         begun = self._retry.outages
         try:
             await self._start()
-        except Exception as error:  # the boundary to a plugin: jobs wait for this worker, so it is tried again
+        except Exception as error:  # the boundary to a plugin: jobs wait for this worker, so retry
             if not isinstance(error, (BackendUnavailable, WorkerLost, OSError)):
                 log.exception("project %s: start_worker failed", self.project.name)
             if self._retry.is_pending:
                 return
-            # Of those that fail together one counts, or a big pool would wait longer than a small one.
+            # Failures at the same time count once, or a big pool would wait longer than a small one.
             self._detail = f"no worker could be started, trying again: {error}"
             log.warning("project %s: %s (in %g s)", self.project.name, self._detail, self._retry.failed(begun))
 
     async def _retire(self, worker: Worker) -> None:
-        """Replace it and give back what it holds: after the result is delivered, if enough others stand ready."""
+        """Replace a worker and stop it; if enough others are ready, only after the result is delivered."""
         if 2 * len(self._idle) >= self._replicas:
             await asyncio.sleep(self.refill_delay)
         self._refill()
