@@ -1,6 +1,6 @@
-"""The contract of mediators, who answer `llm.complete`, and the default: the agent that polls.
+"""The contract of mediators, which answer `llm.complete`, and the default one: the polling agent answers.
 
-Runs call them; plugins implement them. A mediator sees one request at a time and must know no execution.
+Runs call them; plugins implement them. A mediator sees single requests and must not know their execution.
 """
 
 from .agent import AgentMediator

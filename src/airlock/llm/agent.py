@@ -1,4 +1,4 @@
-"""`llm: agent`, the default: whoever polls the execution answers."""
+"""`llm: agent`, the default: the agent that polls the execution answers."""
 
 from __future__ import annotations
 
@@ -18,5 +18,5 @@ class AgentMediator(Mediator[MediatorSettings]):
     type = "agent"
 
     async def complete(self, request: LLMRequest, ask_agent: AskAgent) -> str:
-        """Pass the question on."""
+        """Pass the request on."""
         return await ask_agent(request)

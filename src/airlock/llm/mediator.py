@@ -1,4 +1,4 @@
-"""The contract of a mediator: who answers `llm.complete`. By default the agent that polls."""
+"""The contract of a mediator, which answers `llm.complete`. By default, the agent that polls does."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ if TYPE_CHECKING:
     from airlock.backends import Project
 
 AskAgent = Callable[[LLMRequest], Awaitable[str]]
-"""Puts a request to the agent that polls, and returns its answer. Raises LLMError when that is an error."""
+"""Sends a request to the agent that polls, and returns its answer. Raises LLMError when that is an error."""
 
 
 class MediatorSettings(BaseModel):
-    """Base of a mediator's own options in airlock.yaml, beside `type`. An unknown key is a configuration error."""
+    """Base of a mediator's own options in airlock.yaml, next to `type`. An unknown key is a configuration error."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -37,20 +37,20 @@ class Mediator(ABC, Generic[M]):
     Settings: ClassVar[SettingsClass] = MediatorSettings
 
     def __init__(self, project: Project, settings: M) -> None:
-        """Remember what was configured. No I/O. Who overrides it calls this one first."""
+        """Keep the configuration. No I/O. An override calls this one first."""
         self.project = project
         self.settings = settings
 
     @abstractmethod
     async def complete(self, request: LLMRequest, ask_agent: AskAgent) -> str:
-        """Answer one request, by itself or by `await ask_agent(request)`; requests come concurrently.
+        """Answer one request, directly or with `await ask_agent(request)`. Called concurrently.
 
         Only `ask_agent` makes the execution show `awaiting_llm`. Core cancels this call when the execution ends:
         re-raise within two seconds.
 
-        Raises LLMError when the script shall see an error.
+        Raises LLMError when the script should get an error.
         """
 
     async def close(self) -> None:
-        """Give everything back. Called once, at shutdown."""
+        """Release everything. Called once, at shutdown."""
         return

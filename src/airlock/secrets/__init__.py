@@ -1,4 +1,4 @@
-"""Taking secrets out of everything that leaves a sandbox: the forms of a secret, and redaction of texts and streams.
+"""Redaction of everything that leaves a sandbox: the forms of a secret, and their removal from texts and streams.
 
 Config makes redactors, runs use them. It must not know where secrets come from.
 """

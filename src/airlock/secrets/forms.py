@@ -1,4 +1,4 @@
-"""The texts that a secret is recognised by: itself and the usual ways to write it."""
+"""The forms that a secret is recognised by: itself, and the usual encodings of it."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from urllib.parse import quote, quote_plus
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-MIN_BYTES: Final = 8  # anything shorter stands somewhere in most output by chance
-_WRAPPED: Final = (76, 64)  # characters of a line of base64: MIME and `base64`, PEM and `openssl`
+MIN_BYTES: Final = 8  # anything shorter occurs in most output by chance
+_WRAPPED: Final = (76, 64)  # characters per line of base64: MIME and `base64`, PEM and `openssl`
 _SPECIAL: Final = ("[<>&]", "[<>&']", "[\"&'+<>`]")  # what Go, Python's web frameworks and .NET escape in JSON for HTML
-_UNTOUCHED: Final = ("", "/", "!'()*", "!#$&'()*+,/:;=?@")  # what quote, encodeURIComponent and encodeURI let stand
+_UNTOUCHED: Final = ("", "/", "!'()*", "!#$&'()*+,/:;=?@")  # what quote, encodeURIComponent and encodeURI leave alone
 
 
 def forms_of(secret: str) -> set[bytes]:
-    """Return every form of a secret, in UTF-8, that is not to be shown; none is shorter than `MIN_BYTES`.
+    """Return every form of a secret, in UTF-8, that must not be shown; none is shorter than `MIN_BYTES`.
 
-    Output often has one line of a secret that has several: each line is a secret too, if it is long enough.
+    Output often contains a single line of a multi-line secret, so each line that is long enough is a secret too.
     """
     found: set[str] = set()
     for part in {secret, secret.strip(), *map(str.strip, secret.splitlines())}:
@@ -30,12 +30,12 @@ def forms_of(secret: str) -> set[bytes]:
                 found.update(_encoded(text))
             found.update(_wrapped(part.encode()))
             found.update(_spelled(part))
-    found |= {json.dumps(form, ensure_ascii=False)[1:-1] for form in found}  # in a text of JSON that is shown
+    found |= {json.dumps(form, ensure_ascii=False)[1:-1] for form in found}  # inside a JSON text that is shown
     return {form for text in found if len(form := text.encode()) >= MIN_BYTES}
 
 
 def _quoted(text: str) -> set[str]:
-    """Return the text as it stands between quotes, in JSON, in Python's `repr`, and in HTML."""
+    """Return the text as it appears between quotes, in JSON, in Python's `repr`, and in HTML."""
     in_json = {json.dumps(text, ensure_ascii=ascii_only)[1:-1] for ascii_only in (True, False)}
     in_python = {repr(text)[1:-1], ascii(text)[1:-1], repr(text.encode())[2:-1]}
     return {
@@ -53,7 +53,7 @@ def _quoted(text: str) -> set[str]:
 
 
 def _json_for_html(written: str) -> Iterator[str]:
-    """Yield JSON as it stands in a script element, where what HTML could read is written as a number."""
+    """Yield JSON as in a script element, where characters that are special in HTML are written as numbers."""
     for special in _SPECIAL:
         escaped = written.replace('\\"', '"') if '"' in special else written
         for number in ("04x", "04X"):
@@ -64,7 +64,7 @@ def _spelled(text: str) -> Iterator[str]:
     """Yield the text with each character as a number in HTML, in quoted-printable, and in UTF-16."""
     for reference in ("&#{};", "&#x{:x};", "&#x{:X};"):
         yield "".join(reference.format(ord(character)) for character in text)
-    # binascii.b2a_qp breaks lines, and escapes what stands at their ends.
+    # binascii.b2a_qp breaks lines, and escapes whitespace at their ends.
     yield "".join(
         chr(byte) if (32 <= byte < 127 and byte != ord("=")) or byte == ord("\t") else f"={byte:02X}"
         for byte in text.encode()
@@ -87,7 +87,7 @@ def _encoded(text: str) -> Iterator[str]:
 
 
 def _of_bytes(data: bytes) -> Iterator[str]:
-    """Yield bytes in hex and in base64, wherever they begin in it."""
+    """Yield bytes in hex, and in base64 at every offset."""
     yield data.hex()
     yield data.hex().upper()
     for before in range(3):
@@ -97,9 +97,9 @@ def _of_bytes(data: bytes) -> Iterator[str]:
 
 
 def _base64(data: bytes, before: int) -> Iterator[str]:
-    """Yield what base64 shows of the data when `before` bytes (modulo 3) come before it, and nothing or more after it.
+    """Yield what base64 shows of the data after `before` bytes (modulo 3), with or without more bytes after it.
 
-    A character that the byte before has a part in is left out, and one that the byte after may have a part in.
+    Characters that also depend on the neighbouring bytes are left out.
     """
     padded = base64.b64encode(bytes(before) + data).decode()[(0, 2, 3)[before] :]
     alone = padded.rstrip("=")

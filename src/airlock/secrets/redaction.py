@@ -1,4 +1,4 @@
-"""Takes secrets out of everything that leaves a sandbox, also where it comes in pieces."""
+"""Redacts secrets in everything that leaves a sandbox, even when it arrives in pieces."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
 MARK: Final = "[redacted]"
-_BATCH: Final = 64 << 10  # bytes of output that are searched at once, unless somebody reads before
+_BATCH: Final = 64 << 10  # bytes of output to search at once, unless they are read earlier
 _MARK: Final = MARK.encode()
-_SMALL: Final = 10 ** (MIN_BYTES - 1)  # a number below has too few digits to be a secret
+_SMALL: Final = 10 ** (MIN_BYTES - 1)  # a smaller number has too few digits to be a secret
 
 
 class Redactor:
-    """Replaces secrets, in all of their forms, by `[redacted]`. Without secrets it changes nothing, and costs nothing.
+    """Replaces secrets, in all their forms, with `[redacted]`. Without secrets it changes nothing, and costs nothing.
 
-    Where secrets overlap in a text, all that belongs to any of them becomes one mark.
+    Secrets that overlap become one mark.
     """
 
     def __init__(self, secrets: Iterable[str] = ()) -> None:
         forms = sorted(set().union(*map(forms_of, secrets)))
         self._longest = max(map(len, forms), default=0)
         self._search = _automaton(forms) if forms else None
-        # To see whether the end of a text begins a form: forms by their first bytes, and what is shorter than these.
+        # To see whether a text ends in the beginning of a form: forms by their first bytes, and the shorter beginnings.
         by_head: dict[bytes, list[bytes]] = defaultdict(list)
         for form in forms:
             by_head[form[:MIN_BYTES]].append(form)
@@ -42,11 +42,11 @@ class Redactor:
         self._bytes = frozenset(b"".join(forms))
 
     def stream(self) -> RedactingStream | None:
-        """Return what redacts bytes that come in pieces; None without secrets."""
+        """Return a redactor for bytes that come in pieces; None without secrets."""
         return RedactingStream(self) if self._search is not None else None
 
     def text(self, text: str, *, is_cut: bool = False) -> str:
-        """Redact a text. `is_cut`: its end is lost, so what may begin a secret there is dropped."""
+        """Redact a text. `is_cut`: its end is missing, so a last part that may begin a secret is dropped."""
         data = text.encode("utf-8", "surrogatepass")
         spans = self.spans(data)
         keep = self.may_begin(data) if is_cut else len(data)
@@ -55,7 +55,7 @@ class Redactor:
         return _marked(data[:keep], spans, 0)[0].decode("utf-8", "surrogatepass")
 
     def request(self, request: LLMRequest) -> LLMRequest:
-        """Redact what a script asks."""
+        """Redact a script's LLM request."""
         if self._search is None:
             return request
         return LLMRequest(prompt=self.text(request.prompt), model=self.text(request.model))
@@ -63,7 +63,7 @@ class Redactor:
     def value(self, value: Any) -> Any:
         """Redact a JSON value: texts, keys, and numbers whose digits are a secret, which become text.
 
-        Of keys that would be the same afterwards the later ones get a number: `[redacted] (2)`.
+        Keys that would become equal get a number, except the first: `[redacted] (2)`.
         """
         written = self._written_if_in(value)
         return value if written is None else self._redacted(json.loads(written))
@@ -77,13 +77,13 @@ class Redactor:
         return {key: self._redacted(value) for key, value in zip(keys, json.loads(written).values(), strict=True)}
 
     def spans(self, data: bytes) -> list[tuple[int, int]]:
-        """Return beginning and end of every form of a secret, by their beginnings. They may overlap."""
+        """Return the start and end of every form of a secret, sorted by start. They may overlap."""
         if self._search is None:
             return []
         return sorted((start, end) for _, start, end in self._search.find_matches_as_indexes(data, overlapping=True))
 
     def may_begin(self, data: bytes) -> int:
-        """Return where the longest end of the data begins that may be the beginning of a secret; its length if none."""
+        """Return where the longest tail that may begin a secret starts; the length of the data if there is none."""
         if self._heads is None or not data or data[-1] not in self._bytes:
             return len(data)
         first = max(0, len(data) - self._longest + 1)
@@ -101,7 +101,7 @@ class Redactor:
         return len(data)
 
     def _written_if_in(self, value: Any) -> bytes | None:
-        """Return a value as JSON if a secret is in it: to look at the whole is much faster than at each part."""
+        """Return a value as JSON if it contains a secret: searching the whole is much faster than each part."""
         if self._search is None:
             return None
         written = strict_json.dumps(value)
@@ -126,9 +126,9 @@ class Redactor:
 
 
 class RedactingStream:
-    """Bytes in, redacted bytes out. Holds back only an end that may begin a secret; what came out is never taken back.
+    """Bytes in, redacted bytes out. Holds back only an end that may begin a secret; output is never changed later.
 
-    What comes out does not depend on the pieces in which it went in. Small pieces are gathered, and searched together.
+    The output does not depend on how the input is split. Small pieces are gathered and searched together.
     """
 
     def __init__(self, redactor: Redactor) -> None:
@@ -136,23 +136,23 @@ class RedactingStream:
         self._gathered: list[bytes] = []
         self._size = 0
         self._held = b""
-        self._covered = 0  # bytes of `_held` that belong to a mark that came out already
+        self._covered = 0  # bytes of `_held` that belong to a mark already in the output
 
     def write(self, data: bytes) -> bool:
-        """Take more; returns whether it is time to `read`."""
-        self._gathered.append(bytes(data))  # a copy of what its owner may change: it is looked at later
+        """Add bytes; returns whether it is time to `read`."""
+        self._gathered.append(bytes(data))  # a copy: it is searched later, and its owner may change it
         self._size += len(data)
         return self._size >= _BATCH
 
     def read(self) -> bytes:
-        """Return all that cannot become a part of a secret any more."""
+        """Return everything that can no longer become part of a secret."""
         if not self._size:
             return b""
         data = self._take()
         return self._release(data, self._redactor.may_begin(data))
 
     def finish(self) -> bytes:
-        """Return the rest: nothing more comes."""
+        """Return the rest, at the end of the input."""
         data = self._take()
         return self._release(data, len(data))
 
@@ -163,7 +163,7 @@ class RedactingStream:
         return data
 
     def _release(self, data: bytes, keep: int) -> bytes:
-        """Redact the data up to `keep`, and hold the rest. Whatever begins before `keep` ends in the data."""
+        """Redact the data up to `keep`, and hold the rest. A secret that starts before `keep` ends within the data."""
         shown, covered = _marked(data[:keep], self._redactor.spans(data), self._covered)
         self._held = data[keep:]
         self._covered = max(0, covered - keep)
@@ -171,9 +171,9 @@ class RedactingStream:
 
 
 def _marked(data: bytes, spans: list[tuple[int, int]], covered: int) -> tuple[bytes, int]:
-    """Put a mark in place of all spans that begin in the data, one for those that overlap; they may end behind it.
+    """Replace the spans that start in the data with marks, one for those that overlap; they may end after the data.
 
-    The first `covered` bytes have their mark already. Returns also where the last span ends.
+    The first `covered` bytes already have their mark. Also returns where the last span ends.
     """
     pieces: list[bytes] = []
     for start, end in spans:
@@ -187,12 +187,12 @@ def _marked(data: bytes, spans: list[tuple[int, int]], covered: int) -> tuple[by
 
 
 def _automaton(patterns: Iterable[bytes]) -> BytesAhoCorasick:
-    """Make what finds the patterns. A DFA would be faster, but long patterns make it huge and slow to build."""
+    """Build a search for the patterns. A DFA would be faster, but long patterns make it huge and slow to build."""
     return BytesAhoCorasick(patterns, implementation=Implementation.ContiguousNFA)
 
 
 def _renamed(old: Iterable[str], rename: Callable[[str], str]) -> list[str]:
-    """Rename keys so that they stay different, and those that need no other name keep theirs."""
+    """Rename keys so that they stay distinct; keys that need no new name keep theirs."""
     pairs = [(key, rename(key)) for key in old]
     taken = {key for key, new in pairs if new == key}
     count: Counter[str] = Counter()
