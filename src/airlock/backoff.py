@@ -1,4 +1,4 @@
-"""Does something again that failed, later each time."""
+"""Retries with growing pauses."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 def pauses(first: float, most: float) -> Iterator[float]:
-    """Yield the seconds before each repetition: `first`, then twice as many each time, up to `most`."""
+    """Yield the seconds before each retry: `first`, then twice as many each time, up to `most`."""
     pause = first
     while True:
         yield pause
@@ -18,28 +18,28 @@ def pauses(first: float, most: float) -> Iterator[float]:
 
 
 class Retry:
-    """One pending repetition at most; the pause before it doubles with each failure in a row."""
+    """At most one pending retry; the pause before it doubles with each failure in a row."""
 
     def __init__(self, again: Callable[[], object], *, first: float, most: float) -> None:
         """Call `again` after `first` seconds, then after twice as many each time, up to `most`."""
         self._again = again
         self._first = first
         self._most = most
-        self._pause: float | None = None  # before the last repetition; None after a success
+        self._pause: float | None = None  # before the last retry; None after a success
         self._pauses = pauses(first, most)
-        self.outages = 0  # how often it failed, without what `failed` says belongs to a failure before
+        self.outages = 0  # failures, without those that `failed` attributes to an earlier one
         self._timer: asyncio.TimerHandle | None = None
 
     @property
     def is_pending(self) -> bool:
-        """Whether it will be done again."""
+        """Whether a retry is pending."""
         return self._timer is not None
 
     def failed(self, begun: int | None = None) -> float:
-        """Have it done again; returns in how many seconds.
+        """Schedule a retry; returns the seconds until then.
 
-        Of several that are done at once, each gives `outages` as it was when it began: what began before the last
-        failure belongs to that one, and makes the pause no longer.
+        When several attempts run at once, each passes `outages` as it was when the attempt began. An attempt that began
+        before the last failure belongs to that failure, and does not make the pause longer.
         """
         self.cancel()
         is_new = begun in (None, self.outages)
@@ -50,12 +50,12 @@ class Retry:
         return self._pause
 
     def succeeded(self) -> None:
-        """Let the next failure be the first one in a row."""
+        """Make the next failure the first in a row."""
         self._pause = None
         self._pauses = pauses(self._first, self._most)
 
     def cancel(self) -> None:
-        """Do it no more, unless it fails once more."""
+        """Cancel the pending retry, if any."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None

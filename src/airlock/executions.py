@@ -1,4 +1,4 @@
-"""The record of an execution, and which changes of it are legal."""
+"""The record of an execution, and its legal changes."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ LEGAL: Final[Mapping[ExecutionStatus, frozenset[ExecutionStatus]]] = {
         {ExecutionStatus.running, ExecutionStatus.completed, ExecutionStatus.error, ExecutionStatus.timeout}
     ),
 }
-"""Which statuses may follow which. None follows a terminal one, so the first writer of one wins."""
+"""Which statuses may follow which. None follows a terminal status, so its first writer wins."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OpenRequest:
-    """An LLM request that the agent has to answer. `id` counts from 1 within its execution.
+    """An LLM request that awaits the agent's answer. `id` counts from 1 within its execution.
 
-    Times are seconds since the epoch. `version` is the execution's when it was asked.
+    Times are seconds since the epoch. `version` is that of the execution when the request was made.
     """
 
     id: int
@@ -48,7 +48,7 @@ class OpenRequest:
 
 
 class Answer(NamedTuple):
-    """The agent's answer to the LLM request `request_id`, else to the one that is shown."""
+    """The agent's answer to the LLM request `request_id`; None means the one that is shown."""
 
     text: str
     request_id: int | None = None
@@ -56,7 +56,7 @@ class Answer(NamedTuple):
 
     @property
     def digest(self) -> str:
-        """What tells it from other answers."""
+        """A digest that identifies the answer."""
         content = f"{self.is_error} {self.text}".encode(errors="surrogatepass")
         return hashlib.sha256(content).hexdigest()[:32]
 
@@ -84,7 +84,7 @@ class Listing:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Summary:
-    """The part of an execution that lists show: nothing that may be large. Times are seconds since the epoch.
+    """The part of an execution that lists show, without anything large. Times are seconds since the epoch.
 
     `client` is the name of the key that it was submitted with; None for the operator's key and without keys.
     `version` counts changes.

@@ -1,4 +1,4 @@
-"""JSON from untrusted hands: what the standard parser lets through and the rest of the world chokes on is refused."""
+"""Untrusted JSON: refuses what Python's parser accepts but other parsers do not."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _TEXT: Final = re.compile(rb'"(?:[^"\\]++|\\.)*+"', re.DOTALL)
 
 
 def check_count(raw: bytes | bytearray, most: int) -> None:
-    """Raise ValueError for more values than `most`, before they are made: a short `[]` costs as much as a long text."""
+    """Raise ValueError for more values than `most`, before parsing: a short `[]` takes as much as a long text."""
     if _count(raw) > most and _count(_TEXT.sub(b"", raw)) > most:
         raise ValueError(f"more than {most} values")
 

@@ -1,4 +1,4 @@
-"""Sizes and times as airlock.yaml writes them: `512MiB`, and seconds without a unit."""
+"""Sizes and times as written in airlock.yaml: `512MiB`, and seconds without a unit."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _SECONDS: Final = {"s": 1, "sec": 1, "m": 60, "min": 60, "h": 3600, "d": 86_400}
 
 
 def parse_size(value: object) -> object:
-    """Turn `512MiB` into bytes. Plain whole numbers are bytes already.
+    """Turn `512MiB` into bytes. Whole numbers already are bytes.
 
     Raises ValueError when the text is not a whole number with one of the known units.
     """
@@ -31,14 +31,14 @@ def parse_size(value: object) -> object:
     unit = value.strip()[len(digits) :].strip()
     if not digits.isdecimal() or unit not in UNITS:
         number, unit = _number_and_unit(value)
-        if unit in _MEANT:  # it is not guessed: to Docker 512M is 512 * 1024 * 1024, to Kubernetes 512 * 1000 * 1000
+        if unit in _MEANT:  # not guessed: to Docker, 512M is 512 * 1024 * 1024, to Kubernetes, 512 * 1000 * 1000
             raise ValueError(f"not a size; write {number}{_MEANT[unit]}")
         raise ValueError(f"not a size; write a whole number with one of {', '.join(u for u in UNITS if u)}")
     return int(digits) * UNITS[unit]
 
 
 def refuse_units(value: object) -> object:
-    """Let numbers of seconds pass. Raises ValueError for `5m`, with the number that stands for it."""
+    """Accept numbers of seconds. Raises ValueError for `5m`, with the number to write instead."""
     if isinstance(value, str):
         number, unit = _number_and_unit(value)
         if unit in _SECONDS:
@@ -47,13 +47,13 @@ def refuse_units(value: object) -> object:
 
 
 def _number_and_unit(text: str) -> tuple[str, str]:
-    """Split `5 m`; two empty texts for all else, so that no secret is shown."""
+    """Split `5 m`; returns two empty texts for anything else, so that no secret is shown."""
     found = re.fullmatch(r"\s*([0-9]{1,12})\s*([A-Za-z]{1,3})\s*", text)
     return (found[1], found[2].lower()) if found else ("", "")
 
 
 def format_size(size: int) -> str:
-    """Write bytes the way airlock.yaml does: `512MiB`."""
+    """Format bytes as in airlock.yaml: `512MiB`."""
     for unit in ("GiB", "MiB", "KiB"):
         if size and size % UNITS[unit] == 0:
             return f"{size // UNITS[unit]}{unit}"
