@@ -363,7 +363,7 @@ def test_a_plugin_cannot_open_what_is_cores_or_anothers(served: Served, plugins:
     assert client.get("/projects").status_code == 401
     assert client.get("/b").status_code == 401
     assert [broken.source.name for broken in plugins.broken] == ["p1", "p3"]
-    assert "'/projects' as public, and has no route there" in plugins.broken[0].error
+    assert "'/projects' as public, but has no route there" in plugins.broken[0].error
 
 
 # --- what a plugin may not do ----------------------------------------------------------------------------------------
@@ -389,7 +389,7 @@ def test_a_path_of_core_is_refused(served: Served, plugins: Plugins, path: str) 
 def test_a_path_without_a_word_of_its_own_is_refused(served: Served, plugins: Plugins, path: str) -> None:
     client = served(says("shadow", path))
     [broken] = plugins.broken
-    assert f"the path {path!r} must begin with a word of its own, like /extend_app/..." in broken.error
+    assert f"the path {path!r} must start with its own first segment, like /extend_app/..." in broken.error
     assert client.get("/health").json() == {"status": "ok"}
 
 
@@ -430,8 +430,8 @@ def exits(_: FastAPI, __: GatewayView) -> None:
         (raises, "RuntimeError: a bug of the plugin"),
         (exits, "SystemExit: 3"),
         (says("x", public="/dash"), "returned str; return a list of the public paths, or None"),
-        (says("x", public=["dash"]), "returned 'dash' as public; a path begins with '/'"),
-        (says("x", public=[1]), "returned 1 as public; a path begins with '/'"),
+        (says("x", public=["dash"]), "returned 'dash' as public; a path starts with '/'"),
+        (says("x", public=[1]), "returned 1 as public; a path starts with '/'"),
     ],
 )
 def test_a_plugin_that_is_wrong_is_named_and_the_server_serves(

@@ -1,9 +1,9 @@
-"""The routes that plugins add, and the gateway as they get it.
+"""The routes that plugins add, and the view of the gateway that they get.
 
-Each plugin has an app of its own, so that nothing it does there changes core's.
+Each plugin has its own app, so nothing that it does there changes core's.
 
-A request belongs to the plugin that has its first path segment; core's segments are core's. So no plugin can stand in
-the way of core or of another plugin, whatever it registers, and in whichever order.
+The first path segment decides which plugin a request belongs to; core keeps its own segments. So no plugin can get in
+the way of core or of another plugin, whatever it registers and in whatever order.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _SEGMENT: Final = re.compile(r"[A-Za-z0-9._~-]+")
 
 
 class View:
-    """The `GatewayView` of one server. Methods are documented there."""
+    """The `GatewayView` of one server. The protocol documents the methods."""
 
     def __init__(self, gateway: Gateway, keys: KeyRing) -> None:
         self._gateway = gateway
@@ -49,13 +49,13 @@ class View:
         return ScopedGateway(self._gateway, client)
 
     def client_of(self, request: Request) -> Client:
-        """Return who sent a request, as `AccessMiddleware` found."""
+        """Return who sent a request, as determined by `AccessMiddleware`."""
         client: Client = request.state.client
         return client
 
     @property
     def has_keys(self) -> bool:
-        """Whether the server asks for keys."""
+        """Whether the server requires keys."""
         return bool(self._keys)
 
     @property
@@ -66,7 +66,7 @@ class View:
 
 @dataclass(frozen=True, slots=True)
 class Extension:
-    """The app of one plugin. `segments` are the first ones of its paths, `public` the paths that need no key."""
+    """The app of one plugin. `segments` are the first segments of its paths, `public` the paths that need no key."""
 
     plugin: Plugin
     app: FastAPI
@@ -74,20 +74,20 @@ class Extension:
     public: frozenset[str]
 
     def is_public(self, path: str) -> bool:
-        """Whether anybody may request this path: named as it is, or below one that is named with a final slash."""
+        """Whether this path needs no key: it is listed itself, or it is below one listed with a trailing slash."""
         return path in self.public or any(path.startswith(prefix) for prefix in self.public if prefix.endswith("/"))
 
 
 class Extensions(BaseRoute):
-    """Hands requests to the plugin that serves them. One route of core's app, behind all of core's own."""
+    """Passes requests to the plugin that serves them. A single route of core's app, after all of core's own."""
 
     def __init__(self, core: FastAPI) -> None:
-        """Segments of routes that `core` has now can be no plugin's."""
+        """Reserve the segments of the routes that `core` has now."""
         self._core = {first_segment(context.path or "") for context in iter_route_contexts(core.routes)}
         self._by_segment: dict[str, Extension] = {}
 
     def extend(self, plugins: Plugins, view: GatewayView) -> None:
-        """Let every plugin add its routes, instead of those it had. What is wrong is told to `plugins`."""
+        """Let every plugin add its routes, replacing earlier ones. Faults are reported to `plugins`."""
         self._by_segment = {}
         for plugin in plugins.sources:
             if not plugin.extends_app:
@@ -111,7 +111,7 @@ class Extensions(BaseRoute):
                 self._refuse(plugins, extension.plugin, f"its lifespan failed: {described(error)}", error)
 
     def is_public(self, path: str) -> bool:
-        """Whether a plugin lets anybody request this path."""
+        """Whether a plugin serves this path without a key."""
         extension = self._by_segment.get(first_segment(path))
         return extension is not None and extension.is_public(path)
 
@@ -135,7 +135,7 @@ class Extensions(BaseRoute):
         }
         public = frozenset(path for paths in returned for path in _paths(paths))
         if strange := sorted(path for path in public if first_segment(path) not in segments):
-            raise PluginError(f"{EXTEND_APP} returned {strange[0]!r} as public, and has no route there")
+            raise PluginError(f"{EXTEND_APP} returned {strange[0]!r} as public, but has no route there")
         return Extension(plugin, app, frozenset(segments), public)
 
     def _checked(self, path: str, *, is_route: bool) -> str:
@@ -143,7 +143,7 @@ class Extensions(BaseRoute):
         if path == "/" and is_route:
             return ""
         if not _SEGMENT.fullmatch(segment):
-            raise PluginError(f"the path {path!r} must begin with a word of its own, like /{EXTEND_APP[8:]}/...")
+            raise PluginError(f"the path {path!r} must start with its own first segment, like /{EXTEND_APP[8:]}/...")
         if segment in self._core:
             raise PluginError(f"the path {path!r} is not free: /{segment} is core's, choose another first segment")
         if (other := self._by_segment.get(segment)) is not None:
@@ -156,7 +156,7 @@ class Extensions(BaseRoute):
 
 
 class _Guarded:
-    """The lifespan of a plugin's app, of which the end hurts nobody."""
+    """The lifespan of a plugin's app. A failure at its end affects nothing else."""
 
     def __init__(self, extension: Extension) -> None:
         self._source = extension.plugin.source
@@ -168,12 +168,12 @@ class _Guarded:
     async def __aexit__(self, *_: object) -> None:
         try:
             await self._lifespan.__aexit__(None, None, None)
-        except (Exception, SystemExit):  # the boundary to a plugin: the others are ended all the same
+        except (Exception, SystemExit):  # the boundary to a plugin: the others are still ended
             log.exception("plugin %s failed to end", self._source)
 
 
 def first_segment(path: str) -> str:
-    """Return what stands between the first slash and the second."""
+    """Return what is between the first slash and the second."""
     return path.split("/", 2)[1] if path.startswith("/") else path
 
 
@@ -184,5 +184,5 @@ def _paths(returned: object) -> Iterable[str]:
         )
     for path in returned:
         if not (isinstance(path, str) and path.startswith("/")):
-            raise PluginError(f"{EXTEND_APP} returned {path!r} as public; a path begins with '/'")
+            raise PluginError(f"{EXTEND_APP} returned {path!r} as public; a path starts with '/'")
         yield path
