@@ -1,4 +1,4 @@
-"""The command line: one file per command, or small group of them."""
+"""The command line: one file per command or small group of commands."""
 
 import os
 import sys
@@ -15,7 +15,7 @@ app = typer.Typer(
     help="Airlock: the gateway through which AI agents run Python safely.",
     no_args_is_help=True,
     add_completion=False,
-    rich_markup_mode=None,  # boxes and wrapped lines are no good in a pipe
+    rich_markup_mode=None,  # no boxes and wrapped lines, which are useless in a pipe
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -37,9 +37,9 @@ def _options(
 
 
 def _open_closed_streams() -> None:
-    """Otherwise the next file or socket gets the descriptor of a standard stream, and what is printed goes there."""
+    """Open missing standard streams; otherwise the next file or socket gets their descriptor, and what is printed."""
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
-        if getattr(sys, name) is None:  # the lowest free descriptor is just the one that is missing
+        if getattr(sys, name) is None:  # the lowest free descriptor is the missing one
             setattr(sys, name, Path(os.devnull).open(mode, encoding="utf-8"))  # noqa: SIM115 - for as long as we live
 
 

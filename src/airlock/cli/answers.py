@@ -29,7 +29,7 @@ class NoAnswer(Exception):
 
 
 def answer_by(llm: str | None, *, stdin_is_script: bool) -> Answer:
-    """Choose who answers, or end the command when the choice is not usable."""
+    """Choose who answers, or end the command when the choice cannot be used."""
     if llm is None:
         return Asker() if sys.stdin.isatty() and not stdin_is_script else refuse
     if llm == "ask":
@@ -43,18 +43,18 @@ def answer_by(llm: str | None, *, stdin_is_script: bool) -> Answer:
     except ValueError as error:
         fail(f"--llm {llm}: {error}", code=2)
     if not command or shutil.which(command[0]) is None:
-        fail(f"--llm {llm}: must be 'ask', 'echo' or a command; there is no command {' '.join(command[:1])!r}", code=2)
+        fail(f"--llm {llm}: must be 'ask', 'echo' or a command; no such command: {' '.join(command[:1])!r}", code=2)
     return Command(command)
 
 
 def show(request: LLMRequest) -> None:
-    """Show what is asked, whoever answers."""
+    """Show an LLM request, whoever answers it."""
     say(f"awaiting_llm (model {request.model}):", "bold")
     say(request.prompt)
 
 
 async def refuse(request: LLMRequest) -> str:
-    """Say how to choose."""
+    """Say how to choose who answers."""
     reason = "the script asks an LLM, but there is no terminal to answer at; choose with --llm ask, echo or COMMAND"
     raise NoAnswer(reason, code=2)
 
@@ -72,7 +72,7 @@ class Asker:
         self._read_ahead = b""
 
     async def __call__(self, request: LLMRequest) -> str:
-        """Ask, wait for a line."""
+        """Ask, and wait for a line."""
         show(request)
         err.print("answer> ", end="")
         while b"\n" not in self._read_ahead:
@@ -87,15 +87,15 @@ class Asker:
 
 
 class Command:
-    """Starts a command for each request: the prompt is its stdin, its stdout the answer. Its stderr is ours."""
+    """Starts a command for each request: its stdin is the prompt, its stdout the answer, its stderr ours."""
 
     def __init__(self, command: Sequence[str]) -> None:
         self._command = command
 
     async def __call__(self, request: LLMRequest) -> str:
-        """Run it to its end; cancelled = killed."""
+        """Run the command to its end; cancelling kills it."""
         show(request)
-        # A file, not a pipe: a command may end without reading it, which asyncio of Python 3.11.2 logs as a fault.
+        # A file, not a pipe: a command may end without reading it, which asyncio in Python 3.11.2 logs as an error.
         with tempfile.TemporaryFile() as prompt:
             prompt.write(request.prompt.encode())
             prompt.seek(0)
@@ -113,7 +113,7 @@ class Command:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(
                         process.pid, signal.SIGKILL
-                    )  # `process.kill` may take its exit code from asyncio, which warns
+                    )  # `process.kill` may take the exit code from asyncio, which then warns
                 await process.wait()
         if process.returncode:
             raise NoAnswer(f"the LLM command {shlex.join(self._command)} failed ({_exit(process.returncode)})", code=1)
@@ -125,7 +125,7 @@ def _exit(code: int) -> str:
 
 
 async def _until_readable() -> None:
-    """Wait for stdin without a thread, which could not be ended, and without O_NONBLOCK, which outlives us."""
+    """Wait for stdin without a thread, which could not be stopped, and without O_NONBLOCK, which would outlast us."""
     loop = asyncio.get_running_loop()
     readable = asyncio.Event()
     try:

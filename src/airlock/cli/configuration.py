@@ -1,4 +1,4 @@
-"""`airlock init`, `airlock check` and `airlock schema`: the life of airlock.yaml."""
+"""`airlock init`, `airlock check` and `airlock schema`: create and check airlock.yaml."""
 
 import json
 import os
@@ -38,7 +38,7 @@ def init(
 
 def check(config: setup.ConfigOption = None) -> None:
     """Validate the configuration and name every problem."""
-    from airlock.http import AccessPolicy  # noqa: PLC0415 - the web framework would slow every other command
+    from airlock.http import AccessPolicy  # noqa: PLC0415 - the web framework would slow down every other command
 
     plugins = Plugins.discover()
     loaded = setup.load(config, plugins, code=1)
@@ -58,7 +58,7 @@ def check(config: setup.ConfigOption = None) -> None:
 
 
 def _failures(config: Config) -> list[str]:
-    """Say what cannot be made of what plugins define. Making it does no I/O: that is in their contract."""
+    """Return which instances of plugins' classes cannot be made. Making them does no I/O, by contract."""
     parts: list[tuple[tuple[str, ...], partial[Any]]]
     parts = [(("store",), partial(make, "store", config.store, config.store_settings, config.directory))]
     for name, project in config.projects.items():
@@ -75,7 +75,7 @@ def _failures(config: Config) -> list[str]:
 
 
 def _refusals(config: Config, policy: "AccessPolicy") -> list[str]:
-    """Say why `airlock serve` would not listen, started from the same environment: that of a service may have a key."""
+    """Return why `airlock serve` would not listen in this environment; that of a service may contain a key."""
     try:
         policy.check_bind(config.server.host or policy.default_host)
     except ConfigError as error:
@@ -84,7 +84,7 @@ def _refusals(config: Config, policy: "AccessPolicy") -> list[str]:
 
 
 def _look_at_store(config: Config) -> list[str]:
-    """Return what the store warns of; end the command when no server could open it."""
+    """Return the store's warnings; end the command when no server could open it."""
     try:
         warnings = check_store(config.store, config.store_settings, config.directory)
     except StoreRefused as error:

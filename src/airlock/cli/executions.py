@@ -1,4 +1,4 @@
-"""`airlock exec`, `ps`, `logs` and `cancel`: executions of a server."""
+"""`airlock exec`, `ps`, `logs` and `cancel`: executions on a server."""
 
 import json
 import sys
@@ -28,7 +28,7 @@ def exec_(
         list[str] | None, typer.Option(metavar="KEY=VALUE", help="A setting, or KEY=@FILE. Repeatable.")
     ] = None,
     memory: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="JSON file with the script's memory; updated when it completed.")
+        Path | None, typer.Option(metavar="FILE", help="JSON file with the script's memory; updated when it completes.")
     ] = None,
     timeout: Annotated[int | None, typer.Option(help="Maximum run time, in seconds.")] = None,
     llm: Annotated[str | None, typer.Option(metavar="ask|echo|COMMAND", help=answers.HELP)] = None,
@@ -37,7 +37,7 @@ def exec_(
 ) -> None:
     """Run one script on a server; Ctrl-C cancels it.
 
-    Its result goes to stdout as JSON, what it writes and everything else to stderr.
+    Its result goes to stdout as JSON, its output and everything else to stderr.
 
     Exit code: 0 it completed, 1 it failed, 2 it could not be run, 128 + N ended by signal N.
     """
@@ -66,7 +66,7 @@ def ps(
     url: UrlOption = None,
     key: KeyOption = None,
 ) -> None:
-    """List executions, the newest first."""
+    """List executions, newest first."""
     with connected(url, key) as client:
         found = list(islice(client.list(project=project, status=status.value if status else None), limit))
     if as_json:
@@ -90,9 +90,9 @@ def logs(
     url: UrlOption = None,
     key: KeyOption = None,
 ) -> None:
-    """Print what an execution wrote, its stdout to stdout and its stderr to stderr.
+    """Print the output of an execution, its stdout to stdout and its stderr to stderr.
 
-    With -f the exit code is that of the execution: 0 it completed, 1 it failed.
+    With -f, the exit code is that of the execution: 0 it completed, 1 it failed.
     """
     with connected(url, key) as client:
         for event in client.events(execution_id) if follow else ():

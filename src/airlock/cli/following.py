@@ -1,4 +1,4 @@
-"""What every command does that runs a script and waits: show its output, stop at a signal, say how it ended."""
+"""What commands that run a script share: show its output, stop at a signal, say how it ended."""
 
 from __future__ import annotations
 
@@ -24,48 +24,48 @@ if TYPE_CHECKING:
 
 
 class Output:
-    """What the script wrote, both streams on stderr: stdout is kept for the result."""
+    """The script's output, both streams on stderr: stdout is reserved for the result."""
 
     def __init__(self) -> None:
         self._last = "\n"
 
     def write(self, text: str) -> None:
-        """Show some more."""
+        """Show more output."""
         self._last = text[-1]
         sys.stderr.write(printable(text) if err.is_terminal else text)
         sys.stderr.flush()
 
     def end_line(self) -> None:
-        """Begin a new line, unless one begins."""
+        """Start a new line, unless at the start of one."""
         if self._last != "\n":
             self._last = "\n"
             sys.stderr.write("\n")
 
 
 class Interruption:
-    """Cancels the task that watches at the first signal; the next ones, and late ones, disturb no tidying up."""
+    """Cancels the watching task at the first signal; later signals do not disturb the cleanup."""
 
     def __init__(self) -> None:
         self.received: int | None = None
         self.is_ending = False
 
     def watch(self) -> None:
-        """Have the current task cancelled."""
+        """Have a signal cancel the current task."""
         task = asyncio.current_task()
         assert task is not None
 
         def stop(number: int) -> None:
-            if not self.is_ending:  # once it is under way nothing may interrupt it; it is bounded
+            if not self.is_ending:  # the cleanup must not be interrupted; it is bounded
                 self.received, self.is_ending = number, True
                 task.cancel()
 
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            if signal.getsignal(number) is not signal.SIG_IGN:  # nohup
+            if signal.getsignal(number) is not signal.SIG_IGN:  # as under nohup
                 asyncio.get_running_loop().add_signal_handler(number, stop, number)
 
 
 def report(execution: Execution | Result) -> None:
-    """Say how it ended; ends the command unless it completed."""
+    """Say how the execution ended; end the command unless it completed."""
     if execution.truncated:
         warn("the script's output exceeded limits.output: part of it was dropped")
     if execution.error_type == "project_down":
@@ -76,7 +76,7 @@ def report(execution: Execution | Result) -> None:
 
 
 def report_result(execution: Execution | Result, memory: Path | None, remembered: Mapping[str, Any]) -> None:
-    """Say how it ended; unless that ends the command, print the result, and keep what is to be remembered."""
+    """Say how the execution ended. If it completed, print the result and save the memory."""
     report(execution)
     typer.echo(json.dumps(execution.result, ensure_ascii=False, indent=2).encode())
     if memory and execution.memory_updates:

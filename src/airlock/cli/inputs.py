@@ -30,7 +30,7 @@ def read_script(file: str) -> str:
 
 
 def read_settings(pairs: Iterable[str]) -> dict[str, str]:
-    """Read `KEY=VALUE`, `KEY=@FILE` and, for a value that begins with @, `KEY=@@VALUE`; or end the command."""
+    """Read `KEY=VALUE`, `KEY=@FILE` and, for a value that starts with @, `KEY=@@VALUE`; or end the command."""
     settings = {}
     for pair in pairs:
         key, equals, value = pair.partition("=")
@@ -45,7 +45,7 @@ def read_settings(pairs: Iterable[str]) -> dict[str, str]:
 
 
 def read_memory(path: Path) -> dict[str, Any]:
-    """Read what the last run remembered, nothing when there was none; or end the command."""
+    """Read the memory of the last run, empty if there is no file; or end the command."""
     if not path.parent.is_dir():
         fail(f"--memory {path}: no such folder: {path.parent}", code=2)
     if not path.exists():
@@ -60,8 +60,8 @@ def read_memory(path: Path) -> dict[str, Any]:
 
 
 def write_memory(path: Path, memory: Mapping[str, Any]) -> None:
-    """Replace the file as a whole: whoever reads it sees the old or the new one. Ends the command when it cannot."""
-    target = path.resolve()  # a link stays a link
+    """Replace the file atomically, or end the command."""
+    target = path.resolve()  # a symbolic link stays one
     try:
         with tempfile.NamedTemporaryFile("w", dir=target.parent, prefix=f".{target.name}.", delete=False) as file:
             try:

@@ -14,9 +14,9 @@ server:
   keys:
     - name: "{name}"
       sha256: "{sha256}"
-      # projects: [python]      # that it may use, default: all
-      # rate: 60/minute         # executions that it may submit, default: no limit
-      # concurrent: 10          # executions that it may have at once, default: no limit
+      # projects: [python]      # that the key may use; default: all
+      # rate: 60/minute         # executions that it may submit; default: no limit
+      # concurrent: 10          # unfinished executions at once; default: no limit
 """
 
 keys = typer.Typer(help="API keys for clients.", no_args_is_help=True)
@@ -30,7 +30,7 @@ def _keys() -> None: ...
 def new(
     name: Annotated[str, typer.Argument(help="Who the key is for; only the same key sees its executions.")],
 ) -> None:
-    """Make a key. It goes to stdout, once; the lines for airlock.yaml, with its hash, go to stderr."""
+    """Make a key. It is shown once, on stdout; the lines for airlock.yaml, with its hash, go to stderr."""
     try:
         check_name(name)
     except ValueError as error:

@@ -29,18 +29,18 @@ def _offer(plugin: Plugin) -> str:
 
 
 class CommandsOfAll(typer.core.TyperGroup):
-    """Core's commands and those of plugins, which are looked for only when a word is none of core's, and for `--help`.
+    """Core's commands and those of plugins, which are loaded only for `--help` and for a word that is not core's.
 
-    So no plugin slows a command of core down, or stops it. What is broken is told beside the list, and beside the
-    error about a word that nobody has.
+    So no plugin can slow down or break a command of core. Broken plugins are reported with the list of commands, and
+    with the error about an unknown one.
     """
 
     def list_commands(self, ctx: Any) -> list[str]:
-        """Return the words, core's first."""
+        """Return the names of all commands, core's first."""
         return [*super().list_commands(ctx), *sorted(self._of_plugins)]
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        """Return the command of a word; None when there is none."""
+        """Return the command with this name, or None."""
         return super().get_command(ctx, cmd_name) or self._of_plugins.get(cmd_name)
 
     @cached_property
@@ -49,7 +49,7 @@ class CommandsOfAll(typer.core.TyperGroup):
         for word, by in found.of(COMMAND).items():
             try:
                 commands[word] = _made(word, by.value)
-            except Exception as error:  # noqa: BLE001 - the boundary to a plugin: the other commands are there
+            except Exception as error:  # noqa: BLE001 - the boundary to a plugin: the other commands work
                 found.report(by.source, f"its command {word!r} cannot be made: {described(error)}")
         for broken in found.broken:
             warn(f"plugin {broken}")
@@ -57,7 +57,7 @@ class CommandsOfAll(typer.core.TyperGroup):
 
 
 def _made(word: str, app: typer.Typer) -> Any:
-    app._add_completion, app.rich_markup_mode = False, None  # as core's app has it, of which it is a part
+    app._add_completion, app.rich_markup_mode = False, None  # as in core's app, which it is a part of
     command = typer.main.get_command(app)
     command.name = word
     return command

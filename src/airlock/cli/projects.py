@@ -1,4 +1,4 @@
-"""`airlock up` and `airlock down`: projects of a server."""
+"""`airlock up` and `airlock down`: projects on a server."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def up(
     url: UrlOption = None,
     key: KeyOption = None,
 ) -> None:
-    """Keep a project's workers warm. Ends when they are, with 1 when they are not after 30 s."""
+    """Keep a project's workers warm. Ends when they are ready, or with exit code 1 after 30 s."""
     with connected(url, key) as client:
         pool = client.up(name, replicas)
     _show(pool, as_json=as_json)
@@ -31,7 +31,7 @@ def up(
 
 
 def down(name: Name, as_json: JsonOption = False, url: UrlOption = None, key: KeyOption = None) -> None:
-    """Put a project down: what waits ends, what runs has a grace."""
+    """Take a project down: queued executions end, running ones get limits.shutdown_grace."""
     with connected(url, key) as client:
         pool = client.down(name)
     _show(pool, as_json=as_json)

@@ -1,4 +1,4 @@
-"""What every command starts from that talks to a server, and a script that runs there."""
+"""What commands that talk to a server share, and how they run a script there."""
 
 from __future__ import annotations
 
@@ -40,13 +40,13 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 def read_key(key: str | None) -> str | None:
-    """Return the key, from the file if one is named; or end the command."""
+    """Return the key, from its file if one is given; or end the command."""
     return read_text(Path(key[1:])).strip() if key and key.startswith("@") else key
 
 
 @contextmanager
 def connected(url: str | None, key: str | None) -> Iterator[Airlock]:
-    """Talk to the server; what goes wrong ends the command with one line."""
+    """Connect to the server; an error ends the command with one line."""
     with telling_errors(), Airlock(url, read_key(key), retry_for=10) as client:
         yield client
 
@@ -63,7 +63,7 @@ def telling_errors() -> Iterator[None]:
 
 
 def refused(error: ClientError) -> NoReturn:
-    """Say what the server refused, and what to do."""
+    """End the command, saying what the server refused and what to do."""
     remedy = "; give a key with $AIRLOCK_API_KEY or --key @FILE" if isinstance(error, AccessDenied) else ""
     left = f"; execution {error.execution_id}: 'airlock logs' shows what happened to it" if error.execution_id else ""
     fail(" ".join(f"{error}{remedy}{left}".split()), code=2)
@@ -75,7 +75,7 @@ def echo_json(model: BaseModel) -> None:
 
 
 def run_there(url: str | None, key: str | None, answer: Answer, *, project: str | None, **given: Any) -> Result:
-    """Return the execution when it is over, or end the command. Interrupted, it is cancelled."""
+    """Return the finished execution, or end the command. An interruption cancels the execution."""
     output, interruption = Output(), Interruption()
     no_answer: list[NoAnswer] = []
 
@@ -93,7 +93,7 @@ def run_there(url: str | None, key: str | None, answer: Answer, *, project: str 
                 except NoAnswer as error:
                     no_answer.append(error)
                     task.cancel()
-                    return await asyncio.Future()  # till this task is cancelled with it
+                    return await asyncio.Future()  # until this task is cancelled too
 
         async with AsyncAirlock(url, read_key(key), retry_for=10) as client:
             chosen = project or await _only_project(client)

@@ -32,7 +32,7 @@ from .terminal import err, fail, printable, say
 
 BUILT_IN: Final = "local"
 INSTALL: Final = "pip install 'airlock-core[local]'"
-INTERVAL: Final = 0.02  # seconds between looks while it waits to begin
+INTERVAL: Final = 0.02  # seconds between polls before it starts
 
 
 def run(
@@ -45,7 +45,7 @@ def run(
         typer.Option(metavar="KEY=VALUE", help="A setting of the script, or KEY=@FILE for a file's text. Repeatable."),
     ] = None,
     memory: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="JSON file with the script's memory; updated when it completed.")
+        Path | None, typer.Option(metavar="FILE", help="JSON file with the script's memory; updated when it completes.")
     ] = None,
     timeout: Annotated[int | None, typer.Option(help="Maximum run time, in seconds.")] = None,
     llm: Annotated[str | None, typer.Option(metavar="ask|echo|COMMAND", help=answers.HELP)] = None,
@@ -55,7 +55,7 @@ def run(
 ) -> None:
     """Run one script in its sandbox, without a server unless --url names one.
 
-    Its result goes to stdout as JSON, what it writes and everything else to stderr.
+    Its result goes to stdout as JSON, its output and everything else to stderr.
 
     Exit code: 0 it completed, 1 it failed, 2 it could not be run, 128 + N ended by signal N.
     """
@@ -87,7 +87,7 @@ def run(
 
 
 def _is_news(record: logging.LogRecord) -> bool:
-    """Leave out what becomes of the project: how the run ends says that."""
+    """Leave out events of the project: the end of the run reports them."""
     return record.name != "airlock.projects" or record.exc_info is not None
 
 
@@ -124,15 +124,15 @@ def _execute(config: Config, plugins: Plugins, request: ExecutionRequest, answer
 
 
 def choose_project(config: Config, plugins: Plugins, name: str | None) -> ProjectConfig:
-    """Return the project that runs the script, or end the command with what to do.
+    """Return the project to run the script in, or end the command and say what to do.
 
-    Never one that only pretends to run it, unless it is named.
+    A project that does not run code must be named.
     """
     if config.path is None and name in (None, BUILT_IN):
         return _built_in(plugins)
     if name is not None:
         chosen = config.projects.get(name)
-        if chosen is None:  # `default_backend` does not count: a mistyped name would seem to run
+        if chosen is None:  # without `default_backend`, which would accept a mistyped name
             known = ", ".join(sorted(config.projects)) or "none"
             fail(f"--project {name}: no such project; known projects: {known}", code=2)
         return chosen
@@ -160,7 +160,7 @@ def _built_in(plugins: Plugins) -> ProjectConfig:
 
 
 async def follow(gateway: Gateway, execution_id: str, answer: answers.Answer) -> Execution:
-    """Return the execution once it is over.
+    """Return the execution once it has finished.
 
     Raises NoAnswer when an LLM request cannot be answered.
     """
@@ -171,7 +171,7 @@ async def follow(gateway: Gateway, execution_id: str, answer: answers.Answer) ->
     try:
         await asyncio.wait((showing, answering), return_when=asyncio.FIRST_COMPLETED)
         if answering.done():
-            answering.result()  # raises: it goes on for ever
+            answering.result()  # raises: it never returns
         showing.result()
         return await gateway.get(execution_id)
     finally:
@@ -181,7 +181,7 @@ async def follow(gateway: Gateway, execution_id: str, answer: answers.Answer) ->
 
 
 async def _show(gateway: Gateway, execution_id: str, output: Output, questions: asyncio.Queue[OpenLLMRequest]) -> None:
-    """Show the output as it comes, and pass on what is asked, until it is over."""
+    """Show the output as it comes and pass on LLM requests, until the execution has finished."""
     events = EventStream(partial(gateway.follow, execution_id), EventId())
     while (event := await events.next()) is not None:
         if event.type in {"stdout", "stderr"}:
@@ -198,7 +198,7 @@ async def _answer(
     questions: asyncio.Queue[OpenLLMRequest],
     answer: answers.Answer,
 ) -> NoReturn:
-    """Answer one request after the other."""
+    """Answer requests one at a time."""
     while True:
         asked = await questions.get()
         output.end_line()

@@ -1,4 +1,4 @@
-"""`airlock serve`: bind, say what is served, serve."""
+"""`airlock serve`: listen, print what is served, serve."""
 
 from __future__ import annotations
 
@@ -45,9 +45,9 @@ def serve(
 ) -> None:
     """Serve the REST API until Ctrl-C or SIGTERM.
 
-    The first signal lets what runs finish within limits.shutdown_grace, the second ends it at once.
+    The first signal lets running executions finish within limits.shutdown_grace, the second ends them at once.
     """
-    from airlock.api import create_app  # noqa: PLC0415 - the web framework takes longer to load than a run
+    from airlock.api import create_app  # noqa: PLC0415 - the web framework takes longer to load than `airlock run` takes
     from airlock.http import AccessPolicy, AirlockServer, listen  # noqa: PLC0415
 
     logs.configure(log_format or "auto")
@@ -67,7 +67,7 @@ def serve(
     try:
         listening = listen(chosen, wanted)
     except OSError as error:
-        why = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror  # a name has no errno
+        why = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror  # a bad name has none
         problem = f"cannot listen on {_authority(chosen, wanted)}: {why}; choose with --host and --port"
         is_port = error.errno in (errno.EADDRINUSE, errno.EACCES)
         fail(_at(loaded, "port" if is_port else "host", port if is_port else host, problem), code=1)
@@ -93,7 +93,7 @@ def serve(
 
 
 def _at(config: Config, key: str, option: object, problem: str) -> str:
-    """Say where in airlock.yaml stands what is the problem, unless it was given as an option."""
+    """Add the place in airlock.yaml to a problem, unless the value came from an option."""
     return problem if option is not None else config.at(("server", key), problem)
 
 
@@ -112,9 +112,9 @@ def _how_long(config: Config) -> str:
 
 
 def _row(project: ProjectInfo, config: Config, redact: Callable[[str], str]) -> list[str]:
-    """Return the line of a project. A plugin wrote the detail: it stays on its line, and shows no secret."""
+    """Return the line of a project. A plugin wrote its detail, which must stay on one line and show no secret."""
     state = project.status if project.status == "up" or project.detail is None else project.detail
-    state = redact(" ".join(redact(state).split()))  # joined lines may make a secret that wrapped lines did not show
+    state = redact(" ".join(redact(state).split()))  # joining the lines may complete a secret that was split
     return [
         project.name,
         state,

@@ -1,4 +1,4 @@
-"""What every command starts from: the configuration and the installed plugins."""
+"""Where every command starts: the configuration and the installed plugins."""
 
 import os
 from pathlib import Path
@@ -21,7 +21,7 @@ ConfigOption = Annotated[
 
 
 def load(explicit: Path | None, plugins: Plugins, *, code: int) -> Config:
-    """Load the configuration; or print every problem and end the command with this exit code."""
+    """Load the configuration, or print every problem and end the command with this exit code."""
     try:
         return load_config(find_config(explicit, os.environ), plugins, os.environ)
     except ConfigError as error:

@@ -1,4 +1,4 @@
-"""How the commands talk: results on stdout, all else on stderr, styled on terminals only, never wrapped."""
+"""Output of the commands: results on stdout, everything else on stderr, styled only on terminals, never wrapped."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
 
 class _StandardError(Console):
-    """rich's own ends the program when a pipe has lost its reader, such as a log collector that is started again."""
+    """Survives a broken pipe, as when a log collector restarts; rich's own console would end the program."""
 
     def on_broken_pipe(self) -> None:
-        """Go on."""
+        """Continue."""
         _forget_unwritten()
 
 
@@ -31,7 +31,7 @@ _COLOUR_OR_CONTROL: Final = re.compile(r"(\x1b\[[0-9;]*m)|[\x00-\x08\x0b\x0c\x0e
 
 
 def printable(text: str) -> str:
-    """Take out what would drive the terminal instead of being shown on it; colours stay."""
+    """Replace control characters, which would affect the terminal; colours stay."""
     return _COLOUR_OR_CONTROL.sub(lambda found: found[1] or "�", text)
 
 
@@ -41,19 +41,19 @@ def say(text: str, style: str = "") -> None:
 
 
 def warn(text: str) -> None:
-    """Print a line that deserves attention."""
+    """Print a warning."""
     _print(Text.assemble(("warning: ", "yellow"), printable(text)))
 
 
 def fail(*problems: str, code: int) -> NoReturn:
-    """Print what is wrong, a line for each problem, and end the command with this exit code."""
+    """Print one line per problem, and end the command with this exit code."""
     for problem in problems:
         _print(Text.assemble(("error: ", "bold red"), printable(problem)))
     raise typer.Exit(code)
 
 
 def refuse(error: ConfigError, code: int) -> NoReturn:
-    """Print every problem, its place first, as editors read it; and end the command with this exit code."""
+    """Print every problem, its place first so that editors can parse it, and end the command with this exit code."""
     for problem in error.problems:
         say(problem, "red")
     raise typer.Exit(code)
@@ -62,14 +62,14 @@ def refuse(error: ConfigError, code: int) -> NoReturn:
 def _print(text: Text) -> None:
     try:
         err.print(text)
-    except OSError:  # a full disk, or a terminal that is gone, stops no server
+    except OSError:  # a full disk or a closed terminal must not stop a server
         _forget_unwritten()
 
 
 def _forget_unwritten() -> None:
-    """Begin stderr anew: what is left in its buffer would fail again at the end, and make the exit code 120."""
+    """Reopen stderr: the rest of its buffer would fail again at exit, and make the exit code 120."""
     old = sys.stderr
-    sys.stderr = open(old.fileno(), "w", buffering=1, encoding=old.encoding, errors=old.errors, closefd=False)  # noqa: SIM115 - for as long as we live
+    sys.stderr = open(old.fileno(), "w", buffering=1, encoding=old.encoding, errors=old.errors, closefd=False)  # noqa: SIM115 - open until the process ends
 
 
 def columns(rows: Sequence[Sequence[str]]) -> Iterable[str]:
