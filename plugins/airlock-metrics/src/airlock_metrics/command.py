@@ -1,4 +1,4 @@
-"""`airlock metrics`: what `GET /metrics` of a server says."""
+"""`airlock metrics`: prints `GET /metrics` of a server."""
 
 from pathlib import Path
 from typing import Annotated, Final, NoReturn
@@ -9,7 +9,7 @@ app = typer.Typer(name="metrics")
 
 HINTS: Final = {
     401: "; give a key with $AIRLOCK_API_KEY or --key @FILE",
-    404: "; airlock-metrics is not installed there, or this is no Airlock server",
+    404: "; airlock-metrics is not installed there, or this is not an Airlock server",
 }
 
 
@@ -21,7 +21,7 @@ def metrics(
             envvar="AIRLOCK_URL",
             show_envvar=False,
             show_default=False,
-            help="The server. Else: $AIRLOCK_URL, http://127.0.0.1:8000.",
+            help="The server; default: $AIRLOCK_URL or http://127.0.0.1:8000.",
         ),
     ] = "http://127.0.0.1:8000",
     key: Annotated[
@@ -31,12 +31,12 @@ def metrics(
             show_envvar=False,
             show_default=False,
             metavar="KEY|@FILE",
-            help="API key, or @FILE that has it. Else: $AIRLOCK_API_KEY, which ps hides.",
+            help="API key, or @FILE that contains it; default: $AIRLOCK_API_KEY, which ps does not show.",
         ),
     ] = "",
 ) -> None:
-    """Print the metrics of a server, in the text format of Prometheus."""
-    import httpx  # noqa: PLC0415 - servers load this module too, to know the command
+    """Print the metrics of a server in Prometheus's text format."""
+    import httpx  # noqa: PLC0415 - servers load this module too, to register the command
 
     try:
         key = Path(key[1:]).read_text(encoding="utf-8").strip() if key.startswith("@") else key
@@ -47,7 +47,7 @@ def metrics(
     if not response.is_success:
         _fail(f"{url}: {response.status_code} {response.reason_phrase}{HINTS.get(response.status_code, '')}")
     text = "".join(c if c.isprintable() or c == "\n" else "\N{REPLACEMENT CHARACTER}" for c in response.text)
-    typer.echo(text, nl=False)  # nothing that drives the terminal is left in it
+    typer.echo(text, nl=False)  # it contains no control characters
 
 
 def _fail(problem: str) -> NoReturn:

@@ -1,4 +1,4 @@
-"""What is counted, and how it is shown. The number of series is bounded, whatever clients and scripts make up."""
+"""The metrics, and how they are shown. The number of series is bounded, whatever names clients and scripts make up."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ if TYPE_CHECKING:
 
     from airlock import Client, ExecutionResult, GatewayView, ProjectInfo
 
-UNLISTED: Final = "(unlisted)"  # what is in brackets can be no project's name
+UNLISTED: Final = "(unlisted)"  # not a valid name of a project
 OTHER: Final = "(other)"
-MAX_ERROR_TYPES: Final = 32  # core has about fourteen; a backend may have some of its own
+MAX_ERROR_TYPES: Final = 32  # core has about fourteen; a backend may add its own
 
 # Seconds. A warm worker starts a script within milliseconds; a script may run for hours, a model answers in seconds.
 BUCKETS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 900, 3600)
 
 GAUGES: Final = {
-    "airlock_queued": ("Executions that wait for a worker", "queued"),
-    "airlock_running": ("Executions that run", "running"),
-    "airlock_paused": ("Executions that await an LLM answer", "paused"),
+    "airlock_queued": ("Executions waiting for a worker", "queued"),
+    "airlock_running": ("Running executions", "running"),
+    "airlock_paused": ("Executions awaiting an LLM answer", "paused"),
     "airlock_replicas": ("Warm workers that the project keeps", "replicas"),
     "airlock_idle_workers": ("Warm workers that are idle", "idle_workers"),
 }
@@ -37,7 +37,7 @@ class Metrics:
         self._error_types: set[str] = set()
         self._executions = Counter(
             "airlock_executions",
-            "Executions that are over",
+            "Finished executions",
             ["project", "backend", "status", "error_type"],
             registry=self._registry,
         )
@@ -47,30 +47,30 @@ class Metrics:
         self._start = self._seconds("airlock_start_seconds", "Time that a project took to have all its workers ready")
 
     def finished(self, project: str, result: ExecutionResult) -> None:
-        """Count an execution that is over."""
+        """Count a finished execution."""
         backend = self._gateway.backends.get(project, UNLISTED)
         label = self._label(project)
         self._executions.labels(label, backend, result.status.value, self._error_type(result.error_type)).inc()
         for histogram, milliseconds in (
             (self._queued, getattr(result, "queued_ms", None)),
             (self._run, result.execution_time_ms),
-            (self._llm_wait, getattr(result, "llm_wait_ms", None) or None),  # those that never asked waited for nothing
+            (self._llm_wait, getattr(result, "llm_wait_ms", None) or None),  # without LLM requests there was no wait
         ):
             if milliseconds is not None:
                 histogram.labels(label).observe(milliseconds / 1000)
 
     def started(self, project: str, seconds: float) -> None:
-        """Note how long a project took to come up, or to grow."""
+        """Record how long a project took to come up or to grow."""
         self._start.labels(self._label(project)).observe(seconds)
 
     async def text(self, client: Client) -> bytes:
-        """Return what this client may see, in the text format of Prometheus."""
+        """Return what this client may see, in Prometheus's text format."""
         seen = self._gateway.for_client(client)
         families = [*self._counted(client), *self._gauges(await seen.projects(), seen.unready())]
         return generate_latest(_Shown(families))
 
     def _counted(self, client: Client) -> Iterator[Metric]:
-        """Return what was counted. Times at which a series began are left out."""
+        """Yield the counted metrics, without the creation times of series."""
         for counted in self._registry.collect():
             family = Metric(counted.name, counted.documentation, counted.type, counted.unit)
             family.samples = [
@@ -81,13 +81,13 @@ class Metrics:
             yield family
 
     def _gauges(self, projects: Sequence[ProjectInfo], unready: Mapping[str, str]) -> Iterator[Metric]:
-        """Return how the projects are now."""
+        """Yield the current state of the projects."""
         up = GaugeMetricFamily("airlock_project_up", "1 while the project is up", labels=["project"])
         for project in projects:
             up.add_metric([project.name], float(project.status == "up"))
         yield up
         failing = GaugeMetricFamily(
-            "airlock_project_unready", "1 while the project shall be up and is not", labels=["project"]
+            "airlock_project_unready", "1 while the project should be up but is not", labels=["project"]
         )
         for project in projects:
             failing.add_metric([project.name], float(project.name in unready))
@@ -102,7 +102,7 @@ class Metrics:
         return Histogram(name, documentation, ["project"], buckets=BUCKETS, registry=self._registry)
 
     def _label(self, project: str) -> str:
-        """Name a listed project; the others' names come from clients, who may make up any number of them."""
+        """Return the label of a project. Unlisted ones share one, because clients may make up any number of names."""
         return project if project in self._gateway.backends else UNLISTED
 
     def _error_type(self, name: str | None) -> str:
@@ -114,7 +114,7 @@ class Metrics:
 
 
 class _Shown:
-    """What `generate_latest` takes for a registry."""
+    """Stands in for the registry that `generate_latest` expects."""
 
     def __init__(self, families: Iterable[Metric]) -> None:
         self._families = families

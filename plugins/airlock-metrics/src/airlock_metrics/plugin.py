@@ -1,6 +1,6 @@
 """What airlock-metrics registers: the route `GET /metrics`, observers that count, and the command `airlock metrics`.
 
-One process serves one app. Where tests start several, the observers count for the one that was started last.
+A process serves one app. If tests start several, the observers count for the last one.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ if TYPE_CHECKING:
 
     from .metrics import Metrics
 
-_metrics: Metrics | None = None  # there is nothing to count for until a server asks for routes
+_metrics: Metrics | None = None  # nothing is counted until a server asks for routes
 
 
 @airlock.hookimpl
 def airlock_extend_app(app: FastAPI, gateway: airlock.GatewayView) -> None:
     """Serve `GET /metrics`, behind the server's key."""
     global _metrics  # noqa: PLW0603 - hooks are functions of a module
-    from .metrics import Metrics  # noqa: PLC0415 - a plugin that is not used costs nothing
+    from .metrics import Metrics  # noqa: PLC0415 - an unused plugin costs nothing
     from .route import add_to  # noqa: PLC0415
 
     _metrics = Metrics(gateway)
@@ -33,14 +33,14 @@ def airlock_extend_app(app: FastAPI, gateway: airlock.GatewayView) -> None:
 
 @airlock.hookimpl
 def airlock_execution_finished(event: airlock.ExecutionFinished) -> None:
-    """Count it."""
+    """Count the execution."""
     if _metrics is not None:
         _metrics.finished(event.project, event.result)
 
 
 @airlock.hookimpl
 def airlock_pool_changed(event: airlock.PoolChanged) -> None:
-    """Note how long it took to come up."""
+    """Record how long the project took to come up."""
     if _metrics is not None and event.pool.replicas:
         _metrics.started(event.project, event.seconds)
 

@@ -1,1 +1,1 @@
-"""Airlock backend that echoes."""
+"""Airlock plugin with a backend that echoes code."""

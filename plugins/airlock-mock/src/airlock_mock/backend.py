@@ -1,4 +1,4 @@
-"""A backend that runs nothing: it echoes the code, or asks a model what the code says."""
+"""A backend that runs nothing: it echoes the code, or sends the LLM request that the code contains."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ if TYPE_CHECKING:
     from airlock import Job, Run
 
 ASK = "# mock: ask "
-"""Code that begins with this is a question: the rest of its first line is put to the model."""
+"""Code that starts with this sends an LLM request: the rest of its first line is the prompt."""
 
 
 class MockBackend(Backend[BackendSettings]):
-    """Completes at once with `{"echo": code}`, and with the code as stdout.
+    """Completes at once with the result `{"echo": code}` and the code as stdout.
 
-    Code of which the first line is `# mock: ask PROMPT` pauses for an LLM answer instead; the answer becomes the
-    result, `{"echo": code, "answer": answer}`.
+    Code whose first line is `# mock: ask PROMPT` pauses for an LLM answer first; the result is then
+    `{"echo": code, "answer": answer}`.
     """
 
     type = "mock"
     runs_code = False
-    uses = frozenset({"packages"})  # shown to agents, as a project that stands in for a real one has to
+    uses = frozenset({"packages"})  # shown to agents, as in the real project that it stands in for
     isolation = "runs no code"
     _replicas = 0
 
     async def scale(self, replicas: int) -> None:
-        """Remember how many workers were asked for."""
+        """Keep the number of workers."""
         self._replicas = replicas
 
     def pool(self) -> Pool:
@@ -43,6 +43,6 @@ class MockBackend(Backend[BackendSettings]):
         if first_line.startswith(ASK):
             try:
                 result["answer"] = await run.complete(LLMRequest(prompt=first_line.removeprefix(ASK)))
-            except LLMError as error:  # as it would be for a script that does not catch it
+            except LLMError as error:  # as in a script that does not catch it
                 return Outcome(error=f"LLMError: {error}", error_type="script_error")
         return Outcome(result=result)

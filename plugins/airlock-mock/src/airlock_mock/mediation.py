@@ -14,19 +14,19 @@ if TYPE_CHECKING:
 
 
 class CannedSettings(MediatorSettings):
-    """`answers` are given in turn, from the start again after the last."""
+    """`answers` are given in turn; after the last one, the first follows again."""
 
     answers: list[str] = Field(min_length=1)
 
 
 class CannedMediator(Mediator[CannedSettings]):
-    """Answers every LLM request by itself: executions never show `awaiting_llm`."""
+    """Answers every LLM request itself: executions never show `awaiting_llm`."""
 
     type = "canned"
     Settings = CannedSettings
 
     def __init__(self, project: Project, settings: CannedSettings) -> None:
-        """Take the answers."""
+        """Keep the answers."""
         super().__init__(project, settings)
         self._answers = cycle(settings.answers)
 

@@ -1,4 +1,4 @@
-"""What airlock-mock registers: a backend that echoes, a mediator with canned answers, and a project to try them."""
+"""What airlock-mock registers: an echoing backend, a mediator with canned answers, and a project to try them with."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 @airlock.hookimpl
 def airlock_register_backends() -> Iterable[type[airlock.Backend[Any]]]:
     """Offer `backend: mock`."""
-    from .backend import MockBackend  # noqa: PLC0415 - a plugin that is not used costs nothing
+    from .backend import MockBackend  # noqa: PLC0415 - an unused plugin costs nothing
 
     return [MockBackend]
 
@@ -28,7 +28,7 @@ def airlock_register_mediators() -> Iterable[type[airlock.Mediator[Any]]]:
 
 @airlock.hookimpl
 def airlock_register_projects() -> Mapping[str, Mapping[str, Any]]:
-    """Offer a project where there is no airlock.yaml."""
+    """Offer a project for servers without an airlock.yaml."""
     return {
         "mock-project": {
             "description": "A mock project for testing",
