@@ -1,4 +1,4 @@
-"""An agent: a model writes Python, Airlock runs it, and the model sees what came of it, until it has the answer.
+"""An agent: a model writes Python, Airlock runs it, and the model sees the outcome, until it has the answer.
 
     python examples/agent.py "COMMAND" "QUESTION" [PROJECT]
 

@@ -1,4 +1,4 @@
-"""A quarterly sales report, as an agent would have it written: pandas, what changed since last time, one LLM sentence.
+"""A quarterly sales report, as an agent might write it: pandas, changes since the last report, one LLM sentence.
 
 Runs inside the sandbox; `settings`, `memory`, `llm` and `set_result` come from Airlock. The orders arrive as a setting:
 

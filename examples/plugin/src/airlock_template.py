@@ -8,7 +8,7 @@ import airlock
 
 
 class TemplateSettings(airlock.BackendSettings):
-    """`strict`: a placeholder without a setting is an error, instead of staying as it is."""
+    """`strict`: a placeholder without a setting is an error; otherwise it stays in the text."""
 
     strict: bool = True
 
@@ -34,7 +34,7 @@ class TemplateBackend(airlock.Backend[TemplateSettings]):
         fill_in = template.substitute if self.settings.strict else template.safe_substitute
         try:
             text = fill_in(job.settings)
-        except (KeyError, ValueError) as error:  # a failure of the user's template is an outcome, not an exception
+        except (KeyError, ValueError) as error:  # the user's mistake is an outcome, not an exception
             return airlock.Outcome(error=f"{type(error).__name__}: {error}", error_type="script_error")
         run.write("stdout", text.encode())
         return airlock.Outcome(result=text)

@@ -1,4 +1,4 @@
-"""The contract, and what this backend does beyond it."""
+"""The contract, and what this backend adds to it."""
 
 import pytest
 from airlock_template import TemplateBackend, TemplateSettings
