@@ -1,4 +1,4 @@
-"""Frames between Airlock and a worker: 4 bytes of length, 1 byte that says the kind, JSON. Little-endian."""
+"""Frames between Airlock and a worker: 4 bytes for the length, 1 byte for the kind, then JSON. Little-endian."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ HEADER = struct.Struct("<IB")
 _ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False)
 
 # worker -> Airlock
-READY = ord("S")  # the worker stands by
+READY = ord("S")  # the worker is ready
 LLM = ord("L")  # {"id", "prompt", "model"}
 RESULT = ord("R")  # any value; the last one counts
 MEMORY = ord("M")  # ["category.key", value]
-END = ord("E")  # {"error": null | "one line"}: the script's main code is over
+END = ord("E")  # {"error": null | "one line"}: the script's main code has finished
 # Airlock -> worker
 JOB = ord("J")  # {"code", "settings", "memory", "timeout"}
 ANSWER = ord("A")  # {"id", "answer"} or {"id", "error"}
 
 
 class ConnectionLost(OSError):
-    """Raised when Airlock is gone: a worker has nothing left to live for."""
+    """Raised when Airlock is gone: the worker has nothing left to do."""
 
 
 class Transport(Protocol):
@@ -33,7 +33,7 @@ class Transport(Protocol):
         """Send all of it."""
 
     def recv(self, size: int, /) -> bytes:
-        """Receive some; nothing means that the peer is gone."""
+        """Receive some bytes; none means that the peer is gone."""
 
 
 def encode(kind: int, value: Any) -> bytes:
@@ -42,12 +42,12 @@ def encode(kind: int, value: Any) -> bytes:
 
 
 def frame(kind: int, body: bytes) -> bytes:
-    """Make one frame of what is JSON already."""
+    """Make one frame from JSON text."""
     return HEADER.pack(len(body), kind) + body
 
 
 class Channel:
-    """A worker's end. Frames of several threads never mix; a read that is interrupted loses nothing."""
+    """The worker's end. Frames from several threads never mix; an interrupted read loses nothing."""
 
     def __init__(self, transport: Transport) -> None:
         self._transport = transport
@@ -56,11 +56,11 @@ class Channel:
         self._pid = os.getpid()
 
     def send(self, kind: int, value: Any) -> None:
-        """Send one frame. Raises RuntimeError in a child process of the script: the channel is not the child's."""
+        """Send one frame. Raises RuntimeError in a child process of the script, which must not use the channel."""
         self.send_frame(encode(kind, value))
 
     def send_frame(self, data: bytes) -> None:
-        """Send a frame that was made already. Raises as `send`."""
+        """Send a finished frame. Raises as `send` does."""
         if os.getpid() != self._pid:
             raise RuntimeError("only the script's own process can talk to Airlock, not a child of it")
         with self._lock:

@@ -1,7 +1,7 @@
-"""The layers around a script that every Linux sandbox has. Each one says what gets through without it.
+"""The layers around a script that every Linux sandbox has. Each docstring says what is possible without the layer.
 
-A layer is a function of what it has to know; it runs in the script's own process before that gets any code. What only
-one backend has (mounts, namespaces, cgroups) stands in its own module, beside a list of all of them in their order.
+A layer is a function that gets what it needs to know; it runs in the script's process before any of the script's code.
+Layers of a single backend (mounts, namespaces, cgroups) are in a module of that backend, with a list of all in order.
 """
 
 from __future__ import annotations
@@ -23,34 +23,34 @@ EXECUTE, WRITE_FILE, READ_FILE, READ_DIR, MAKE_CHAR, MAKE_BLOCK = 1 << 0, 1 << 1
 TRUNCATE, IOCTL_DEV, ALL_RIGHTS = 1 << 14, 1 << 15, (1 << 16) - 1
 READ = EXECUTE | READ_FILE | READ_DIR
 SCRATCH = ALL_RIGHTS & ~(MAKE_CHAR | MAKE_BLOCK | IOCTL_DEV)
-RIGHTS_OF_VERSION = {1: 13, 2: 14, 3: 15, 4: 15}  # how many of the bits a version knows; later: all 16
+RIGHTS_OF_VERSION = {1: 13, 2: 14, 3: 15, 4: 15}  # how many of the bits a version supports; later: all 16
 BIND_TCP_AND_CONNECT_TCP, ABSTRACT_SOCKETS_AND_SIGNALS = 3, 3
 
 
 class Confined(Protocol):
-    """What these layers need to know of a sandbox."""
+    """What these layers need to know about a sandbox."""
 
     frames: int  # descriptor of the frame socket
-    resource_limits: Mapping[int, int]  # RLIMIT_* to its bound, beside those of `resource_limits`
+    resource_limits: Mapping[int, int]  # bound of each RLIMIT_*, in addition to those in `resource_limits`
     filter: syscalls.Filter
-    landlock_version: int  # of the kernel; 0: it has none
+    landlock_version: int  # of the kernel; 0: none
 
 
 def only_own_descriptors(box: Confined) -> None:
-    """Without it: whatever else the process has inherited, opened with the rights of those who made the sandbox."""
+    """Without it: the script gets every inherited descriptor, opened with the rights of the sandbox's creator."""
     os.dup2(box.frames, FRAMES, inheritable=False)
     syscalls.close_from(FRAMES + 1)
 
 
 def own_session(box: Confined) -> None:
-    """Without it: signals to the process group, and a terminal, are shared with what is around the script."""
+    """Without it: the script shares a terminal and signals to the process group with the processes around it."""
     os.setsid()
 
 
 def resource_limits(box: Confined) -> None:
-    """Without it: descriptors, file sizes, locked memory and core dumps have no bound."""
+    """Without it: descriptors, file sizes, locked memory and core dumps are unlimited."""
     bounds = {
-        resource.RLIMIT_CORE: 1,  # 0 still starts the program of a piped core_pattern, as root and outside; 1 does not
+        resource.RLIMIT_CORE: 1,  # 0 still starts a piped core_pattern's program, outside and as root; 1 does not
         resource.RLIMIT_MEMLOCK: 1 << 20,
         resource.RLIMIT_MSGQUEUE: 0,
         resource.RLIMIT_SIGPENDING: 256,
@@ -64,19 +64,19 @@ def resource_limits(box: Confined) -> None:
             resource.setrlimit(name, (bound, bound))
         except ValueError:
             if name in box.resource_limits:
-                raise  # the others are about parts of Linux that gVisor does not have, nor lets one limit
+                raise  # the others limit parts of Linux that gVisor does not have
 
 
 def no_new_privileges(box: Confined) -> None:
-    """Without it: a setuid program raises the script; and the two layers below are refused."""
+    """Without it: a setuid program raises the script's privileges, and the kernel refuses the two layers below."""
     syscalls.prctl(syscalls.PR_SET_NO_NEW_PRIVS, 1)
 
 
 def landlock(box: Confined) -> None:
-    """Without it: files have the mounts as their only guard; abstract sockets and signals reach the neighbours."""
+    """Without it: only the mounts protect files; abstract sockets and signals reach other scripts."""
     version = box.landlock_version
     if version == 0:
-        return  # the backend says so, and decides whether it runs without
+        return  # the backend reports that, and decides whether to run without it
     rights = (1 << RIGHTS_OF_VERSION.get(version, 16)) - 1
     devices = READ | WRITE_FILE | TRUNCATE | IOCTL_DEV
     allowed = (("/", READ), ("/dev", devices), ("/tmp", SCRATCH), ("/dev/shm", SCRATCH))
@@ -87,7 +87,7 @@ def landlock(box: Confined) -> None:
 
 
 def system_call_filter(box: Confined) -> None:
-    """Without it: the parts of the kernel where the bugs are (bpf, io_uring, ...), and vsock to the hypervisor; and a
-    network, empty as it is, keeps counters of what was tried, for the next execution there to read.
+    """Without it: error-prone parts of the kernel (bpf, io_uring, ...) and the hypervisor (by vsock) are in reach; and
+    the network, although empty, counts what was tried, which the next execution there can read.
     """
-    box.filter.load()  # last: it forbids most calls of the layers above
+    box.filter.load()  # last: it forbids most calls that the layers above make

@@ -1,4 +1,4 @@
-"""The life of a process that was made for one script, once its layers are on."""
+"""What a process for one script does once its layers are in place."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ if TYPE_CHECKING:
     from .codec import Channel
     from .reached import Reached
 
-CHANNEL_LOST = 70  # exit code when the script took the frame socket away
+CHANNEL_LOST = 70  # exit code when the script closed the frame socket
 CPU_SLACK = 2  # seconds
 
 
 def warm_up(channel: Channel, reached: Reached) -> None:
-    """Run an empty script: what the layers made this process forget is fetched now."""
+    """Run an empty script, to load again what the layers dropped from this process."""
     script.run({"code": "print", "settings": {}, "memory": {}}, channel, reached)
 
 
 def wait_and_run(channel: Channel, reached: Reached, cores: int) -> NoReturn:
-    """Wait for the job, run it, say END, and be gone."""
+    """Wait for the job, run it, send END, and exit."""
     code = CHANNEL_LOST
     try:
         _, job = channel.receive()
@@ -30,10 +30,10 @@ def wait_and_run(channel: Channel, reached: Reached, cores: int) -> NoReturn:
         channel.send(codec.END, {"error": script.run(job, channel, reached)})
         code = 0
     finally:
-        os._exit(code)  # no atexit, no __del__, no join: nothing of the script's runs after this
+        os._exit(code)  # no atexit, no __del__, no join: no code of the script runs after this
 
 
 def limit_cpu(timeout: int, cores: int) -> None:
-    """Bound the CPU time of each process: a backstop behind the clock, which stands still while a script is paused."""
+    """Limit the CPU time of each process: a backstop to the clock, which is stopped while a script is paused."""
     seconds = timeout * cores + CPU_SLACK
     resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds + 1))

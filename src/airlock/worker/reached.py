@@ -1,4 +1,4 @@
-"""Says on stderr which of its limits a script ran into, where all that it gets from the system is an OSError."""
+"""Names on stderr the limit that a script reached, where the system only gives it an OSError."""
 
 from __future__ import annotations
 
@@ -12,28 +12,28 @@ if TYPE_CHECKING:
 
 KEYS = {errno.EMFILE: "files", errno.ENOSPC: "scratch"}
 SCRATCH = ("/tmp", "/dev/shm")
-CHAIN = 10  # exceptions behind an exception that are looked at
+CHAIN = 10  # exceptions in a chain that are examined
 
 
 class Reached:
-    """Writes one line per limit, and only on evidence: what the kernel says now, or an error that nothing else gives.
+    """Writes one line per limit, and only on evidence: the kernel's current state, or an error with no other cause.
 
-    Only for the script's own process: what its children do is theirs. All of it runs among the script's own code, so
-    it may be tampered with, which deceives nobody but the script.
+    It covers only the script's own process, not its children. It runs within the reach of the script's code, which may
+    tamper with it, but deceives only itself.
     """
 
     def __init__(self, lines: Mapping[str, str], processes: int) -> None:
-        """`lines` are those of the limits that are to be found out here, by their keys."""
+        """`lines` maps the key of each limit to detect here to its line."""
         self._lines = dict(lines)
         self._processes = processes
         self.owner = os.getpid()
 
     def file_size(self, *_: object) -> None:
-        """Handle SIGXFSZ, which the kernel sends for no other reason."""
+        """Handle SIGXFSZ, which the kernel sends for this reason only."""
         self._say("file_size")
 
     def look_at_error(self, error: BaseException | None) -> None:
-        """Look at the exception that ended the script, and at those behind it."""
+        """Examine the exception that ended the script, and its causes."""
         with contextlib.suppress(BaseException):  # a hostile exception, or a closed stderr
             for _ in range(CHAIN):
                 if isinstance(error, OSError) and error.errno in KEYS:
@@ -45,7 +45,7 @@ class Reached:
                 error = error.__cause__ or error.__context__
 
     def look_at_end(self) -> None:
-        """Look for what is used up now, whoever caught the error."""
+        """Check what is used up at the end, even if the script caught the error."""
         with contextlib.suppress(BaseException):  # a closed stderr, or a tampered module
             try:
                 os.close(os.dup(1))
@@ -58,7 +58,7 @@ class Reached:
                     self._say("scratch")
 
     def _look_at_processes(self) -> None:
-        """EAGAIN has many reasons; it is this one if there are as many processes and threads as there may be."""
+        """Check the number of processes and threads, because EAGAIN has other reasons too."""
         own = [pid for pid in os.listdir("/proc") if pid.isdigit() and pid != "1"]
         if sum(len(os.listdir(f"/proc/{pid}/task")) for pid in own) >= self._processes:
             self._say("processes")

@@ -1,4 +1,4 @@
-"""Runs one script in the process that was made for it."""
+"""Runs one script in its own process."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ if TYPE_CHECKING:
 FILENAME = "<script>"
 MAX_ERROR = 2_000  # characters of the line that becomes `error`
 MAX_TRACEBACK = 65_536  # characters
-COMPACT: dict[str, Any] = {"compact": True} if sys.version_info >= (3, 10) else {}  # 3.9 has no way to keep less
-MAX_CHAIN = 20  # exceptions that one exception was caused by
+COMPACT: dict[str, Any] = {"compact": True} if sys.version_info >= (3, 10) else {}  # 3.9 cannot keep less
+MAX_CHAIN = 20  # exceptions in one chain of causes
 OWN_FILES = {codec.encode.__code__.co_filename, sdk.script_globals.__code__.co_filename}
 
 
 def run(job: Mapping[str, Any], channel: Channel, reached: Reached | None = None) -> str | None:
-    """Compile and run `job["code"]` as `__main__`; returns None, or in one line what went wrong.
+    """Compile and run `job["code"]` as `__main__`; returns None, or one line that says what went wrong.
 
-    Tracebacks go to stderr, with the script's own source lines and none of ours; `reached` adds which limit it ran
-    into. What happens in here is the script's.
+    Tracebacks go to stderr, with the script's own source lines and none of ours; `reached` adds which limit it reached.
+    The script controls everything in this process.
     """
     code = job["code"]
     main = types.ModuleType("__main__")
@@ -53,11 +53,11 @@ def run(job: Mapping[str, Any], channel: Channel, reached: Reached | None = None
     _flush()
     if reached is not None:
         reached.look_at_end()
-    return None if error is None else error.encode("utf-8", "backslashreplace").decode()  # lone surrogates are no text
+    return None if error is None else error.encode("utf-8", "backslashreplace").decode()  # without lone surrogates
 
 
 def _show_output_line_by_line() -> None:
-    """Let polls see what was printed, also while the script waits for an answer, and after it was killed."""
+    """Flush each line, so that polls see it even while the script waits for an answer, or after it was killed."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(line_buffering=True)
@@ -106,7 +106,7 @@ def _print_traceback(error: BaseException) -> None:
 
 
 def _hide_our_own(shown: traceback.TracebackException | None, seen: tuple[int, ...] = ()) -> None:
-    """Leave out the lines of the SDK: they are not the script's to mend, and there is no source to show."""
+    """Leave out the SDK's lines: the script cannot fix them, and there is no source to show."""
     if shown is None or id(shown) in seen or len(seen) > MAX_CHAIN:
         return
     shown.stack = traceback.StackSummary.from_list([line for line in shown.stack if line.filename not in OWN_FILES])
@@ -115,5 +115,5 @@ def _hide_our_own(shown: traceback.TracebackException | None, seen: tuple[int, .
 
 
 def _flush() -> None:
-    with contextlib.suppress(BaseException):  # what the script put in their place may raise anything
+    with contextlib.suppress(BaseException):  # a script's replacement for them may raise anything
         sdk.flush_output()

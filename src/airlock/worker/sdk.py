@@ -16,10 +16,10 @@ if TYPE_CHECKING:
     from .codec import Channel
 
 
-MAX_DEPTH = 100  # levels of lists and dicts; Airlock reads no more
-MAX_MEMORY_DEPTH = 98  # in the next request a value stands in `memory`, and this in the body
-MAX_MEMORY_VALUES = 100_000  # within one; a request has at most 200,000
-MAX_MODEL = 200  # characters of the name of a model
+MAX_DEPTH = 100  # levels of lists and dicts; Airlock refuses more
+MAX_MEMORY_DEPTH = 98  # the next request nests the value in `memory`, and that in the body
+MAX_MEMORY_VALUES = 100_000  # in one value; a request has at most 200,000
+MAX_MODEL = 200  # characters in a model's name
 
 
 class LLMError(Exception):
@@ -27,7 +27,7 @@ class LLMError(Exception):
 
 
 class Settings:
-    """The settings of the request, with those of the project over them."""
+    """The settings of the request, overridden by those of the project."""
 
     def __init__(self, values: Mapping[str, str]) -> None:
         self._values = dict(values)
@@ -56,13 +56,11 @@ class Memory:
         """Report a change. Raises TypeError or ValueError when the value has no JSON form."""
         name = _memory_key(category, key)
         _speak(self._channel, MEMORY, value, "memory.set", name)
-        self._values[name] = json.loads(
-            json.dumps(value)
-        )  # what the next execution will see, and no later change of it
+        self._values[name] = json.loads(json.dumps(value))  # as the next execution will see it, without later changes
 
 
 class Question:
-    """One open LLM request. `wake` is held until there is an answer, or until its owner has to read the channel."""
+    """One open LLM request. `wake` is locked until there is an answer, or until its owner has to read the channel."""
 
     __slots__ = ("answer", "wake")
 
@@ -73,9 +71,9 @@ class Question:
 
 
 class Model:
-    """Asks the model that the agent, or the project's mediator, speaks for. Several threads may ask at once.
+    """Sends LLM requests to the agent or the project's mediator. Several threads may do so at once.
 
-    No thread of ours waits for answers: of those that wait, one reads the channel for all (leader and followers).
+    There is no reader thread: one of the waiting threads reads the channel for all (leader and followers).
     """
 
     def __init__(self, channel: Channel) -> None:
@@ -92,7 +90,7 @@ class Model:
         if len(model) > MAX_MODEL:
             raise ValueError(f"llm.complete: a model has at most {MAX_MODEL} characters")
         question = Question()
-        flush_output()  # who answers sees what was written before
+        flush_output()  # so that whoever answers sees the earlier output
         with self._lock:
             number = self._asked + 1
             _speak(self._channel, LLM, {"id": number, "prompt": prompt, "model": model}, "llm.complete")
@@ -130,9 +128,9 @@ class Model:
 
 
 def flush_output() -> None:
-    """Hand over what Python still holds of the script's output."""
+    """Flush the output that Python still buffers."""
     for stream in (sys.stdout, sys.stderr):
-        with contextlib.suppress(Exception):  # closed or replaced by the script: there is nothing to save
+        with contextlib.suppress(Exception):  # closed or replaced by the script: nothing to flush
             stream.flush()
 
 
@@ -143,7 +141,7 @@ def script_globals(job: Mapping[str, Any], channel: Channel) -> dict[str, Any]:
         """Set the result of this execution; the last one counts. Raises TypeError or ValueError if it is not JSON."""
         _speak(channel, RESULT, value, "set_result")
 
-    set_result.__qualname__ = "set_result"  # as messages about its arguments name it
+    set_result.__qualname__ = "set_result"  # the name in messages about its arguments
     added: dict[str, Any] = {
         "settings": Settings(job["settings"]),
         "memory": Memory(job["memory"], channel),
@@ -157,7 +155,7 @@ def script_globals(job: Mapping[str, Any], channel: Channel) -> dict[str, Any]:
 def _speak(channel: Channel, kind: int, value: Any, what: str, memory_key: str | None = None) -> None:
     depth = MAX_DEPTH if memory_key is None else MAX_MEMORY_DEPTH
     try:
-        # finds what has no JSON form at all, and cycles
+        # raises for values without a JSON form, and for cycles
         frame = encode(kind, value if memory_key is None else [memory_key, value])
         count = _check_strict(value, depth)
     except UnicodeEncodeError:
@@ -175,7 +173,7 @@ def _speak(channel: Channel, kind: int, value: Any, what: str, memory_key: str |
 
 
 def _check_strict(value: Any, depth: int) -> int:
-    """Raise ValueError for what `json` writes, but Airlock refuses to read. Returns how many values there are."""
+    """Raise ValueError for what `json` writes but Airlock refuses to read. Returns the number of values."""
     level, count = [value], 0
     for _ in range(depth):
         count += len(level)
@@ -196,7 +194,7 @@ def _check_strict(value: Any, depth: int) -> int:
 
 
 def is_memory_key(name: str) -> bool:
-    """Tell whether this is `category.key`, and neither of them empty."""
+    """Return whether this is `category.key` with neither part empty."""
     return all(name.partition("."))
 
 

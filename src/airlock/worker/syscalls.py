@@ -1,4 +1,4 @@
-"""The Linux calls that Python 3.11 has no name for."""
+"""The Linux system calls that Python 3.11 does not provide."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import platform
 import signal
 import struct
 
-libc = ctypes.PyDLL(None, use_errno=True)  # PyDLL keeps the GIL: quicker, and nothing here blocks
+libc = ctypes.PyDLL(None, use_errno=True)  # PyDLL keeps the GIL, which is faster; nothing here blocks
 libc.prctl.argtypes = [ctypes.c_int, *[ctypes.c_ulong] * 4]
 
 NEWNS, NEWCGROUP, NEWUTS, NEWIPC = 0x20000, 0x2000000, 0x4000000, 0x8000000
@@ -34,7 +34,7 @@ PR_SET_NO_NEW_PRIVS, PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, SECCOMP_MODE_FILT
 PR_SET_NAME = 15
 
 PIVOT_ROOT = {"x86_64": 155, "aarch64": 41}.get(platform.machine(), -1)
-# From here on a call has one number on every architecture.
+# From here on, a call has the same number on every architecture.
 MOUNT_SETATTR = 442
 LANDLOCK_CREATE_RULESET, LANDLOCK_ADD_RULE, LANDLOCK_RESTRICT_SELF = 444, 445, 446
 LANDLOCK_CREATE_RULESET_VERSION = 1
@@ -52,24 +52,24 @@ def check(result: int, what: str) -> int:
 
 
 def unshare(flags: int) -> None:
-    """Get namespaces of one's own."""
+    """Move this process into new namespaces."""
     check(libc.unshare(flags), f"unshare({flags:#x})")
 
 
 def setns(descriptor: int, kind: int) -> None:
-    """Go (back) into a namespace."""
+    """Enter an existing namespace."""
     check(libc.setns(descriptor, kind), f"setns({kind:#x})")
 
 
 def clone_sleeper(stack: ctypes.Array[ctypes.c_char]) -> int:
-    """Start a process that shares our memory, and does nothing but sleep on this stack; returns its pid."""
+    """Start a process that shares our memory and only sleeps, on this stack; returns its pid."""
     top = ctypes.c_void_p(ctypes.addressof(stack) + len(stack))
     pause = ctypes.cast(libc.pause, ctypes.c_void_p)
     return check(libc.clone(pause, top, CLONE_VM | signal.SIGCHLD, None), "clone")
 
 
 def prctl(option: int, *values: int) -> None:
-    """Change something of one's own process."""
+    """Change an attribute of this process."""
     check(libc.prctl(option, *(*values, 0, 0, 0, 0)[:4]), f"prctl({option})")
 
 
@@ -81,13 +81,13 @@ def mount(source: str | None, target: str, kind: str | None = None, flags: int =
 
 
 def lock_tree(path: str, attributes: int) -> None:
-    """Set attributes (read-only, no setuid, ...) on a mount *and all below it*; a remount would miss those."""
+    """Set attributes (read-only, no setuid, ...) on a mount *and all below it*, which a remount would miss."""
     attr = (ctypes.c_uint64 * 4)(attributes, 0, 0, 0)
     check(libc.syscall(MOUNT_SETATTR, AT_FDCWD, path.encode(), AT_RECURSIVE, attr, 32), f"mount_setattr({path})")
 
 
 def pivot_root(path: str) -> None:
-    """Make `path` the root, and let go of the old one."""
+    """Make `path` the root, and unmount the old one."""
     os.chdir(path)
     check(libc.syscall(PIVOT_ROOT, b".", b"."), "pivot_root")  # the old root now lies on top of the new one
     check(libc.umount2(b".", MNT_DETACH), "umount of the old root")
@@ -95,7 +95,7 @@ def pivot_root(path: str) -> None:
 
 
 def map_ids(uid: int, gid: int, count: int = 1, process: int | str = "self") -> None:
-    """Map the ids of a new user namespace, from ID on, to as many outside it: as root there, or to one's own one."""
+    """Map `count` ids of a new user namespace, from ID on, to as many outside it; without root, only to its own."""
     texts = (("setgroups", "deny"), ("uid_map", f"{ID} {uid} {count}"), ("gid_map", f"{ID} {gid} {count}"))
     for name, text in texts:
         descriptor = os.open(f"/proc/{process}/{name}", os.O_WRONLY)
@@ -106,8 +106,8 @@ def map_ids(uid: int, gid: int, count: int = 1, process: int | str = "self") -> 
 
 
 def close_from(first: int) -> None:
-    """Close every descriptor from this one on."""
-    check(libc.close_range(first, ctypes.c_uint(0x7FFFFFFF), 0), "close_range")  # gVisor refuses more; none is higher
+    """Close every descriptor from `first` on."""
+    check(libc.close_range(first, ctypes.c_uint(0x7FFFFFFF), 0), "close_range")  # gVisor refuses a higher bound
 
 
 def drop_capabilities(last: int) -> None:
@@ -119,13 +119,13 @@ def drop_capabilities(last: int) -> None:
 
 
 def landlock_version() -> int:
-    """Return the kernel's Landlock version; 0: there is none."""
+    """Return the kernel's Landlock version; 0 means none."""
     version: int = libc.syscall(LANDLOCK_CREATE_RULESET, None, 0, LANDLOCK_CREATE_RULESET_VERSION)
     return max(0, version)
 
 
 def landlock(ruleset: bytes, rules: tuple[tuple[str, int], ...]) -> None:
-    """Restrict oneself to a Landlock ruleset: `rules` are (path, rights below it)."""
+    """Restrict this process to a Landlock ruleset: `rules` are pairs of a path and the rights below it."""
     handle = check(libc.syscall(LANDLOCK_CREATE_RULESET, ruleset, len(ruleset), 0), "landlock_create_ruleset")
     for path, rights in rules:
         beneath = os.open(path, os.O_PATH | os.O_CLOEXEC)
@@ -139,7 +139,7 @@ def landlock(ruleset: bytes, rules: tuple[tuple[str, int], ...]) -> None:
 
 
 class Filter:
-    """A seccomp program as the kernel wants to see it; keeps the memory that it points to."""
+    """A seccomp program in the kernel's format; owns the memory that it points to."""
 
     def __init__(self, code: bytes) -> None:
         self._code = ctypes.create_string_buffer(code, len(code))
@@ -147,6 +147,6 @@ class Filter:
         self._program = ctypes.create_string_buffer(header, len(header))
 
     def load(self) -> None:
-        """Put it on the calling process, for good."""
+        """Apply it to the calling process, irrevocably."""
         address = ctypes.addressof(self._program)
         prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, address)

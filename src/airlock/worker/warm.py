@@ -1,4 +1,4 @@
-"""Warms an interpreter up before there is a script: its streams, its imports, and everything's first time."""
+"""Warms up an interpreter before there is a script: its streams, its imports, and whatever is slower the first time."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ PRIMING = (
     "def f():\n    raise ValueError('x')\nf()",
 )
 
-# What an interpreter is started with.
+# The environment to start an interpreter with.
 ENVIRONMENT = {
-    "HOME": "/tmp",  # the private one inside
+    "HOME": "/tmp",  # the sandbox's private one
     "TMPDIR": "/tmp",
     "LANG": "C.UTF-8",
-    # A pool of threads per library and core costs each standby memory, and its limits; what scripts need they start.
+    # Thread pools per library and core would cost each warm worker memory and processes; scripts can start their own.
     "OMP_NUM_THREADS": "1",
     "OPENBLAS_NUM_THREADS": "1",
     "MKL_NUM_THREADS": "1",
@@ -29,23 +29,23 @@ ENVIRONMENT = {
 
 
 class CannotPreload(Exception):
-    """Raised when a module of `preload` does not import, or leaves threads behind, which no fork copies."""
+    """Raised when a module of `preload` cannot be imported, or leaves threads behind, which a fork does not copy."""
 
 
 def open_standard_streams() -> None:
-    """Give scripts UTF-8 streams on descriptors 0 to 2, whatever those are by then."""
+    """Give scripts UTF-8 streams on descriptors 0 to 2, whatever those are at that time."""
     sys.stdin = sys.__stdin__ = open(0, encoding="utf-8", closefd=False)  # type: ignore[misc] # noqa: SIM115
     sys.stdout = sys.__stdout__ = _output(1)  # type: ignore[misc]
     sys.stderr = sys.__stderr__ = _output(2)  # type: ignore[misc]
 
 
 def _output(descriptor: int) -> Any:
-    """Line-buffered, so that polls see what a script prints while it runs."""
+    """Open a line-buffered stream, so that polls see what a script prints while it runs."""
     return open(descriptor, "w", buffering=1, encoding="utf-8", errors="backslashreplace", closefd=False)
 
 
 def preload(names: list[str]) -> None:
-    """Import before an execution needs it. Raises CannotPreload."""
+    """Import modules before an execution needs them. Raises CannotPreload."""
     for name in names:
         try:
             importlib.import_module(name)
@@ -56,8 +56,8 @@ def preload(names: list[str]) -> None:
 
 
 def prime() -> None:
-    """Compile, execute, format a traceback, and make and read frames once: otherwise every child pays for the first
-    time of each by copy-on-write, 1.5 ms for `print(1)`.
+    """Compile, execute, format a traceback, and write and read frames once. Otherwise every child does so for the first
+    time, and copies the pages that it touches: 1.5 ms for `print(1)`.
     """
     ours, theirs = socket.socketpair()
     channel = codec.Channel(ours)
