@@ -1,6 +1,6 @@
-"""A backend that boots workers: each script gets a Python process of its own, and no sandbox around it.
+"""A backend that boots workers: each script gets its own Python process, without a sandbox.
 
-Only for code that you trust, and to start from: put your sandbox where the process is started, the rest stays.
+Only for code that you trust, and as a start: put your sandbox where the process is started, and keep the rest.
 """
 
 import asyncio
@@ -19,12 +19,12 @@ import airlock.worker
 from airlock.sandbox import SandboxRun
 from airlock.worker import codec, warm
 
-# What runs inside. All that it needs there is the folder of airlock.worker, under whatever name.
+# This runs inside. All it needs there is the folder of airlock.worker, under any name.
 BOOT = """
 import ctypes, json, os, resource, signal, socket, sys
 config = json.loads(sys.argv[1])
-ctypes.CDLL(None).prctl(1, signal.SIGKILL, 0, 0, 0)  # PR_SET_PDEATHSIG: die with the server, however that dies
-if os.getppid() != config["server"]:  # it is dead already
+ctypes.CDLL(None).prctl(1, signal.SIGKILL, 0, 0, 0)  # PR_SET_PDEATHSIG: die with the server, however it dies
+if os.getppid() != config["server"]:  # it is already dead
     os._exit(1)
 sys.path.insert(0, config["folder"])
 from worker import codec, reached, script, warm
@@ -41,7 +41,7 @@ channel.send(codec.READY, {})
 _, job = channel.receive()
 for name, bound in config["bounds"].items():
     resource.setrlimit(getattr(resource, name), (bound, bound))
-told = reached.Reached(config["reached"], 0)  # a line on stderr where a script runs into a limit
+told = reached.Reached(config["reached"], 0)  # writes a line to stderr when a script reaches a limit
 signal.signal(signal.SIGXFSZ, told.file_size)
 channel.send(codec.END, {"error": script.run(job, channel, told)})
 os._exit(0)
@@ -59,7 +59,7 @@ class PlainWorker(airlock.Worker):
         self._limits = limits
 
     async def start(self, preload: tuple[str, ...]) -> None:
-        """Boot it; returns when it stands by. Call `stop` also when this fails, or is cancelled."""
+        """Boot the process; returns when it is ready. Call `stop` even when this fails or is cancelled."""
         limits = self._limits
         ours, theirs = socket.socketpair()
         with theirs:
@@ -87,7 +87,7 @@ class PlainWorker(airlock.Worker):
             )
         try:
             size, _ = codec.HEADER.unpack(await self._reader.readexactly(codec.HEADER.size))
-            said = json.loads(await self._reader.readexactly(size))  # no script ran yet: this is our own code's word
+            said = json.loads(await self._reader.readexactly(size))  # written by our own code: no script has run yet
         except (asyncio.IncompleteReadError, ConnectionResetError):
             said = {"failed": "the process ended before it was ready"}
         if "failed" in said:
@@ -107,9 +107,9 @@ class PlainWorker(airlock.Worker):
             asyncio.create_task(copy(process.stderr, "stderr", run)),
         ]
 
-        async def end() -> None:  # also when cancelled, which is how a script is ended early
+        async def end() -> None:  # called on cancellation too, which is how scripts are ended early
             kill(process)
-            await asyncio.wait(reading, timeout=1)  # output that is left; END may come before it
+            await asyncio.wait(reading, timeout=1)  # for the remaining output; END may arrive first
             for task in reading:
                 task.cancel()
 
@@ -118,7 +118,7 @@ class PlainWorker(airlock.Worker):
     async def stop(self) -> None:
         if self._process is not None:
             kill(self._process)
-            await self._process.communicate()  # to the end of both pipes, so that they are closed
+            await self._process.communicate()  # reads both pipes to their end, so that they are closed
         self._writer.close()
         with contextlib.suppress(ConnectionError):
             await self._writer.wait_closed()
@@ -126,7 +126,7 @@ class PlainWorker(airlock.Worker):
     async def _listen(self, sandbox_run: SandboxRun, process: asyncio.subprocess.Process) -> None:
         with contextlib.suppress(ConnectionResetError):
             while data := await self._reader.read(1 << 16):
-                await asyncio.sleep(0)  # output that was written before is read in the same turn, and goes first
+                await asyncio.sleep(0)  # lets output that was written earlier go first
                 sandbox_run.feed(data)
         sandbox_run.exited(await process.wait())  # after its last frame
 
@@ -142,7 +142,7 @@ async def copy(pipe: asyncio.StreamReader, stream: airlock.Stream, run: airlock.
 
 
 class PlainBackend(airlock.PooledBackend[airlock.BackendSettings]):
-    """One process for each job, with the limits that a process can set on itself."""
+    """One process per job, with the limits that a process can set for itself."""
 
     type = "plain"
     isolation = "none: for code that you trust"
