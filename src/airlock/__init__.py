@@ -1,6 +1,6 @@
 """Airlock: the gateway through which AI agents run Python safely.
 
-This module is the front door for plugin authors: everything that a plugin needs stands here, and nothing else.
+This module is the front door for plugin authors: it has everything that a plugin needs, and nothing else.
 
 Hooks: `hookimpl` marks them, `hookspecs` documents them.
 Observers: `ExecutionFinished`, with an `ExecutionResult`; `PoolChanged`, `LLMRequested`, `LLMAnswered`.
@@ -13,12 +13,12 @@ Stores: `Store`, `StoreSettings`, `Execution`, `ExecutionStatus`, `OpenRequest`,
 Errors to raise or catch: `AirlockError`, the base of all; `BackendUnavailable`, `WorkerLost`, `ProtocolViolation`,
     `LLMError`; in stores `StoreRefused`, `StoreUnavailable`, `Conflict`, `ExecutionNotFound`.
 
-Public beside it: `airlock.testing`, what a plugin tests with; `airlock.client`, for those who talk to a server; and for
-backends that boot CPython in a sandbox of their own `airlock.sandbox` and `airlock.worker` (without `sdk` and
-`syscalls`), which docs/worker-protocol.md describes. The rest of the package is internal and may change in any release.
+Also public: `airlock.testing`, for testing a plugin; `airlock.client`, for talking to a server; and for backends that
+boot CPython in their own sandbox, `airlock.sandbox` and `airlock.worker` (without `sdk` and `syscalls`), which
+docs/worker-protocol.md describes. The rest of the package is internal and may change in any release.
 """
 
 import lazy_loader
 
-# __init__.pyi has the names. Each is imported when first used: who needs only `airlock.client` pays for no server.
+# __init__.pyi has the names. Each is imported on first use, so `airlock.client` alone does not load the server.
 __getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

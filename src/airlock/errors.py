@@ -89,7 +89,7 @@ class StoreRefused(AirlockError):
 
 
 class RequestError(AirlockError):
-    """Base of what a REST client is told. `status` is the HTTP status, `code` the stable name of the cause."""
+    """Base of errors that REST clients get. `status` is the HTTP status, `code` the stable name of the cause."""
 
     status: ClassVar[int]
     code: ClassVar[str]
@@ -150,7 +150,7 @@ class ProjectDown(RequestError):
 
 
 class QuotaExceeded(RequestError):
-    """Base of what a client is told whose key allows no more at present; `retry_after` is in seconds."""
+    """Base of refusals because a key's quota is used up for now; `retry_after` is in seconds."""
 
     def __init__(self, message: str, retry_after: int) -> None:
         super().__init__(message)

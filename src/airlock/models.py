@@ -1,6 +1,6 @@
-"""The wire models of the REST API: what clients send, and beside it what the server answers (`airlock_client.models`).
+"""The wire models of the REST API: what clients send, and what the server answers (from `airlock_client.models`).
 
-Fields that came after the first version are optional.
+Fields added after the first version are optional.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ __all__ = [
 
 MAX_TIMEOUT = 86_400
 MAX_REPLICAS = 1_000
-MAX_ITEMS = 1_000  # settings of a request, and answers in one
+MAX_ITEMS = 1_000  # settings, or answers, in one request
 
 
 def _integral(value: object) -> object:
@@ -70,11 +70,11 @@ def _integral(value: object) -> object:
 
 Integer = Annotated[
     int, BeforeValidator(_integral)
-]  # as JSON Schema has it: 60.0 is one, and some languages write it so
+]  # as in JSON Schema: 60.0 is an integer, and some languages write it so
 
 
 def _few(value: object) -> object:
-    """Refuse what holds more before it is looked at: a problem for each of a million wrong items would be the worst."""
+    """Refuse too many items before validating each: a million wrong ones would make a million problems."""
     if isinstance(value, (list, dict)) and len(value) > MAX_ITEMS:
         raise PydanticCustomError(
             "too_long", "has {count} items; at most {most}", {"count": len(value), "most": MAX_ITEMS}
@@ -86,7 +86,7 @@ FewItems = BeforeValidator(_few)
 
 
 class RequestModel(BaseModel):
-    """Base of what clients send: an unknown field or a wrong type is refused, never guessed."""
+    """Base of what clients send. Unknown fields and wrong types are refused, never guessed at."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
@@ -97,7 +97,7 @@ class RequestModel(BaseModel):
 
 
 class ExecutionRequest(RequestModel):
-    """A script to run. `timeout` is in seconds of run time: queueing and waiting for an LLM answer do not count."""
+    """A script to run. `timeout` is in seconds of run time; queueing and waiting for LLM answers do not count."""
 
     project: ProjectName
     code: str
@@ -119,11 +119,11 @@ _RESPOND_FORMS: dict[frozenset[str], str] = {
     frozenset({"request_id", "error"}): "ErrorById",
     frozenset({"responses"}): "AnswersById",
 }
-"""Which fields belong together, and what generated clients call that."""
+"""Which fields belong together, and the name of each form in generated clients."""
 
 
 def _only_the_forms(schema: dict[str, Any]) -> None:
-    """Say in JSON Schema which fields belong together."""
+    """Express in JSON Schema which fields belong together."""
     fields = {
         name: {k: v for k, v in field.items() if k != "default"} for name, field in schema.pop("properties").items()
     }
@@ -143,8 +143,8 @@ def _only_the_forms(schema: dict[str, Any]) -> None:
 class LLMResponse(RequestModel):
     """The agent's answer: `{response}`, `{request_id, response}`, `{request_id, error}` or `{responses}`.
 
-    `{response}` answers the request that the execution shows as `llm_request`. With `request_id` it is certainly that
-    one, so that it may be sent again when a connection was lost. `error` is raised as `LLMError` in the script.
+    `{response}` answers the request that the execution shows as `llm_request`. With `request_id` it cannot answer
+    another one, so it is safe to repeat after a lost connection. `error` is raised as `LLMError` in the script.
     `responses` answers several requests, at most 1,000: all of them, or none when one cannot be answered.
     """
 
@@ -162,30 +162,30 @@ class LLMResponse(RequestModel):
             raise PydanticCustomError("fields", "must be exactly one of {forms}", {"forms": forms})
         numbers = [answer.request_id for answer in self.responses]
         if len(set(numbers)) != len(numbers):
-            raise PydanticCustomError("fields", "each request_id may stand in responses only once")
+            raise PydanticCustomError("fields", "each request_id may appear only once in responses")
         return self
 
 
 class PoolRequest(RequestModel):
-    """How many warm workers a project shall keep."""
+    """How many warm workers a project should keep."""
 
     replicas: Integer = Field(1, ge=1, le=MAX_REPLICAS)
 
 
 class ExecutionList(AnswerModel):
-    """Executions, newest first. `next_cursor` leads to those after them; without one there are no more."""
+    """Executions, newest first. `next_cursor` leads to the next page; without it there are no more."""
 
     executions: list[ListedExecution]
     next_cursor: str | None = None
 
 
 class HealthResponse(AnswerModel):
-    """The process answers."""
+    """The process responds."""
 
     status: str = "ok"
 
 
 class ReadyResponse(AnswerModel):
-    """The server takes executions."""
+    """The server accepts executions."""
 
     status: Literal["ready"] = "ready"
