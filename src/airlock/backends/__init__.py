@@ -1,7 +1,7 @@
-"""The contract of backends, the limits that they enforce, and the pool of warm single-use workers.
+"""The contract of backends, the limits that they hold, and the pool of warm single-use workers.
 
-The gateway scales backends and runs call them; plugins implement them. They must know nothing of core except what a
-job contains.
+The gateway scales backends and runs call them; plugins implement them. Of core they must know only the project, the
+job and the `Run` that they are given.
 """
 
 from .backend import (

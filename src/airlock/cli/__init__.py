@@ -1,4 +1,7 @@
-"""The command line: one file per command or small group of commands."""
+"""The command line: a file for each command or small group of them, and what several commands share.
+
+Users call it; no other room does. It must not know what happens inside a sandbox.
+"""
 
 import os
 import sys

@@ -1,6 +1,6 @@
 """airlock.yaml: found, read with positions, checked against the installed plugins, and resolved.
 
-A server or a command loads it once, at startup. This room must not know what runs.
+A server or a command loads it once, at startup. It must know nothing of live executions.
 """
 
 from .config import Config

@@ -1,7 +1,7 @@
 """The REST API over HTTP: server, connections, access, requests in, problems and events out, routes.
 
-Only `airlock.api` and the command line use it. It asks the gateway on behalf of one client, and knows nothing of
-backends, mediators or secrets.
+Only `airlock.api` and the command line use it. Its routes ask the gateway on behalf of one client. It must know nothing
+of backends, mediators or secrets.
 """
 
 from .access import AccessMiddleware, AccessPolicy

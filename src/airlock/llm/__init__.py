@@ -1,6 +1,6 @@
-"""The contract of mediators, which answer `llm.complete`, and the default one: the polling agent answers.
+"""The contract of mediators, which answer `llm.complete`, and the default: the agent that polls.
 
-Runs call them; plugins implement them. A mediator sees single requests and must not know their execution.
+Runs call them; plugins implement them. Each call of a mediator gets one request: it must know nothing of the execution.
 """
 
 from .agent import AgentMediator

@@ -1,6 +1,7 @@
 """The log: one line per event, how lines look, and a handler that never waits.
 
-Every room may write lines. The log must know nothing of what it writes about.
+`config`, `running`, `gateway`, `http` and `cli` log events with it; the other rooms use `logging`. The log must know
+nothing of what it writes about.
 """
 
 from .formats import Format, configure, is_json

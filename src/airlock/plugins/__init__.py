@@ -1,7 +1,7 @@
-"""The plugin system: hooks, discovery, what plugins offer, and the events that they observe.
+"""The plugin system: hooks, the manager that finds plugins, what they offer, and how they learn of events.
 
-Config asks it what can be configured; runs and the gateway report events to it. It must know neither airlock.yaml nor
-the gateway, which it sees only as a `GatewayView`.
+Config asks it what can be configured, runs and the gateway report events to it, routes and commands of plugins are
+added by `http` and `cli`. It must know neither airlock.yaml nor the gateway, which it sees only as a `GatewayView`.
 """
 
 from .classes import BACKEND, COMMAND, KINDS, MEDIATOR, STORE, ClassKind, Kind, PluginError

@@ -1,7 +1,7 @@
 """The server's half of a Linux sandbox that runs CPython: for `local`, `docker` and backends of others.
 
-Public, and this is its only door. Backends call it; core itself never does. It must know nothing of core but the
-contract of backends, and the worker's half in `airlock.worker`.
+Public, and this is its only door. Backends call it; core itself never does. Of core it must know only the ground, the
+contract of backends and the worker's half, `airlock.worker`.
 """
 
 from .conversation import Conversation

@@ -1,6 +1,6 @@
-"""Redaction of everything that leaves a sandbox: the forms of a secret, and their removal from texts and streams.
+"""Taking secrets out of everything that leaves a sandbox: the forms of a secret, and redaction of texts and streams.
 
-Config makes redactors, runs use them. It must not know where secrets come from.
+The gateway gives each run a redactor; the command line has one for the log. It must not know where secrets come from.
 """
 
 from .forms import MIN_BYTES, forms_of

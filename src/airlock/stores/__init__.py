@@ -1,6 +1,7 @@
 """The contract of stores, which keep executions, and core's two stores: in memory and in SQLite.
 
-The gateway opens one store, and runs write every change to it. A store must know nothing but the record that it keeps.
+The app opens one for the gateway, and runs write every change to it. A store must know nothing but the record that it
+keeps.
 """
 
 from .memory import MemorySettings, MemoryStore
