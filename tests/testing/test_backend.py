@@ -654,9 +654,12 @@ class TestFake(AttackSuite):
 @pytest.mark.parametrize(
     ("base", "told"),
     [
-        ("NotPooled", "attacks are for a PooledBackend, and Fake is none"),
-        ("PlainBackend", "no attack was made: a script of Fake removed *airlock-canary-*"),
-        ("KeepsFiles", "no attack was made: a script of Fake killed a process of this machine*"),
+        ("NotPooled", "attacks need a PooledBackend, and Fake is not one"),
+        (
+            "PlainBackend",
+            "attacks did not run, as they would harm this machine: a script of Fake removed *airlock-canary-*",
+        ),
+        ("KeepsFiles", "attacks did not run, as they would harm this machine: a script of Fake killed a process of *"),
     ],
 )
 def test_no_attack_is_made_on_what_is_no_sandbox(pytester: pytest.Pytester, base: str, told: str) -> None:
