@@ -600,8 +600,8 @@ STORE = """
 @pytest.mark.parametrize(
     ("method", "told"),
     [
-        ("async def create(self, execution): await super().create(execution)", "what create() returns has to be*None*"),
-        ("async def page(self, listing): return [1]", "what page() returns has to be an airlock.Summary here, not int"),
+        ("async def create(self, execution): await super().create(execution)", "create() must return*None*"),
+        ("async def page(self, listing): return [1]", "page() must return an airlock.Summary here, not int"),
         ("def sweep(self): pass", "Airlock refuses the plugin: Fake.sweep is not async*"),
         (
             "def __init__(self, settings=None, directory=None): pass",
@@ -729,7 +729,7 @@ def test_skipped_tests_name_what_is_not_promised(pytester: pytest.Pytester) -> N
     result = pytester.runpytest("-ra", "-k", "network or limits_scratch")
     result.stdout.fnmatch_lines_random(
         [
-            "SKIPPED * capability 'no_network' is not claimed: a script reaches neither *",
+            "SKIPPED * capability 'no_network' is not claimed: a script can reach neither *",
             "SKIPPED * limits.scratch is not in PlainBackend.enforces",
         ]
     )

@@ -15,7 +15,7 @@ If a first script can remove a file or kill a process of this machine, no attack
 not withstand does real damage, so run the suite on a machine that you can afford to lose.
 """
 
-from . import assert_rewriting  # noqa: F401 - first: it prepares the import of the others
+from . import assert_rewriting  # noqa: F401 - first: the other imports need it
 from .arena import ATTACK_CAPABILITIES, IS_SOAK, Arena, Pools
 from .canaries import Pool
 from .ends import Ends
