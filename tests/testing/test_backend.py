@@ -1,4 +1,4 @@
-"""`airlock.testing`: the contracts let good plugins pass, and tell what is wrong with bad ones."""
+"""`airlock.testing`: good plugins pass the contracts, which say what is wrong with bad ones."""
 
 import asyncio
 import os
@@ -102,7 +102,7 @@ def children() -> set[int]:
 
 @pytest.fixture
 def no_children_left() -> Iterator[None]:
-    """Bury what a bad backend leaves: what `failures` runs has this process as its parent."""
+    """Reap what a bad backend leaves: `failures` runs it as children of this process."""
     before = children()
     yield
     for pid in children() - before:
@@ -112,7 +112,7 @@ def no_children_left() -> Iterator[None]:
 
 @pytest.fixture
 def a_short_block_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Also where the watch comes late, on a machine that is busy."""
+    """Report short blocks even if the watch is late, on a busy machine."""
     monkeypatch.setattr(loop_watch, "BLOCKED", 0.05)
 
 
