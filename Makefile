@@ -10,7 +10,7 @@ BIN := .venv/bin
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 12
 
-setup: .venv/ready ## make .venv with core, client, plugins and development tools
+setup: .venv/ready ## create .venv with core, client, plugins and development tools
 
 .venv/ready: pyproject.toml client/pyproject.toml $(wildcard plugins/*/pyproject.toml) constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -26,15 +26,15 @@ demo: .venv/ready ## run the example in the sandbox; LLM=ask to answer its quest
 	$(BIN)/airlock run examples/quarterly_report.py --project python \
 		--setting orders=@examples/orders.csv --memory .airlock/quarterly_report.json --llm $(LLM)
 
-# Tests wait more than they compute, so there are more processes than cores. What measures time runs alone.
-test: .venv/ready ## run every test, in small counts; WORKERS=1 one after the other
+# Tests mostly wait, so they run in more processes than there are cores. Tests that measure time run alone.
+test: .venv/ready ## run all tests, with small counts; WORKERS=1 runs them one after the other
 	@$(BIN)/python -m pytest -m timed; timed=$$?; \
 	$(BIN)/python -m pytest -m "not timed" -n $(WORKERS) --dist loadgroup && exit $$timed
 
-test-more: .venv/ready ## run what takes more than the rest: control groups of version 2, in a kernel of their own
+test-more: .venv/ready ## run the tests that need more: cgroup version 2, in a kernel of its own
 	.ci/cgroup2
 
-soak: ## run the tests in the counts that the issues name
+soak: ## run all tests, with the large counts that the issues name
 	AIRLOCK_TEST_SOAK=1 $(MAKE) test
 
 lint: .venv/ready ## check style
@@ -44,9 +44,9 @@ lint: .venv/ready ## check style
 typecheck: .venv/ready ## check types
 	$(BIN)/mypy
 
-format: .venv/ready ## mend style
+format: .venv/ready ## fix style
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-clean: ## remove what was built
+clean: ## remove .venv and caches
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis

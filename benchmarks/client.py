@@ -1,4 +1,4 @@
-"""The size of airlock-client in an empty environment, and the time that its import and a call take."""
+"""Measures the size of airlock-client in an empty environment, and the time of its import and of a call."""
 
 import os
 import shutil
@@ -36,7 +36,7 @@ def main() -> None:
 
 
 def install(folder: Path) -> Path:
-    """Return the interpreter of an environment that has the client and what it needs, compiled as pip does."""
+    """Return the interpreter of an environment that has only the client and its dependencies, compiled as by pip."""
     environ = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "VIRTUAL_ENV")}
     python = folder / "env" / "bin" / "python"
     uv = find_uv_bin()

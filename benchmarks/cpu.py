@@ -1,8 +1,8 @@
-"""Measures the CPU time that the server needs for a POST and for a GET.
+"""Measures the server's CPU time for a POST and for a GET.
 
     .venv/bin/python benchmarks/cpu.py [--rounds 10] [--quick]
 
-Prints a Markdown table: the minimum and the median of the rounds, each of them in new processes.
+Prints a Markdown table: minimum and median over the rounds, each in new processes.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ def app_round(scale: float) -> tuple[float, float]:
 
 
 def server_round(scale: float) -> tuple[float, float]:
-    """Measure a server on loopback, from outside."""
+    """Measure a server process on loopback."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     command = (sys.executable, "-m", "airlock", "--host", "127.0.0.1", "--port", str(port))
@@ -105,6 +105,6 @@ def main(rounds: int, scale: float) -> None:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=10)
-    parser.add_argument("--quick", action="store_true", help="a tenth of the requests, to see that it works")
+    parser.add_argument("--quick", action="store_true", help="a tenth of the requests, as a trial run")
     options = parser.parse_args()
     main(options.rounds, 0.1 if options.quick else 1)

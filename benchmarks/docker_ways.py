@@ -1,4 +1,4 @@
-"""The ways to run a script in a container that are compared. Needs a daemon, and `image` there."""
+"""The compared ways to run a script in a container. They need a Docker daemon that has `image`."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ import ways
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-IMAGE = "airlock-test-base"  # `.ci/docker` makes it; any that has python3 does
+IMAGE = "airlock-test-base"  # `.ci/docker` builds it; any image with python3 will do
 NAME = "airlock-bench-exec"
 
-# As hard as the docker backend makes its containers, as far as the command line has it.
+# The same hardening as the docker backend's, as far as the command line has options for it.
 HARDENED = (
     *("--network", "none", "--user", "65532:65532", "--cap-drop", "ALL", "--security-opt", "no-new-privileges"),
     *("--read-only", "--tmpfs", "/tmp:size=64m,mode=1777", "--ipc", "private", "--log-driver", "none"),
@@ -36,14 +36,14 @@ HARDENED = (
 
 
 def is_there(image: str) -> bool:
-    """Whether there is a daemon that has the image."""
+    """Whether there is a Docker daemon that has the image."""
     if shutil.which("docker") is None:
         return False
     return subprocess.run(["docker", "image", "inspect", image], capture_output=True, check=False).returncode == 0
 
 
 def backend(image: str) -> str:
-    """The backend, as it stands in airlock.yaml."""
+    """The backend's entry in airlock.yaml."""
     return f"{{type: docker, image: {image}}}"
 
 
@@ -58,7 +58,7 @@ def docker_run(image: str) -> ways.Run:
 
 @asynccontextmanager
 async def docker_exec(image: str) -> AsyncIterator[ways.Run]:
-    """One hardened container for all scripts, which see what the others left: `docker exec`."""
+    """One hardened container for all scripts, which see each other's leftovers: `docker exec`."""
     await ways.command("docker", "run", "--detach", "--rm", "--name", NAME, *HARDENED, image, "sleep", "3600")
 
     async def run(code: str) -> None:

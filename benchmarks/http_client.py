@@ -1,4 +1,4 @@
-"""A lean HTTP client: one keep-alive connection, so that what is measured is Airlock and not the client."""
+"""A lean HTTP client with one keep-alive connection, so that benchmarks measure Airlock and not the client."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import json
 import time
 from typing import Any
 
-IDLE = 4.0  # seconds; the server closes a connection that nobody used for 5
+IDLE = 4.0  # seconds; the server closes a connection after 5 idle seconds
 
 
 class Connection:

@@ -1,4 +1,4 @@
-"""Airlock's app in the process that measures, found by what no restructuring moves: `airlock.api` and its REST API."""
+"""Airlock's app in the measuring process. Uses only what restructuring does not move: `airlock.api` and REST."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ PATIENCE = 60.0  # seconds for a project to be up
 
 
 class InProcess:
-    """The app of this process, called as a server calls it: with a body in one piece, by a client that stays."""
+    """The app of this process, called as by a server: with the body in one piece, by a client that stays connected."""
 
     async def request(self, method: str, target: str, body: Any = None) -> Any:
         path, _, query = target.partition("?")
@@ -59,7 +59,7 @@ class InProcess:
 
 @contextlib.contextmanager
 def configuration(text: str) -> Iterator[None]:
-    """Let this be the airlock.yaml of this process and those that it starts."""
+    """Use `text` as the airlock.yaml of this process and of those that it starts."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "airlock.yaml")
         path.write_text(text)

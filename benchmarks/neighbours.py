@@ -1,9 +1,9 @@
-"""What a neighbour notices of a bomb: its latency beside each one, against its latency alone.
+"""Measures how much a bomb slows a neighbour down: its latency beside each kind of bomb, and alone.
 
     .venv/bin/python benchmarks/neighbours.py [--rounds 5] [--bombs 1] [--only fork] [--packages pandas]
 
 Prints a Markdown table: medians over the rounds of the neighbour's p95, its ratio to the p95 alone in the same round,
-and the slowest answer of /health.
+and the slowest response of /health.
 """
 
 from __future__ import annotations
@@ -108,8 +108,8 @@ async def main(rounds: int, at_once: int, names: list[str], packages: list[str])
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--bombs", type=int, default=1, help="how many of a kind at once")
+    parser.add_argument("--bombs", type=int, default=1, help="bombs of a kind at once")
     parser.add_argument("--only", nargs="+", choices=BOMBS, default=list(BOMBS), help="bombs to try")
-    parser.add_argument("--packages", nargs="+", default=[], help="of the project, imported before")
+    parser.add_argument("--packages", nargs="+", default=[], help="the project's packages, preloaded")
     arguments = parser.parse_args()
     asyncio.run(main(arguments.rounds, arguments.bombs, arguments.only, arguments.packages))

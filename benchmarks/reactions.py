@@ -1,8 +1,8 @@
-"""Times how soon Airlock reacts: to answers, deadlines and cancellation; and what a standby weighs.
+"""Measures how soon Airlock reacts to answers, deadlines and cancellation, and the memory of a standby.
 
     .venv/bin/python benchmarks/reactions.py [--rounds 5]
 
-Prints a Markdown table: medians over the rounds of the median and the worst of each round.
+Prints a Markdown table: medians over the rounds of each round's median and worst value.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ from airlock_local.backend import LocalBackend, LocalSettings
 ASK = "import time\nllm.complete('?')\nset_result(time.monotonic())"
 ENDLESS = "print(1)\nwhile True: pass"
 BOMB = "import os\nwhile True:\n    try: os.fork()\n    except OSError: pass"
-WEIGHED = 8  # standbys more, so that what they share with the zygote counts once
+WEIGHED = 8  # additional standbys, so that the memory that they share with the zygote counts once
 
 
 async def answer_to_resumption(connection: Connection) -> float:
-    """From sending an answer to the script's next line, on the clock that both see."""
+    """From sending an answer to the script's next line, on a clock that both can read."""
     paused = await connection.request("POST", "/execute?wait=30", {"project": "bench", "code": ASK})
     path = f"/executions/{paused['execution_id']}"
     answered = time.monotonic()
@@ -40,7 +40,7 @@ async def answer_to_resumption(connection: Connection) -> float:
 
 
 async def deadline_to_end(connection: Connection) -> float:
-    """From the moment that a script's second is over to the answer that says so."""
+    """From the end of a script's timeout of 1 s to the response that says so."""
     body = {"project": "bench", "code": ENDLESS, "timeout": 1}
     created = await connection.request("POST", "/execute", body)
     path = f"/executions/{created['execution_id']}"
@@ -53,7 +53,7 @@ async def deadline_to_end(connection: Connection) -> float:
 
 
 async def cancellation_to_end(connection: Connection) -> float:
-    """From sending the cancellation to the answer that says it is over, when all of its processes are dead."""
+    """From sending the cancellation to the response that the script has ended, when all its processes are dead."""
     created = await connection.request("POST", "/execute", {"project": "bench", "code": ENDLESS})
     path = f"/executions/{created['execution_id']}"
     await connection.request("GET", f"{path}?wait=30&since=0")
@@ -64,7 +64,7 @@ async def cancellation_to_end(connection: Connection) -> float:
 
 
 async def megabytes_per_standby(backend: LocalBackend, idle: int) -> tuple[float, float]:
-    """Proportional set size of all that an idle standby adds, and of one that has run `print(1)` and is still there."""
+    """Proportional set size that an idle standby adds, and that of one that has run `print(1)` and still exists."""
     before = _weight()
     await backend.scale(idle + WEIGHED)
     await asyncio.sleep(0.2)
@@ -74,7 +74,7 @@ async def megabytes_per_standby(backend: LocalBackend, idle: int) -> tuple[float
     before = _weight()
     job = Job(id="x", code="print(1)\nllm.complete('?')", timeout=60)
     running = [asyncio.create_task(backend.execute(job, RecordingRun(never_answers))) for _ in range(idle)]
-    await asyncio.sleep(0.5)  # others stand ready again
+    await asyncio.sleep(0.5)  # until new standbys are ready
     peak = _weight() - before
     for each in running:
         each.cancel()
@@ -96,7 +96,7 @@ def pss(pid: int) -> int:
         return 0  # gone
     pids = next(line.split()[1:] for line in status if line.startswith("NSpid:"))
     if len(pids) > 2 and pids[-1] == "1":
-        return 0  # an init: its memory is that of its maker, which is counted
+        return 0  # an init: it shares the memory of its maker, which is counted
     return next(int(line.split()[1]) for line in lines if line.startswith("Pss:"))
 
 

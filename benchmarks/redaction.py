@@ -1,4 +1,4 @@
-"""Times what secrets cost: CPU time for each MiB of output, and for a result of 1 MiB.
+"""Measures what redaction of secrets costs: CPU time per MiB of output, and for a result of 1 MiB.
 
     .venv/bin/python benchmarks/redaction.py [--rounds 5] [--secrets 20]
 
@@ -56,7 +56,7 @@ def main() -> None:
         "base64": base64.b64encode(random.randbytes(MIB))[:MIB],
         "nothing but secrets": " ".join(random.choices(values, k=MIB // 16)).encode()[:MIB],
     }
-    print(f"| ms of CPU time for each MiB, {options.secrets} secrets | redacted | without secrets |")
+    print(f"| ms of CPU time per MiB, {options.secrets} secrets | redacted | without secrets |")
     print("|---|---|---|")
     for content, data in contents.items():
         for way, size in SIZES.items():
@@ -80,7 +80,7 @@ def main() -> None:
         ]
         print(f"| {name} | {figures[0]:.1f} | {figures[1]:.1f} |")
     making = statistics.median(cpu_ms(lambda: Redactor(values)) for _ in range(options.rounds))
-    print(f"| at start, once for each project | {making:.1f} | 0.0 |")
+    print(f"| at startup, once per project | {making:.1f} | 0.0 |")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Times Airlock's backends through HTTP, beside what else runs Python in a sandbox, in interleaved rounds.
+"""Times Airlock's backends through HTTP, and other ways to run Python in a sandbox, in interleaved rounds.
 
     .venv/bin/python benchmarks/run.py [--rounds 5] [--quick] [--only local|docker] [--image airlock-test-base]
 
@@ -22,12 +22,12 @@ from scripts import SCRIPTS
 
 PANDAS = "a pandas one-liner"
 ONE = SCRIPTS["print(1)"]
-REFILL = 4.0  # seconds in which all containers are there again
+REFILL = 4.0  # seconds in which all standby containers are replaced
 Samples = list[float]
 
 
 async def paced(run: ways.Run, code: str, count: int, interval: float) -> Samples:
-    """One after the other, one begun per `interval` seconds: the latency of a server that is not busy."""
+    """Run one after the other, one every `interval` seconds: the latency of a server that is not busy."""
     samples = []
     for _ in range(count):
         began = time.perf_counter()
@@ -38,7 +38,7 @@ async def paced(run: ways.Run, code: str, count: int, interval: float) -> Sample
 
 
 async def closed_loop(run: ways.Run, code: str, count: int, concurrency: int) -> tuple[float, Samples]:
-    """`concurrency` callers, each at once again: returns executions per second, and latencies."""
+    """Keep `concurrency` callers busy; returns executions per second, and latencies."""
     samples: Samples = []
     left = iter(range(count))
 
@@ -54,7 +54,7 @@ async def closed_loop(run: ways.Run, code: str, count: int, concurrency: int) ->
 
 
 class Table:
-    """Medians over rounds, by row and column."""
+    """Medians over the rounds, by row and column."""
 
     def __init__(self) -> None:
         self._values: dict[tuple[str, str], list[float]] = defaultdict(list)
@@ -147,11 +147,11 @@ class Docker:
         count = max(3, int(40 * self._scale))
         for name, run in self._ways.items():
             await asyncio.sleep(REFILL)
-            samples = await paced(run, ONE, count // 2, 0.5)  # slower than the refill: warm containers are there
+            samples = await paced(run, ONE, count // 2, 0.5)  # slow enough for every execution to find a warm container
             latency.add_quantiles(f"print(1), {name}, 2 per second", samples)
         for concurrency in (1, 8):
             for name, run in self._ways.items():
-                # What stands ready is used up first: the rest takes as long as containers take.
+                # First use up the standby containers, so that the measured executions wait for new ones.
                 await closed_loop(run, ONE, 8 + concurrency, concurrency)
                 rate, _ = await closed_loop(run, ONE, count, concurrency)
                 throughput.add(name, f"at {concurrency}", rate)
@@ -172,7 +172,7 @@ async def main(rounds: int, scale: float, only: str | None, image: str) -> None:
     print(
         f"{platform.machine()}, Linux {platform.release()}, {os.cpu_count()} CPUs, Python {platform.python_version()}"
     )
-    print(f"root: {os.geteuid() == 0}, rounds: {rounds}, of the executions per case and round: {scale:.0%}")
+    print(f"root: {os.geteuid() == 0}, rounds: {rounds}, share of the executions per case and round: {scale:.0%}")
     latency.show("Latency", "ms")
     throughput.show("Throughput of print(1)", "executions per second")
 
@@ -180,8 +180,8 @@ async def main(rounds: int, scale: float, only: str | None, image: str) -> None:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--quick", action="store_true", help="a tenth of the executions, to see that it works")
-    parser.add_argument("--only", choices=["local", "docker"], help="one backend, with what it is compared with")
-    parser.add_argument("--image", default=docker_ways.IMAGE, help="for docker; without it docker is left out")
+    parser.add_argument("--quick", action="store_true", help="a tenth of the executions, as a trial run")
+    parser.add_argument("--only", choices=["local", "docker"], help="only this backend, and what it is compared with")
+    parser.add_argument("--image", default=docker_ways.IMAGE, help="image for docker; docker is skipped without it")
     arguments = parser.parse_args()
     asyncio.run(main(arguments.rounds, 0.1 if arguments.quick else 1.0, arguments.only, arguments.image))

@@ -1,4 +1,4 @@
-"""The scripts that are timed."""
+"""The scripts that the benchmarks run."""
 
 SCRIPTS = {
     "print(1)": "print(1)",

@@ -1,4 +1,4 @@
-"""What containers that stand ready cost the server: its memory and its threads. The containers' own is theirs.
+"""Measures what standby containers cost the server in memory and threads, without what they use themselves.
 
     .venv/bin/python benchmarks/standby_containers.py [--containers 100] [--image airlock-test-base]
 
@@ -33,7 +33,7 @@ def measured() -> dict[str, float]:
 async def main(containers: int, image: str) -> None:
     backend = DockerBackend(Project(name="bench"), DockerSettings(image=image))
     try:
-        await backend.scale(4)  # connections and threads that are kept for the next call
+        await backend.scale(4)  # opens the connections and threads that are kept for later calls
         gc.collect()
         before = measured()
         began = time.perf_counter()

@@ -1,8 +1,8 @@
-"""Times what stores, keys, waiting clients and long queues cost a server.
+"""Measures what stores, keys, waiting clients and long queues cost a server.
 
     .venv/bin/python benchmarks/stores.py [--rounds 5] [--quick]
 
-Prints Markdown tables: medians over the rounds, in each of which every server has its turn.
+Prints Markdown tables: medians over the rounds, each of which measures every server.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 KEY = "benchmark" * 4
 KEYS = f"server: {{keys: [{{name: bench, sha256: {hashlib.sha256(KEY.encode()).hexdigest()}}}]}}\n"
 SQLITE = "store: {type: sqlite, path: bench.db}\n"
-SERVERS = {  # what stands above the project in airlock.yaml, and the key that clients send
+SERVERS = {  # the lines above the project in airlock.yaml, and the key that clients send
     "memory": ("", ""),
     "sqlite": (SQLITE, ""),
     "memory, with a key": (KEYS, KEY),
@@ -45,7 +45,7 @@ projects:
 CONCURRENCY = 8
 WAITING = 1_000
 PENDING = 10_000
-LOOK = 20.0  # seconds for which waiting clients are looked at
+LOOK = 20.0  # seconds for which waiting clients are measured
 TICKS = os.sysconf("SC_CLK_TCK")
 
 
@@ -83,7 +83,7 @@ async def throughput(rounds: int, count: int) -> None:
 
 
 async def waiting(rounds: int, clients: int) -> None:
-    """What many clients cost that wait for news of a script that waits itself: long polls, and streams of events."""
+    """The cost of many clients that wait for news of an idle script, in long polls or event streams."""
     print(f"\n| {clients} clients wait, nothing happens | % of a core | MB more |\n|---|---|---|")
     async with ways.serve(SQLITE + PROJECT) as served:
         first = Connection(served.port)
@@ -108,7 +108,7 @@ async def waiting(rounds: int, clients: int) -> None:
 
 @contextlib.asynccontextmanager
 async def many(port: int, target: str, clients: int) -> AsyncIterator[None]:
-    """Have so many clients wait for an answer, or for more of it."""
+    """Let `clients` clients wait for a response, or for more of it."""
     opened = [await asyncio.open_connection("127.0.0.1", port) for _ in range(clients)]
     try:
         for _, writer in opened:
@@ -121,7 +121,7 @@ async def many(port: int, target: str, clients: int) -> AsyncIterator[None]:
 
 
 async def pending(count: int) -> None:
-    """What a long queue weighs, and how soon another project starts beside it."""
+    """The memory of a long queue, and how soon another project starts beside it."""
     print(f"\n| {count} executions pending | MB of the server | another project's print(1), ms |\n|---|---|---|")
     for name, head in (("memory", ""), ("sqlite", SQLITE)):
         async with ways.serve(head + BUSY) as served:
@@ -163,6 +163,6 @@ async def main(rounds: int, scale: float) -> None:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--quick", action="store_true", help="a tenth of everything, to see that it works")
+    parser.add_argument("--quick", action="store_true", help="a tenth of everything, as a trial run")
     arguments = parser.parse_args()
     asyncio.run(main(arguments.rounds, 0.1 if arguments.quick else 1.0))

@@ -1,8 +1,8 @@
-"""Traces the way of one execution through the files of Airlock: calls, moves from file to file, rooms.
+"""Traces the way of one execution through Airlock's files: calls, and moves between files and rooms.
 
     .venv/bin/python benchmarks/walk.py [--trips 5]
 
-It knows Airlock by its API and its files by their paths, so that it runs unchanged before and after files move.
+It uses only the REST API and the files' paths, so it runs unchanged before and after files move.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ REPOSITORY = CORE.parents[1]
 CONFIG = "projects: {bench: {replicas: 1, backend: local}}"
 ASK = "print('asking')\nset_result(llm.complete('?'))"
 PHASES = ("POST /execute?wait=10, to the pause", "POST respond", "GET ?wait=10, to the end", "after the answer")
-SETTLED = 1.0  # seconds after the answer in which observers are told and the next sandbox is made
+SETTLED = 1.0  # seconds after the answer in which observers are called and the next sandbox is created
 
 
 class Call(NamedTuple):
-    """A function was called; `task` is None in a callback of the loop, and the thread's number outside of it."""
+    """A call of a function; `task` is None in a callback of the loop, and the thread's number outside the loop."""
 
     task: object
     file: str
@@ -51,7 +51,7 @@ class Call(NamedTuple):
 
 
 class Tracer:
-    """Records each call of one of Airlock's functions in this process; a function that resumes is not called again."""
+    """Records every call of Airlock's functions in this process; a coroutine that resumes does not count again."""
 
     def __init__(self) -> None:
         self.calls: list[Call] = []
@@ -72,7 +72,7 @@ class Tracer:
         code = frame.f_code
         if (name := self._names.get(code.co_filename)) is None:
             name = self._names[code.co_filename] = name_of(Path(code.co_filename))
-        # A coroutine that resumes is an event too. The argument of RESUME tells: 0 is the start of a function.
+        # A coroutine that resumes is an event too. The argument of RESUME tells them apart: 0 starts a function.
         if name and code.co_code[frame.f_lasti + 1] & 3 == 0:
             try:
                 task: object = asyncio.current_task()
@@ -82,7 +82,7 @@ class Tracer:
 
 
 def name_of(path: Path) -> str:
-    """Name a file below its package, in brackets if a plugin's; "" for one that is not Airlock's."""
+    """Name a file relative to its package, in brackets for a plugin's; "" if it is not Airlock's."""
     if path.is_relative_to(CORE):
         return str(path.relative_to(CORE).with_suffix(""))
     folder, *parts = path.relative_to(REPOSITORY).parts if path.is_relative_to(REPOSITORY) else ("",)
@@ -93,7 +93,7 @@ def name_of(path: Path) -> str:
 
 
 async def trip(request: Request, calls: list[Call]) -> list[list[Call]]:
-    """Run the script that asks once; returns the calls of each phase."""
+    """Run the script once; returns the calls of each phase."""
     calls.clear()
     phases = []
 
@@ -120,7 +120,7 @@ def changes(places: list[Any]) -> int:
 
 
 def figures(calls: list[Call]) -> list[int]:
-    """Count calls, moves, moves within core, files of core and of plugins, and moves between rooms of core."""
+    """Count calls, moves, moves within core, core's files, plugins' files, and moves between core's rooms."""
     core = [call for call in calls if call.is_core]
     files = {call.file for call in calls}
     files_of_core = {call.file for call in core}
@@ -131,7 +131,7 @@ def figures(calls: list[Call]) -> list[int]:
 async def trips(count: int) -> list[list[list[Call]]]:
     with Tracer() as tracer:
         async with in_process() as request:
-            await trip(request, tracer.calls)  # what is imported or cached only once
+            await trip(request, tracer.calls)  # for imports and caches
             await asyncio.sleep(SETTLED)
             return [await trip(request, tracer.calls) for _ in range(count)]
 
@@ -146,9 +146,9 @@ def main(count: int) -> None:
         medians = map(statistics.median, zip(*map(figures, column), strict=True))
         print(f"| {name} | {' | '.join(f'{median:.0f}' for median in medians)} |")
     calls = whole[-1]
-    print("\nIn order of first entrance:", ", ".join(dict.fromkeys(call.file for call in calls)))
+    print("\nFiles in order of first entry:", ", ".join(dict.fromkeys(call.file for call in calls)))
     rooms = [call.room for call in calls if call.is_core]
-    print("\nRooms in order of first entrance:", ", ".join(dict.fromkeys(rooms)))
+    print("\nRooms in order of first entry:", ", ".join(dict.fromkeys(rooms)))
     moves = Counter((before, room) for before, room in pairwise(rooms) if before != room)
     print("\nMoves between them:", ", ".join(f"{a} > {b} {times}" for (a, b), times in moves.most_common()))
 

@@ -1,4 +1,4 @@
-"""The ways to run a script that are compared: each is an async function from code to nothing."""
+"""The compared ways to run a script: each is an async function that takes code and returns nothing."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ projects:
 
 
 class Served(NamedTuple):
-    """A server that is up."""
+    """A running server."""
 
     port: int
     pid: int
@@ -46,7 +46,7 @@ async def serve(config: str) -> AsyncIterator[Served]:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "airlock.yaml")
         path.write_text(config)
-        log = Path(folder, "log")  # a pipe that nobody reads would stop the server once it is full
+        log = Path(folder, "log")  # a pipe that is not read would block the server once it is full
         with log.open("wb") as file:  # noqa: ASYNC230 - nothing else waits
             process = await asyncio.create_subprocess_exec(
                 sys.executable,
@@ -173,7 +173,7 @@ def has_bubblewrap() -> bool:
 
 
 async def command(*words: str) -> None:
-    """Run a program to its end, which has to be a good one."""
+    """Run a program, which has to succeed."""
     process = await asyncio.create_subprocess_exec(
         *words, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
     )

@@ -17,13 +17,13 @@ from airlock.testing.processes import ServerProcess, start_server
 
 @pytest.fixture
 def anyio_backend() -> str:
-    """Async tests run on asyncio: Airlock is written for it."""
+    """Run async tests on asyncio, which Airlock requires."""
     return "asyncio"
 
 
 @pytest.fixture(autouse=True)
 def _own_configuration(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Keep tests away from the configuration, the key and the state of a server that runs in this folder."""
+    """Isolate tests from the configuration, key and state of a server that uses this folder."""
     monkeypatch.setenv("AIRLOCK_CONFIG", str(Path(__file__).parent / "airlock.yaml"))
     monkeypatch.delenv("AIRLOCK_API_KEY", raising=False)
     monkeypatch.delenv("AIRLOCK_URL", raising=False)
@@ -45,7 +45,7 @@ class RunningServer:
 
     @property
     def url(self) -> str:
-        """Where it listens, once it does."""
+        """The server's URL, once it listens."""
         return self.line_with("Listening on ").split()[-1]
 
     def line_with(self, text: str) -> str:
@@ -62,18 +62,18 @@ class RunningServer:
         raise AssertionError(f"{text!r} was not printed:\n{''.join(self.printed)}")
 
     def children(self) -> list[int]:
-        """Processes that it started."""
+        """The processes that the server has started."""
         path = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
         return [int(pid) for pid in path.read_text().split()]
 
     def ended(self) -> int:
-        """Wait for its end; returns the exit code."""
+        """Wait for the server to end; returns the exit code."""
         code = self.process.wait(PATIENCE)
         self._reader.join(PATIENCE)
         return code
 
     def close(self) -> None:
-        """End it at once, with all that it started."""
+        """Kill the server and all processes that it started."""
         self.process.terminate()
         self.process.terminate()
         try:
@@ -88,7 +88,7 @@ class RunningServer:
 
 @pytest.fixture
 def serve(tmp_path: Path) -> Iterator[Callable[..., RunningServer]]:
-    """Start servers with this airlock.yaml; `backend: scripted` is installed for them."""
+    """Start servers with this airlock.yaml, in which `backend: scripted` is available."""
     with servers(tmp_path) as start:
         yield start
 
@@ -102,7 +102,7 @@ def serve_all(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[...
 
 @contextmanager
 def servers(folder: Path) -> Iterator[Callable[..., RunningServer]]:
-    """Start servers in this folder, and end them; `is_new` for one that is not forked but starts as users start it."""
+    """Start servers in this folder, and end them; with `is_new`, one starts as for users, without a fork server."""
     started: list[RunningServer] = []
 
     def start(config: str | None, *arguments: str, is_new: bool = False, **environ: str) -> RunningServer:

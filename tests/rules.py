@@ -1,4 +1,4 @@
-"""How all suites run beside each other: what is shared stays in one process, and what a shell left behind is undone."""
+"""How all suites run in parallel: tests that share something run in one process, and signals are reset."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ SHARED: dict[str, type[pytest.Module | pytest.Class]] = {"module": pytest.Module
 
 
 def pytest_configure() -> None:
-    """Let tests and the processes that they start have signals as usual.
+    """Give tests and their child processes the usual signals.
 
-    Under `nohup` SIGHUP is ignored, in a background job of a shell SIGINT, and whatever is started inherits that, but
-    no handler; the one here keeps the promise of `nohup`.
+    `nohup` ignores SIGHUP, and background jobs of a shell ignore SIGINT. Child processes inherit ignored signals, but
+    no handlers: the handler here keeps the promise of `nohup`.
     """
     if signal.getsignal(signal.SIGHUP) == signal.SIG_IGN:
         signal.signal(signal.SIGHUP, lambda *_: None)
@@ -31,7 +31,7 @@ def pytest_configure() -> None:
 
 @pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Let `pytest -n` begin with the longest; keep tests in one process that share what is brought up once."""
+    """Let `pytest -n` start with the longest tests; keep tests that share a fixture in one process."""
     if "PYTEST_XDIST_WORKER" in os.environ:
         items.sort(key=lambda item: item.get_closest_marker("long") is None)
     for item in items:
@@ -41,7 +41,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
-    """Bury what a test that failed has left open: the warning would be the failure of a later one."""
+    """Collect what a failed test has left open: its warning would fail a later test."""
     before = item.session.testsfailed
     result = yield
     if item.session.testsfailed > before:
@@ -54,7 +54,7 @@ def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
 
 
 def _shared(item: pytest.Item) -> str | None:
-    """Return the name of the module or the class that shares fixtures of this test, the larger one if both do."""
+    """Return the module or class whose fixtures this test shares; the module if both."""
     definitions = getattr(item, "_fixtureinfo", None)
     if definitions is None:
         return None

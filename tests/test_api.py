@@ -1,4 +1,4 @@
-"""The REST API as clients see it: the contract of the mock backend first, then bad input."""
+"""The REST API as clients see it: first the contract of the mock backend, then bad input."""
 
 import json
 import uuid

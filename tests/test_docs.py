@@ -1,4 +1,4 @@
-"""What the docs say must be what the code does: every name is there, and the code in them runs."""
+"""The docs must match the code: every name is in them, and their code runs."""
 
 import re
 import tomllib
@@ -53,7 +53,7 @@ def test_every_public_name_for_tests_is_documented(name: str) -> None:
 
 
 def test_plugins_use_public_modules_only() -> None:
-    """What our own plugins need others need too. Only the Linux calls they have for themselves."""
+    """Other plugins need what our own do. Only the Linux calls are reserved for ours."""
     used: set[str] = set()
     for path in (ROOT / "plugins").glob("*/src/**/*.py"):
         for package, names in re.findall(r"^\s*from (airlock(?:\.\w+)*) import (.+)$", path.read_text(), re.MULTILINE):

@@ -1,4 +1,4 @@
-"""The layout that newcomers rely on: who may import whom, no circles, and files that are quickly read."""
+"""The layout that newcomers rely on: who may import whom, no circular imports, and short files."""
 
 import ast
 import statistics
@@ -46,14 +46,14 @@ FRONT_DOOR = "airlock"  # re-exports names of many rooms, and belongs to none
 
 
 def room_of(module: str) -> str:
-    """Return the room of a module: its folder, or the ground; `api` and `__main__` stand for themselves."""
+    """Return the room of a module: its folder, or the ground; `api` and `__main__` are their own rooms."""
     first = module.split(".")[1]
     is_room = (CORE / first).is_dir() or first in ("api", "__main__")
     return first if is_room else GROUND
 
 
 def imports_of(module: str, modules: dict[str, Path] = MODULES) -> Iterator[str]:
-    """Yield those of the modules that a module imports, also for the type checker, and inside functions."""
+    """Yield those of `modules` that a module imports, including imports for types and inside functions."""
     path = modules[module]
     package = module.split(".") if path.name == "__init__.py" else module.split(".")[:-1]
     for node in ast.walk(ast.parse(path.read_text())):
@@ -170,7 +170,7 @@ def test_no_name_shadows_a_library_that_its_siblings_import(folder: Path) -> Non
 
 @pytest.mark.parametrize("path", sorted((CORE / "worker").glob("*.py")), ids=lambda path: path.name)
 def test_worker_imports_only_the_standard_library_and_itself(path: Path) -> None:
-    """It runs in sandboxes that have nothing else; `test_a_room_imports_only_what_it_may` looks at ours."""
+    """It runs in sandboxes that have nothing else; `test_a_room_imports_only_what_it_may` checks our modules."""
     import sys
 
     for node in ast.walk(ast.parse(path.read_text())):
@@ -181,16 +181,16 @@ def test_worker_imports_only_the_standard_library_and_itself(path: Path) -> None
 
 
 def test_core_names_no_backend_plugin() -> None:
-    """Core knows no backend: only its texts for people, and its starter file, may name one."""
+    """Core knows no backend: only its messages and its starter file may name one."""
     for path in MODULES.values():
         for plugin in ("airlock_local", "airlock_mock", "airlock_docker", "airlock_metrics"):
             assert plugin not in path.read_text(), path
 
 
 def test_tests_mirror_the_rooms() -> None:
-    """Each test file has the name of a module of its room, and perhaps a topic: `test_clock.py`, `test_sse_floods.py`.
+    """Each test file is named after a module of its room, perhaps with a topic: `test_clock.py`, `test_sse_floods.py`.
 
-    What belongs to no module is in `served`, which needs whole servers.
+    Tests that belong to no module are in `served`, and use whole servers.
     """
     folders = {"ground": CORE, "client": ROOT / "client" / "src" / "airlock_client"}
     for path in (ROOT / "tests").glob("*/test_*.py"):

@@ -1,4 +1,4 @@
-"""The client stands on its own: nothing of core, and nothing that pip would not install with it."""
+"""The client stands alone: it imports nothing of core, and nothing that pip would not install with it."""
 
 import ast
 import re
@@ -27,7 +27,7 @@ def test_it_imports_only_what_it_declares() -> None:
 
 
 def test_models_and_errors_come_without_httpx() -> None:
-    """The server needs these, and imports no HTTP client for them."""
+    """The server needs these, and must not import an HTTP client for them."""
     code = "import sys, airlock_client.models, airlock_client.errors; print(*sys.modules)"
     imported = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     assert "airlock_client.models" in imported

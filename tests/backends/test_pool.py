@@ -1,4 +1,4 @@
-"""Warm pools, with workers that live in this process."""
+"""Warm pools, with workers inside this process."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ JOB = Job(id="x", code="code", timeout=60)
 
 
 class FakeWorker(Worker):
-    """Runs nothing: what happens is said beforehand, or by `finish`."""
+    """Runs nothing: tests set the outcome in advance, or call `finish`."""
 
     def __init__(self) -> None:
         self.finish: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
@@ -46,7 +46,7 @@ class FakeWorker(Worker):
 
 
 class FakeBackend(PooledBackend[BackendSettings]):
-    """Keeps fake workers. `failures` are raised by the next starts; `gate` holds starts back."""
+    """Keeps fake workers. The next starts raise `failures`; `gate` delays starts."""
 
     type = "fake"
 
@@ -91,7 +91,7 @@ class Nobody:
         return self.starts > 0
 
     def on_pause(self, changed: Callable[[bool], None]) -> None:
-        """It never asks."""
+        """Do nothing: this run never pauses."""
 
     async def complete(self, request: LLMRequest) -> str:
         raise AssertionError(request)
@@ -108,7 +108,7 @@ async def backend(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[FakeBackend]
 
 
 async def settle() -> None:
-    """Let every task that can go on do so."""
+    """Let every task continue that can."""
     for _ in range(20):
         await asyncio.sleep(0)
 

@@ -27,7 +27,7 @@ def airlock(*arguments: str) -> Result:
 
 
 def install(folder: Path, name: str, module: str) -> None:
-    """Put a distribution with a plugin into a folder of sys.path."""
+    """Install a distribution with a plugin in a folder of sys.path."""
     information = folder / f"{name}-2.5.dist-info"
     information.mkdir()
     (information / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 2.5\n")

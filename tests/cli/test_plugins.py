@@ -1,4 +1,4 @@
-"""`airlock plugins`, and the commands that plugins add: in nobody's way, and no harm to core's when they are wrong."""
+"""`airlock plugins`, and plugins' own commands, which neither hide nor break those of core."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The commands that talk to a server: what they print where, and their exit codes."""
+"""Commands that talk to a server: their output on stdout and stderr, and their exit codes."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def command(*arguments: str) -> Result:
 
 
 def asking(client: Airlock) -> str:
-    """Start an execution that wrote something and awaits an answer."""
+    """Start an execution that has written output and awaits an answer."""
     execution_id = client.submit("say out\nerr problem\nask q\nsay more", project="p")
     client.get(execution_id, wait=30)
     return execution_id

@@ -1,4 +1,4 @@
-"""`airlock run`: what it prints where, its exit codes, and who answers."""
+"""`airlock run`: its output on stdout and stderr, its exit codes, and who answers LLM requests."""
 
 import gc
 import json
@@ -151,7 +151,7 @@ def test_config_errors_are_2_and_all_named() -> None:
 
 
 class Local(Backend[BackendSettings]):
-    """Stands for what airlock-local offers."""
+    """Stands in for airlock-local."""
 
     type = "local"
 

@@ -1,4 +1,4 @@
-"""`airlock serve`: what it prints at the start. Whole servers are in tests/http/test_server.py."""
+"""`airlock serve`: what it prints at startup. tests/http/test_server.py tests whole servers."""
 
 from pathlib import Path
 

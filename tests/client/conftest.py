@@ -1,4 +1,4 @@
-"""A network that fails on order, between the client and a real server."""
+"""A network between the client and a real server that fails when told to."""
 
 import contextlib
 import re
@@ -9,11 +9,11 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-PATIENCE = 60  # seconds; only a guard against hanging
+PATIENCE = 60  # seconds; a hang guard
 
 
 class Network:
-    """A TCP proxy that knows just enough HTTP to spoil one exchange: the next one whose request line has `on` in it."""
+    """A TCP proxy that can spoil one HTTP exchange: the next one whose request line contains `on`."""
 
     def __init__(self, upstream: str | None) -> None:
         self.requests: list[str] = []  # request lines, in order
@@ -30,15 +30,15 @@ class Network:
         return f"http://127.0.0.1:{self._listening.getsockname()[1]}"
 
     def loses_request(self, on: str) -> None:
-        """The server never sees it."""
+        """Lose the request before the server sees it."""
         self._faults.append((on, lambda _: b""))
 
     def loses_reply(self, on: str) -> None:
-        """The server does it, and the client does not hear of it."""
+        """Lose the reply after the server has acted."""
         self._faults.append((on, lambda request: self._forward(request) and b""))
 
     def delays_reply(self, on: str, seconds: float) -> None:
-        """It arrives, but late."""
+        """Deliver the reply late."""
 
         def late(request: bytes) -> bytes:
             reply = self._forward(request)
@@ -48,20 +48,20 @@ class Network:
         self._faults.append((on, late))
 
     def truncates_reply(self, on: str, to: int) -> None:
-        """Only so many bytes arrive."""
+        """Deliver only that many bytes of the reply."""
         self._faults.append((on, lambda request: self._forward(request)[:to]))
 
     def replies(self, on: str, status: str, content: str = "", *headers: str) -> None:
-        """Somebody else answers."""
+        """Reply in place of the server."""
         lines = [f"HTTP/1.1 {status}", f"Content-Length: {len(content.encode())}", "Connection: close", *headers]
         self._faults.append((on, lambda _: "\r\n".join([*lines, "", content]).encode()))
 
     def sends(self, on: str, content: bytes) -> None:
-        """It is not even HTTP, or not whole."""
+        """Reply with raw bytes: not HTTP, or incomplete."""
         self._faults.append((on, lambda _: content))
 
     def cuts_every_reply(self, on: str, after: Callable[[], int]) -> None:
-        """Of each reply only so many bytes arrive, as they come; then the connection is gone."""
+        """Deliver only that many bytes of each reply, as they arrive, then close the connection."""
         self._cut = on, after
 
     def count(self, text: str) -> int:
@@ -131,7 +131,7 @@ def _read_request(connection: socket.socket) -> bytes:
 
 @pytest.fixture
 def network() -> Iterator[Callable[[str | None], Network]]:
-    """Make networks to a server, or to nobody."""
+    """Make networks to a server, or to none."""
     made: list[Network] = []
 
     def make(upstream: str | None = None) -> Network:

@@ -1,4 +1,4 @@
-"""`airlock.client`: the names of `airlock_client`, for those who have core."""
+"""`airlock.client`: the names of `airlock_client`, re-exported by core."""
 
 import subprocess
 import sys

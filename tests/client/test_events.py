@@ -1,4 +1,4 @@
-"""The event stream: what is yielded, and how it goes on where it broke off."""
+"""The event stream: what it yields, and how it resumes after an interruption."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def test_a_stream_that_always_breaks_off_is_unreachable_in_the_end(network: Make
     server = network(None)
     for _ in range(20):
         server.sends("/events", HEAD)
-    with Airlock(server.url, retry_for=0.5) as client, pytest.raises(Unreachable, match="breaks off again and again"):
+    with Airlock(server.url, retry_for=0.5) as client, pytest.raises(Unreachable, match="keeps breaking off"):
         list(client.events("x"))
 
 
@@ -107,7 +107,7 @@ def test_no_such_execution_is_not_found(network: MakeNetwork) -> None:
 def test_what_is_no_event_stream_is_not_airlock(network: MakeNetwork) -> None:
     server = network(None)
     server.replies("/events", "200 OK", "<html>", "Content-Type: text/html")
-    with Airlock(server.url) as client, pytest.raises(NotAirlock, match="no event stream"):
+    with Airlock(server.url) as client, pytest.raises(NotAirlock, match="not an event stream"):
         list(client.events("x"))
 
 
@@ -137,7 +137,7 @@ def test_retry_for_counts_from_the_first_failure_after_a_quiet_time(monkeypatch:
     assert stream.pause_after(failure) > 0
     stream.begin()
     time.sleep(0.4)
-    assert stream.pause_after(failure) > 0  # the connection lasted, though nothing came
+    assert stream.pause_after(failure) > 0  # the connection lasted, although nothing arrived
     time.sleep(0.4)
     with pytest.raises(Unreachable):
         stream.pause_after(failure)
@@ -157,7 +157,7 @@ def url(serve_all: Serve) -> str:
 
 
 def cut_network(network: MakeNetwork, url: str) -> Network:
-    """Each reply ends after 0 to 3000 bytes: amid the head, a status, a character, or not at all."""
+    """Each reply ends after 0 to 3000 bytes: within the head, a status or a character, or not at all."""
     bad = network(url)
     bad.cuts_every_reply("/events", partial(random.randrange, 3000))
     return bad

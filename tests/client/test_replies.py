@@ -1,4 +1,4 @@
-"""What the client says of replies that are not what it expected: somebody else answers, or a newer server."""
+"""What the client says of replies that it does not expect: from something else, or from a newer server."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def test_what_is_not_airlock_is_said_to_be_so(
     with Airlock(other.url) as client, pytest.raises(NotAirlock) as raised:
         client.projects()
     message = str(raised.value)
-    assert message.startswith(f"GET /projects was answered with {status[:3]} ({content_type}), not as Airlock does: ")
+    assert message.startswith(f"GET /projects was answered with {status[:3]} ({content_type}), but not by Airlock: ")
     assert message.endswith("; is the URL right?")
     assert len(message) < 500
     assert "\n" not in message
@@ -82,7 +82,7 @@ def test_a_redirect_is_not_followed_and_says_where_it_leads(network: MakeNetwork
 def test_what_is_not_http_is_unreachable(network: MakeNetwork, garbage: bytes) -> None:
     other = network(None)
     other.sends("/projects", garbage)
-    with Airlock(other.url, retry_for=0) as client, pytest.raises(Unreachable, match="whole answer"):
+    with Airlock(other.url, retry_for=0) as client, pytest.raises(Unreachable, match="no complete reply"):
         client.projects()
 
 

@@ -1,4 +1,4 @@
-"""A network and servers that fail: what is tried again, what is not, and what the client says."""
+"""Failing networks and servers: what is retried, what is not, and what the client says."""
 
 from __future__ import annotations
 
@@ -194,7 +194,7 @@ def test_a_server_that_shuts_down_while_a_run_waits_is_not_asked_in_a_tight_loop
     counting = network(server.url)
     with Airlock(counting.url, retry_for=1) as client:
         threading.Timer(0.5, server.process.terminate).start()
-        with contextlib.suppress(Unreachable):  # the server may be gone before it is asked once more
+        with contextlib.suppress(Unreachable):  # the server may be gone before the next request
             assert client.run("sleep 600", project="p").error_type == "interrupted"
     assert counting.count("GET /executions/") < 40
 

@@ -1,4 +1,4 @@
-"""`run`: who answers what, and what becomes of the execution when somebody is interrupted."""
+"""`run`: who answers which request, and what happens to the execution when a caller is interrupted."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ IDEMPOTENT = pytest.mark.skipif(
 LISTS = pytest.mark.skipif("/executions" not in app.openapi()["paths"], reason="the server lists nothing")
 
 CONFIG = "projects: {p: {backend: scripted, replicas: 2}}\n"
-PATIENCE = 60  # seconds; only a guard against hanging
+PATIENCE = 60  # seconds; a hang guard
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +57,7 @@ def airlock(url: str) -> Iterator[Airlock]:
 
 
 def is_idle(client: Airlock) -> bool:
-    """Whether nothing is left of any execution: a test that left one has failed."""
+    """Whether no unfinished execution is left, as must be so after each test."""
     give_up = time.monotonic() + PATIENCE
     while time.monotonic() < give_up:
         [project] = client.projects()
@@ -188,14 +188,14 @@ def test_any_other_exception_reaches_the_script_as_its_type_only_and_is_logged(
 @ERROR_ANSWERS
 @pytest.mark.parametrize("answer", [None, 7, b"bytes", "\ud800"])
 def test_an_answer_that_is_no_text_is_an_error_for_the_script(airlock: Airlock, answer: object) -> None:
-    result = airlock.run("ask q", project="p", llm=lambda _: answer)  # type: ignore[arg-type,return-value]  # is meant
+    result = airlock.run("ask q", project="p", llm=lambda _: answer)  # type: ignore[arg-type,return-value]  # deliberate
     assert str(result.error).startswith("LLMError: the agent failed to answer (")
 
 
 @ERROR_ANSWERS
 def test_without_llm_the_script_is_told_that_nobody_answers(airlock: Airlock) -> None:
     result = airlock.run("ask q", project="p")
-    assert result.error == "LLMError: the agent answers no LLM requests"
+    assert result.error == "LLMError: the agent does not answer LLM requests"
 
 
 # --- several at once -------------------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""What is particular to the client for threads: which thread calls back, and how it ends."""
+"""What only the client for threads has: callbacks in the right thread, forks, and an end."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from airlock.client import OpenLLMRequest
 
 CONFIG = "projects: {p: {backend: scripted, replicas: 2}}\n"
-PATIENCE = 60  # seconds; only a guard against hanging
+PATIENCE = 60  # seconds; a hang guard
 
 
 @pytest.fixture(scope="module")
@@ -125,7 +125,7 @@ def test_threads_share_a_client(airlock: Airlock) -> None:
 def test_a_forked_process_has_connections_of_its_own(airlock: Airlock) -> None:
     airlock.projects()
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # forking with threads is what is tried here
+        warnings.simplefilter("ignore", DeprecationWarning)  # this test forks with threads on purpose
         child = multiprocessing.get_context("fork").Process(
             target=airlock.run, args=("say hi",), kwargs={"project": "p"}
         )
@@ -155,7 +155,7 @@ def test_close_ends_the_thread_and_calls_in_other_threads(url: str) -> None:
         until(lambda: other.projects()[0].running == 1)
         client.close()
         thread.join(PATIENCE)
-        assert [str(error) for error in raised] == ["the client was closed meanwhile"]
+        assert [str(error) for error in raised] == ["the client was closed during the call"]
         assert other.projects()[0].running == 0
     assert not portals()
 

@@ -1,4 +1,4 @@
-"""Plugins to configure, and shorthands to load airlock.yaml in an empty folder."""
+"""Plugins to configure, and shortcuts to load airlock.yaml in an empty folder."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -116,7 +116,7 @@ def problems(text: str, plugins: Plugins, **environ: str) -> list[str]:
 
 
 def problem_in(project: str, plugins: Plugins) -> str:
-    """The only problem of a project, given in flow style; without the place."""
+    """Return the only problem of a project in flow style, without its place."""
     (told,) = problems(f"projects: {{p: {project}}}\n", plugins)
     place, told = told.split(": ", 1)
     assert place.startswith("airlock.yaml:1:")

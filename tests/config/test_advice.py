@@ -1,4 +1,4 @@
-"""What is legal in airlock.yaml, and told as a likely mistake."""
+"""What is valid in airlock.yaml, but reported as a likely mistake."""
 
 from pathlib import Path
 

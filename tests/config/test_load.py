@@ -1,4 +1,4 @@
-"""Which airlock.yaml is loaded, what is served without one, and the file that is shipped."""
+"""Which airlock.yaml is loaded, what is served without one, and the starter file."""
 
 import os
 from pathlib import Path
@@ -154,7 +154,7 @@ def test_shipped_file_is_valid(plugins: Plugins) -> None:
 
 
 def test_shipped_file_states_the_defaults_that_it_mentions(plugins: Plugins) -> None:
-    """The commented-out lines are what an operator will uncomment: with them the file is valid as well."""
+    """Operators uncomment these lines: the file must be valid with them, too."""
     uncommented = (ROOT / "airlock.yaml").read_text()
     for key in ("host:", "insecure:", "settings:", "  REPORT:"):
         assert f"# {key}" in uncommented

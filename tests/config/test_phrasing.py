@@ -1,4 +1,4 @@
-"""How each mistake in airlock.yaml is told: its place, and what to write instead."""
+"""How each mistake in airlock.yaml is reported: its place, and what to write instead."""
 
 import pytest
 from tests.config.conftest import problem_in, problems

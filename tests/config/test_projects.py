@@ -1,4 +1,4 @@
-"""Projects of airlock.yaml, resolved against the plugins that are installed, and mistakes in them."""
+"""Projects of airlock.yaml, resolved against the installed plugins, and mistakes in them."""
 
 import os
 

@@ -1,4 +1,4 @@
-"""`secrets:` in airlock.yaml: where they come from, how mistakes are told, and that a server shows them nowhere."""
+"""`secrets:` in airlock.yaml: their sources, how mistakes are reported, and that servers never show them."""
 
 import json
 import logging
@@ -51,7 +51,7 @@ def plugins() -> Plugins:
 
 @pytest.fixture
 def load(plugins: Plugins, tmp_path: Path) -> Callable[..., dict[str, str]]:
-    """Load the secrets of a project, given in flow style."""
+    """Load the secrets of a project in flow style."""
 
     def load(secrets: str, settings: str = "{}", **environ: str) -> dict[str, str]:
         text = f"projects:\n  p:\n    backend: code\n    settings: {settings}\n    secrets: {secrets}\n"
@@ -65,7 +65,7 @@ def load(plugins: Plugins, tmp_path: Path) -> Callable[..., dict[str, str]]:
 
 @pytest.fixture
 def problem(load: Callable[..., dict[str, str]], tmp_path: Path) -> Callable[..., str]:
-    """The only problem of these secrets, without the name of the file."""
+    """Return the only problem of these secrets, without the file's name."""
 
     def problem(secrets: str, settings: str = "{}", **environ: str) -> str:
         with pytest.raises(ConfigError) as caught:

@@ -1,4 +1,4 @@
-"""airlock.yaml as bytes: positions, the dialect, the environment, and files that are meant to hurt."""
+"""airlock.yaml as bytes: positions, the dialect, the environment, and malicious files."""
 
 import os
 import time

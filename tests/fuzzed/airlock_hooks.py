@@ -1,4 +1,4 @@
-"""What schemathesis cannot know of Airlock from its OpenAPI document. No check is left out, and no operation."""
+"""What schemathesis cannot learn from Airlock's OpenAPI document. All checks and operations stay enabled."""
 
 import re
 import uuid
@@ -22,7 +22,7 @@ schemathesis.openapi.format("cursor", st.floats(0, 4e9).map(lambda seconds: curs
 
 @schemathesis.hook
 def before_call(context: schemathesis.HookContext, case: schemathesis.Case[Any], kwargs: dict[str, Any]) -> None:
-    """Leave invalid data as they are, and make some of the valid reach further."""
+    """Leave invalid data unchanged, and make some of the valid data reach further."""
     query: Any = case.query or {}
     headers: Any = case.headers or {}
     path: Any = case.path_parameters or {}
@@ -50,12 +50,12 @@ def before_call(context: schemathesis.HookContext, case: schemathesis.Case[Any],
 def after_call(
     context: schemathesis.HookContext, case: schemathesis.Case[Any], response: schemathesis.Response
 ) -> None:
-    """Remember what asks, and what is over."""
+    """Record which executions await an answer, and which have finished."""
     if case.path == "/execute" and response.status_code == 200:
         shown = response.json()
         (_asking if shown["status"] == "awaiting_llm" else _over).append(shown["execution_id"])
 
 
 def is_project(name: object) -> bool:
-    """Tell some of the valid names, which would only lead to a 404."""
+    """Whether to replace this name: three of four valid ones, which would only lead to a 404."""
     return isinstance(name, str) and re.fullmatch(PROJECT_NAME, name) is not None and len(name) % 4 > 0

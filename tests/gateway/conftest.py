@@ -1,4 +1,4 @@
-"""Gateways that are closed with the test."""
+"""Gateways that are closed at the end of the test."""
 
 from collections.abc import AsyncIterator
 

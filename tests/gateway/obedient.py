@@ -1,4 +1,4 @@
-"""A backend that does what the code says, and gateways with one project of it."""
+"""A backend that does what the code says, and gateways with one project that uses it."""
 
 import asyncio
 from dataclasses import replace
@@ -79,7 +79,7 @@ async def started(gateways: Gateways, replicas: int = 1, patience: Patience | No
 
 
 async def begun(gateways: Gateways, gateway: Gateway) -> Gateway:
-    """Start it, and wait until its project is up, or down."""
+    """Start a gateway, and wait until its project is up, or down."""
     gateways.append(gateway)
     await gateway.start()
     await until(lambda: gateway_status(gateway) != "starting")

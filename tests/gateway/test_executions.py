@@ -1,4 +1,4 @@
-"""All executions: their life, wrong plugins, and the end of the server."""
+"""All executions: their life cycle, faulty plugins, and the end of the server."""
 
 import asyncio
 import gc
@@ -108,7 +108,7 @@ async def test_shutdown_tells_those_who_wait_before_the_server_closes(gateways: 
 
 
 async def test_a_finished_execution_is_not_kept_by_a_cycle_of_references(gateways: Gateways) -> None:
-    """The garbage collector comes late, and megabytes of output would wait for it."""
+    """The garbage collector runs late, and would leave megabytes of output in memory."""
     gateway = await started(gateways)
     gc.collect()
     gc.disable()

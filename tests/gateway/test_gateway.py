@@ -1,4 +1,4 @@
-"""What clients ask of the gateway: answers, cancel, wait."""
+"""What clients ask of the gateway: to answer, cancel and wait."""
 
 import asyncio
 import contextlib
@@ -130,7 +130,7 @@ class AsksTwice(ObedientBackend):
 
 @pytest.fixture
 async def asked_twice(gateways: Gateways) -> tuple[Gateway, str]:
-    """An execution that got its first answer, and shows its second question."""
+    """A gateway, and an execution that got its first answer and shows its second request."""
     gateway = await begun(gateways, gateway_of(AsksTwice))
     execution = await submit(gateway, "x")
     shown = (await until_status(gateway, execution, "awaiting_llm")).llm_request
@@ -170,7 +170,7 @@ async def test_an_answer_without_an_id_is_for_the_request_that_is_shown(asked_tw
 
 
 class AsksAtOnce(ObedientBackend):
-    """Asks as often as the code says, at once, and then once more when all were answered."""
+    """Makes as many LLM requests at once as the code says, and one more after all are answered."""
 
     async def execute(self, job: Job, run: Run) -> Outcome:
         await run.started()

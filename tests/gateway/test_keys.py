@@ -1,4 +1,4 @@
-"""API keys: how they are made and configured, and what one client sees of another."""
+"""API keys: how they are created and configured, and what one client sees of another."""
 
 import hashlib
 import re

@@ -1,4 +1,4 @@
-"""A backend or mediator that cannot be made."""
+"""Backends and mediators that cannot be created."""
 
 from dataclasses import replace
 from typing import Any

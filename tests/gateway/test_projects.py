@@ -1,4 +1,4 @@
-"""All projects of a gateway: which are found, and which are remembered."""
+"""All projects of a gateway: which are found, and which are stored."""
 
 import asyncio
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""What a key may submit, and have at once: counted in the gateway, told as 429."""
+"""What a key may submit and run at once: the gateway counts it, and refuses more with 429."""
 
 import asyncio
 import hashlib
@@ -139,7 +139,7 @@ async def test_a_burst_gets_no_more_in_than_one_after_the_other(tmp_path: Path) 
 
 
 class FullStore(MemoryStore):
-    """Has no room."""
+    """A store that is full."""
 
     async def create(self, execution: object) -> NoReturn:
         raise OSError("no space left")

@@ -1,4 +1,4 @@
-"""The gateway as one client sees it: whatever list a caller asks for."""
+"""The gateway as one client sees it, whichever list is requested."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""What a request must be, beyond what its model says."""
+"""What a request must satisfy beyond its model."""
 
 import pytest
 from tests.gateway.obedient import Gateways, started, submit

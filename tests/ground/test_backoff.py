@@ -1,4 +1,4 @@
-"""What failed is done again, later each time."""
+"""What fails is retried, after a longer pause each time."""
 
 from __future__ import annotations
 

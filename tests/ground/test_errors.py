@@ -1,4 +1,4 @@
-"""The trees of exceptions name every one of them, with the status that it has."""
+"""The trees of exceptions in the docstrings name every exception, with its status."""
 
 import inspect
 import re

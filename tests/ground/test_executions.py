@@ -1,4 +1,4 @@
-"""The record of an execution, and the bytes that clients get of it."""
+"""The record of an execution, and the bytes that clients get."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""What strict JSON lets through, and what it refuses."""
+"""What strict JSON accepts, and what it refuses."""
 
 import pytest
 from hypothesis import given

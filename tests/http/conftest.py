@@ -1,4 +1,4 @@
-"""What the tests of HTTP share: a server and connections to it, requests as scopes, and how to follow events."""
+"""What the tests of HTTP share: a server, connections to it, ASGI scopes, and ways to follow events."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def mock_alone(tmp_path: Path, plugins: Plugins) -> Config:
 
 
 def request_from(server: str | None = "127.0.0.1", client: str = "127.0.0.1", **headers: str) -> dict[str, Any]:
-    """Make the scope of a request that came over a socket."""
+    """Make the scope of a request that arrived over a socket."""
     return {
         "type": "http",
         "method": "GET",

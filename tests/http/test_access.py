@@ -81,7 +81,7 @@ def test_a_useless_key_is_a_configuration_error(mock_alone: Config, key: str) ->
 
 
 def test_keys_are_shown_nowhere(serve: Callable[..., Any], tmp_path: Path) -> None:
-    """Not in the log, not in what is answered, not in the store, not where `ps` looks; nor those that do not fit."""
+    """Neither valid nor wrong keys appear in logs, responses, the store, or what `ps` shows."""
     good, operators, wrong = (f"airlock_{name}{'x' * 30}" for name in ("good", "operators", "wrong"))
     config = f"""
 store: {{type: sqlite, path: s.db}}

@@ -1,4 +1,4 @@
-"""Who may talk to a server without keys: what counts as this machine, and what browsers on it are made to send."""
+"""Who may use a server without keys: what counts as this machine, and what web pages can make its browsers send."""
 
 import httpx
 import pytest

@@ -1,4 +1,4 @@
-"""HTTP as it comes from a socket, and its bounds, against a server process."""
+"""HTTP as it arrives from a socket, and its bounds, against a server process."""
 
 import contextlib
 import re
@@ -64,7 +64,7 @@ def test_a_head_over_its_bounds_is_refused(connection: socket.socket, sent: byte
 
 @pytest.mark.parametrize("begin", [b"GET /", b"GET / HTTP/1.1\r\nX: ", b"\r\n\r\n"])
 def test_a_head_that_never_ends_is_cut_off(connection: socket.socket, begin: bytes) -> None:
-    """Without that, 100 MB of it made the server 170 MB larger, without a key."""
+    """Without this bound, 100 MB of it made the server 170 MB larger, without a key."""
     sent = 0
     connection.sendall(begin)
     with contextlib.suppress(ConnectionError):
@@ -110,7 +110,7 @@ class Impatient(BoundedHttp):
 
 @pytest.fixture(scope="module")
 def impatient() -> Iterator[tuple[str, int]]:
-    """uvicorn with a short patience, before an app that reads the body."""
+    """uvicorn with a short patience, in front of an app that reads the body."""
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
         if scope["path"] == "/reads":

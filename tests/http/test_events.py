@@ -1,4 +1,4 @@
-"""The events of an execution over real HTTP: what is sent when, and that no cut of the connection repeats or loses."""
+"""The events of an execution over real HTTP: what is sent when, and that lost connections repeat and lose none."""
 
 from __future__ import annotations
 
@@ -164,7 +164,7 @@ def test_who_cannot_set_a_header_sends_a_query_parameter_and_the_header_counts(a
 
 
 def test_more_than_there_is_is_nothing_missing(api: httpx.Client) -> None:
-    """So it is after a crash of the server, which stores output only at each pause and at the end."""
+    """This happens after a crash of the server, which stores output only at each pause and at the end."""
     path = finished(api, "say x")
     first = next(follow(api, path))
     tag = first.id.partition(".")[0]
@@ -186,7 +186,7 @@ def test_an_id_that_was_never_sent_is_refused_with_the_reason(api: httpx.Client,
 
 
 def test_the_end_of_what_is_not_over_is_refused(api: httpx.Client) -> None:
-    """204 would stop an EventSource for good."""
+    """An EventSource would never reconnect after a 204."""
     path = submit(api, "sleep 600")
     tag = next(follow(api, path)).id.partition(".")[0]
     answer = api.get(f"{path}/events", headers={"Last-Event-ID": f"{tag}.end"})

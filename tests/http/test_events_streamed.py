@@ -1,4 +1,4 @@
-"""Streams of events from a server that crashes or stops, to readers who stall, leave, or may not see them."""
+"""Streams of events from a server that crashes or stops, to clients that stall, leave, or may not see them."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def test_no_such_execution_is_a_problem_and_no_stream(api: httpx.Client) -> None
 
 
 class StalledReader:
-    """Asks for events and reads nothing, over a connection that holds little."""
+    """Requests events and reads nothing, over a connection with small buffers."""
 
     def __init__(self, api: httpx.Client, path: str) -> None:
         self.socket = socket.socket()

@@ -25,14 +25,14 @@ def api(serve_all: Callable[..., Any]) -> Iterator[httpx.Client]:
 
 
 def begin(api: httpx.Client, code: str, project: str = "p") -> str:
-    """Submit a script and wait until it is over or awaits an answer; returns its path."""
+    """Submit a script and wait until it has finished or awaits an answer; returns its path."""
     answer = api.post("/execute?wait=20", json={"project": project, "code": code})
     assert answer.status_code == 200, answer.text
     return answer.headers["location"]
 
 
 def paused_with(api: httpx.Client, code: str, requests: int) -> tuple[str, dict[str, Any]]:
-    """Submit a script and wait until it has so many LLM requests open; returns its path and what it shows."""
+    """Submit a script and wait until it has that many open LLM requests; returns its path and the response."""
     path = begin(api, code)
     shown = api.get(path).json()
     while len(shown["llm_requests"]) < requests:

@@ -1,4 +1,4 @@
-"""Following executions over real HTTP: waiting for news, ending them, listing them."""
+"""Following executions over real HTTP: waiting for news, cancelling, listing."""
 
 import socket
 import time

@@ -1,4 +1,4 @@
-"""Requests that are sent again: `Idempotency-Key` over real HTTP. Its part over restarts is in test_nothing_lost."""
+"""Repeated requests: `Idempotency-Key` over real HTTP. tests/served/test_nothing_lost.py tests it over restarts."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -28,7 +28,7 @@ def api(serve_all: Callable[..., Any]) -> Iterator[httpx.Client]:
 
 @pytest.fixture
 def send(api: httpx.Client) -> Callable[..., httpx.Response]:
-    """Submit a script with a key that no other test has."""
+    """Submit a script with an Idempotency-Key that no other test uses."""
     key = f"key-{next(numbers)}"
 
     def send(code: str, *, wait: float = 0, project: str = "p", **more: Any) -> httpx.Response:

@@ -1,4 +1,4 @@
-"""Routes of plugins: behind the same key, in nobody's way, and no harm to the server when they are wrong."""
+"""Plugins' routes need the same key as core's, and neither hide nor break those."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def says(text: str, path: str = "/dash", public: Any = None) -> Extend:
 
 
 def lists_projects(app: FastAPI, gateway: GatewayView) -> list[str]:
-    """Two routes that show what the client may see, one of them to everybody."""
+    """Two routes that show what the client may see, one of them public."""
 
     async def names(request: Request) -> list[str]:
         mine = gateway.for_client(gateway.client_of(request))
@@ -200,7 +200,7 @@ def test_a_lifespan_of_a_plugin_is_entered_and_left(served: Served) -> None:
 
 
 def with_example(monkeypatch: pytest.MonkeyPatch) -> Extend:
-    """The plugin of docs/plugins.md that runs scripts, as it stands there."""
+    """The plugin that runs scripts, taken from docs/plugins.md."""
     [source] = [block for block in re.findall(r"```python\n(.*?)```", PLUGINS, re.DOTALL) if '"/oracle"' in block]
     module = ModuleType("airlock_oracle")
     monkeypatch.setitem(sys.modules, module.__name__, module)

@@ -1,4 +1,4 @@
-"""`GET /ready`: whether a load balancer should send requests here. Asked of real servers."""
+"""`GET /ready` of real servers: whether a load balancer should send requests here."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The OpenAPI document, held against what a real server answers."""
+"""The OpenAPI document, compared with the responses of a real server."""
 
 import hashlib
 import time
@@ -68,7 +68,7 @@ def events_of(stream: str) -> list[dict[str, str]]:
 
 
 class Journey:
-    """Sends requests, and holds each answer against what is documented of the operation."""
+    """Sends requests, and compares each response with the documented ones."""
 
     def __init__(self, document: dict[str, Any]) -> None:
         self._document = document
@@ -176,7 +176,7 @@ def test_it_is_valid_openapi_with_what_the_package_says(document: dict[str, Any]
 
 
 def test_operation_ids_are_short_and_stable(document: dict[str, Any]) -> None:
-    """They are the names of methods in generated clients: renaming one breaks its users."""
+    """Operation ids become method names in generated clients: renaming one breaks its users."""
     assert set(operations(document)) >= {
         *("execute", "list_executions", "get_execution", "get_events", "respond", "cancel"),
         *("list_projects", "project_up", "project_down", "health", "ready"),

@@ -1,4 +1,4 @@
-"""Problems: what a path or method that does not exist is answered, by a server process."""
+"""Problems: how a server process answers unknown paths and methods."""
 
 import socket
 

@@ -1,4 +1,4 @@
-"""Requests are read as the framework would read them, but strictly; floods are refused at once, with a short answer."""
+"""Requests are read as FastAPI reads them, but strictly; floods are refused at once, with a short response."""
 
 import json
 import re
@@ -30,7 +30,7 @@ def client() -> Iterator[TestClient]:
 
 @pytest.fixture
 def by_the_framework(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
-    """Call it, and requests are read by FastAPI itself, which is not strict."""
+    """Call it to let FastAPI itself read requests, which is not strict."""
     return lambda: monkeypatch.setattr(StrictRoute, "handle", APIRoute.handle)
 
 
@@ -149,7 +149,7 @@ def test_a_body_in_pieces_is_read_whole(client: TestClient) -> None:
 @pytest.mark.anyio
 async def test_a_body_is_not_kept_while_its_execution_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     class Message(dict[str, Any]):
-        """A dictionary that may be watched."""
+        """A dictionary that accepts weak references."""
 
     watched: list[weakref.ref[Message]] = []
     kept: list[Message | None] = []

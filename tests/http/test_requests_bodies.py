@@ -1,4 +1,4 @@
-"""Bodies and parameters that arrive at a server process: what is refused, and before what is read."""
+"""Bodies and parameters sent to a server process: what is refused, and how early."""
 
 import contextlib
 import json

@@ -1,4 +1,4 @@
-"""A real server: what it says when it starts, when it cannot, and whom it serves."""
+"""A real server: what it says when it starts or cannot start, and whom it serves."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Events on the wire."""
+"""The format of events on the wire."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ MOCK = "projects: {p: {backend: mock}}\n"
 
 
 class Collector(HTTPServer):
-    """What a monitoring service is to an exporter."""
+    """Stands in for a monitoring service."""
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Receive)

@@ -10,21 +10,21 @@ from airlock.logs import REQUEST_ID
 
 
 class Log:
-    """The logger above those of all events, whose lines go to a stream and nowhere else."""
+    """The logger above those of all events; its lines go only to a stream."""
 
     def __init__(self) -> None:
         self.logger = logging.getLogger("airlock")
         self._stream = io.StringIO()
 
     def write_with(self, formatter: logging.Formatter) -> None:
-        """Look like this from now on."""
+        """Use this format from now on."""
         handler = logging.StreamHandler(self._stream)
         handler.setFormatter(formatter)
         self.logger.handlers[:] = [handler]
 
     @property
     def text(self) -> str:
-        """What was written so far."""
+        """What has been written so far."""
         return self._stream.getvalue()
 
 

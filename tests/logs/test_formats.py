@@ -1,4 +1,4 @@
-"""How log lines look: for people or for programs, whoever logs them, and so that nobody outside can forge one."""
+"""The formats of log lines, for people or programs, which no input from outside can forge."""
 
 import io
 import json

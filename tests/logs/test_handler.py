@@ -1,4 +1,4 @@
-"""The log, written to a pipe that somebody reads, or nobody, or too late."""
+"""The log, written to a pipe that is read in time, too late or never."""
 
 import logging
 import os

@@ -1,4 +1,4 @@
-"""The events that the log tells: of which logger, with which fields, and under the id of which request."""
+"""The events in the log: their loggers, fields and request ids."""
 
 import asyncio
 import json
@@ -88,7 +88,7 @@ def test_the_events_of_an_execution_that_no_request_started_carry_no_request_id(
 
 
 def events(server: RunningServer) -> list[dict[str, Any]]:
-    """The events that a server has told so far, in the JSON format."""
+    """Return the events that a server has logged so far, in the JSON format."""
     lines = [json.loads(line) for line in list(server.printed)]
     return [line for line in lines if "event" in line]
 
@@ -158,7 +158,7 @@ def test_an_execution_that_the_end_of_another_wakes_keeps_its_own_id(serve: Serv
 
 
 class StaleBackend(Backend[BackendSettings]):
-    """Asks from a callback that was set up in the course of another request, as replacements of workers are."""
+    """Asks in a callback that was scheduled during another request, as replacements of workers are."""
 
     type = "stale"
 

@@ -1,4 +1,4 @@
-"""Classes that plugins register: what is wrong with one is found before its first execution, and nothing else is."""
+"""Classes that plugins register: every fault is found before the first execution, and sound ones are accepted."""
 
 import functools
 import os
@@ -66,7 +66,7 @@ def kind_of(base: type) -> ClassKind[Any]:
 
 
 def faults_of(base: type, **attributes: Any) -> str:
-    """What is said of a subclass with these attributes; empty when nothing is."""
+    """Return the complaint about a subclass with these attributes; empty if there is none."""
     try:
         kind_of(base).check(type("Mine", (base,), {"__module__": __name__, **attributes}))
     except PluginError as error:

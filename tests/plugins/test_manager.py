@@ -1,4 +1,4 @@
-"""Plugins that work, and every way we know for one to be broken: it is named, with the reason, and hurts nobody."""
+"""Working plugins, and broken ones of every known kind: each is named with the reason, and does no harm."""
 
 import logging
 import re
@@ -79,7 +79,7 @@ def offering(*backends: object) -> SimpleNamespace:
 
 
 def error_of(broken: object) -> str:
-    """Register something broken beside something sound; return what is said of it."""
+    """Register something broken beside something sound; returns the complaint."""
     plugins = Plugins()
     plugins.register(broken, Source("broken", "airlock-broken", "0.3"))
     plugins.register(offering(EchoBackend), Source("echo", "airlock-echo", "1.0"))
@@ -564,7 +564,7 @@ def test_observer_that_raises_is_logged_with_its_traceback_and_hurts_no_other(
 
 @pytest.fixture
 def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A site directory to install fakes into."""
+    """Return a site directory for fake distributions."""
     monkeypatch.syspath_prepend(tmp_path)
     return tmp_path
 

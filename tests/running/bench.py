@@ -1,4 +1,4 @@
-"""What the gateway and a project are for a run, with small backends on a real store."""
+"""Stands in for the gateway and a project of a run, with small backends on a real store."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -21,7 +21,7 @@ Complete = Callable[[LLMRequest, Callable[[LLMRequest], Awaitable[str]]], Awaita
 
 
 class FunctionBackend(Backend[BackendSettings]):
-    """Runs Python functions instead of code; a job's code is the name of one."""
+    """Runs Python functions instead of code; a job's code is a function's name."""
 
     type = "function"
 
@@ -51,7 +51,7 @@ class FunctionMediator(Mediator[MediatorSettings]):
 
 
 class Bench:
-    """What the gateway and a project are for an execution."""
+    """Stands in for the gateway and a project."""
 
     def __init__(
         self, replicas: int = 1, mediate: Complete | None = None, patience: Patience | None = None, **limits: Any
@@ -87,7 +87,7 @@ class Bench:
         return await self.end_of(await self.launch(script, timeout))
 
     async def end_of(self, live: LiveRun) -> Execution:
-        """Wait for the end; the store knows what the live object shows."""
+        """Wait for the end, and check that the store has what the live object shows."""
         await asyncio.wait_for(self.tasks[self.lives.index(live)], 20)
         stored = await self.store.get(live.execution.id)
         assert stored == live.execution == live.record.snapshot()

@@ -1,4 +1,4 @@
-"""Benches whose runs end with the test, and executions in its hands."""
+"""Benches whose runs end with the test, and executions that the test drives."""
 
 from collections.abc import AsyncIterator
 from typing import Any

@@ -1,4 +1,4 @@
-"""An execution in the hands of a test, to be followed."""
+"""An execution that a test drives and follows."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The phases of a run: its times, its slot, and what rings."""
+"""The phases of a run: its times, its slot, and its alarms."""
 
 import asyncio
 import contextlib

@@ -1,4 +1,4 @@
-"""How an execution ends: what a backend's outcome comes to, and that the first cause wins."""
+"""How an execution ends: what follows from a backend's outcome, and that the first cause wins."""
 
 from typing import Any
 

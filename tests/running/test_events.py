@@ -1,4 +1,4 @@
-"""What a stream of events costs and holds, seen from inside."""
+"""A stream of events from inside: how often it works, and what it keeps in memory."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a script wrote, as text, as far as the limit allows."""
+"""A script's output as text, up to its limit."""
 
 import pytest
 

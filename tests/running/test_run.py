@@ -1,4 +1,4 @@
-"""A live run, with small backends on a real store: running, ending, and whatever a backend may do wrong."""
+"""A live run, with small backends on a real store: running, ending, and faults of backends."""
 
 import asyncio
 from collections.abc import Awaitable, Callable

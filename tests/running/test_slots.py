@@ -1,4 +1,4 @@
-"""Slots: how many run at once, and who is next."""
+"""Slots: how many executions run at once, and which is next."""
 
 import asyncio
 

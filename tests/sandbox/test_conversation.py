@@ -1,4 +1,4 @@
-"""The host's side of the worker protocol: whatever a sandbox sends, a conversation ends well."""
+"""The host's side of the worker protocol: a conversation ends properly, whatever a sandbox sends."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Agent:
         raise AssertionError(stream, data)
 
     def on_pause(self, changed: Callable[[bool], None]) -> None:
-        """There is no clock."""
+        """Do nothing: there is no clock."""
 
     async def complete(self, request: LLMRequest) -> str:
         self.asked.append(request)
@@ -59,7 +59,7 @@ class Agent:
 
 
 def talk(agent: Agent | None = None, **limits: Any) -> tuple[Conversation, list[tuple[int, Any]]]:
-    """Begin a conversation; returns it, and what it sends."""
+    """Start a conversation; returns it, and the list of what it sends."""
     sent: list[tuple[int, Any]] = []
 
     def send(data: bytes) -> None:
@@ -278,7 +278,7 @@ def test_an_error_is_one_printable_line(text: str) -> None:
 
 
 async def test_an_llm_request_that_airlock_fails_to_handle_ends_the_execution_as_internal() -> None:
-    """Otherwise the script waits for an answer that nobody will give."""
+    """Otherwise the script would wait for an answer that never arrives."""
 
     class OutOfDescriptors(Agent):
         async def complete(self, request: LLMRequest) -> str:

@@ -1,4 +1,4 @@
-"""Frames that were nearly right, in number: `make test` takes thousands, `make soak` a million."""
+"""Frames that are nearly right: thousands in `make test`, a million in `make soak`."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ class Agent:
 
 
 def mutated(chance: random.Random) -> bytes:
-    """Some honest talk, with a few bytes changed, lost, doubled, moved or made up."""
+    """A valid conversation, with a few bytes changed, lost, doubled, moved or inserted."""
     data = bytearray(b"".join(codec.frame(kind, body) for kind, body in chance.choice(HONEST)))
     for _ in range(chance.randint(1, 4)):
         at, size = chance.randrange(len(data) + 1), chance.randint(1, 8)
@@ -90,7 +90,7 @@ def mutated(chance: random.Random) -> bytes:
 
 
 async def talk(data: bytes, chance: random.Random) -> str | None:
-    """Let a worker say this, in pieces of any size, and be gone; returns the error type."""
+    """Let a worker send this, in pieces of any size, and then exit; returns the error type."""
     conversation = Conversation(
         Job(id="x", code="", timeout=1), Agent(), Limits(result=4096, prompt=1024), lambda _: None
     )

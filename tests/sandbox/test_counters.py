@@ -1,4 +1,4 @@
-"""Counters, on files as the kernel writes them; the tests of both backends read the kernel's own."""
+"""Counters, on files in the kernel's format; the tests of both backends use the kernel's own files."""
 
 import os
 from pathlib import Path

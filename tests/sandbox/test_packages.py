@@ -1,4 +1,4 @@
-"""What an operator is told when packages cannot be installed: real failures of the real installer."""
+"""What operators read when packages cannot be installed: real failures of the real installer."""
 
 import os
 import ssl

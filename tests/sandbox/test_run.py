@@ -1,4 +1,4 @@
-"""What `SandboxRun` makes of what a sandbox says and counts. The attack suites of both backends try it for real."""
+"""What `SandboxRun` concludes from a sandbox's frames and counters. Both attack suites test it on real sandboxes."""
 
 import asyncio
 import signal
@@ -21,7 +21,7 @@ REQUEST = LLMRequest(prompt="x", model="x")
 
 
 class Counted(Counters):
-    """Counters that a test sets."""
+    """Counters with values that a test sets."""
 
     def __init__(self) -> None:
         super().__init__([])
@@ -44,7 +44,7 @@ class Counted(Counters):
 
 
 class Sandbox:
-    """One that does what a test says."""
+    """A sandbox that does what a test says."""
 
     def __init__(self, *, timeout: int = 1, counted: bool = True, answer: Callable[[LLMRequest], Any] | None = None):
         self.counters = Counted()

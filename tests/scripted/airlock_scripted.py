@@ -10,7 +10,7 @@ import airlock
 
 
 class ScriptedSettings(airlock.BackendSettings):
-    """`unavailable`: why it never comes up. `start`: seconds that it takes to."""
+    """`unavailable`: why it never starts. `start`: seconds that starting takes."""
 
     unavailable: str = ""
     start: float = 0
@@ -74,9 +74,9 @@ class ScriptedBackend(airlock.Backend[ScriptedSettings]):
 
 
 async def sleep(seconds: str) -> None:
-    """Sleep in a process of its own, which is to be gone afterwards, also when the server was killed.
+    """Sleep in a child process, which must end even if the server is killed.
 
-    Not one of asyncio's: it would log a warning when a thread of its looks for a process that was buried already.
+    Not one of asyncio's: its thread would log a warning about a process that has already been reaped.
     """
     with subprocess.Popen(["setpriv", "--pdeathsig", "KILL", "sleep", seconds]) as process:
         try:

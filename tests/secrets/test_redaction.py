@@ -1,4 +1,4 @@
-"""No secret leaves in any usual form: whatever the pieces it comes in, and wherever a limit cuts."""
+"""No secret leaves in any usual form, in whatever pieces it is written, and wherever a limit cuts."""
 
 import base64
 import html
@@ -68,7 +68,7 @@ FORMS: dict[str, Callable[[str], str]] = {
 
 
 def leaks(secret: str, text: str) -> list[str]:
-    """How a secret can be read out of a text, found by decoding it instead of by looking for encodings."""
+    """Ways to read a secret from a text: by decoding the text instead of searching it for encoded secrets."""
     wanted = secret.encode()
     found = [name for name, form in (("plain", secret), ("reversed", secret[::-1])) if form in text]
     found += [name for name, form in (("json", json.dumps(secret)), ("repr", repr(secret))) if form[1:-1] in text]

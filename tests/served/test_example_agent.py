@@ -1,4 +1,4 @@
-"""examples/agent.py, with a real server and a model that is a small program."""
+"""examples/agent.py, with a real server and a small program in place of the model."""
 
 from __future__ import annotations
 

@@ -34,7 +34,7 @@ class SmallDisk:
         )
 
     def fill(self) -> None:
-        """Leave no room; the rest of the store's own file is used up by `exhaust`."""
+        """Leave no free space on the disk; `exhaust` uses up what the store's own files still have."""
         with (self.path / "filler").open("ab", buffering=0) as file:
             try:
                 while file.write(b"x" * 4096) == 4096:
@@ -43,7 +43,7 @@ class SmallDisk:
                 pass
 
     def free(self) -> None:
-        """Make room again."""
+        """Free the space again."""
         (self.path / "filler").unlink()
 
 
@@ -73,7 +73,7 @@ def poll(client: httpx.Client, url: str, status: str) -> dict[str, Any]:
 
 
 def exhaust(client: httpx.Client) -> None:
-    """Use up the room that the store's own files still have."""
+    """Use up the free space in the store's own files."""
     for _ in range(300):
         if client.post("/execute", json={"project": "p", "code": f"say {'x' * 300}"}).status_code == 503:
             return

@@ -1,4 +1,4 @@
-"""What was answered with 202 is never lost: a real server on a real file is stopped, killed and started again."""
+"""No accepted execution is lost: a real server on a real file is stopped, killed and restarted."""
 
 import os
 import time

@@ -1,4 +1,4 @@
-"""The example of a backend that boots workers: what the contract does not ask of it."""
+"""The example of a backend that boots workers: what the contract does not test."""
 
 import subprocess
 import sys

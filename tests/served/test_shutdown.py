@@ -50,7 +50,7 @@ def until(url: str, status: str) -> dict[str, Any]:
 
 
 def end_of(url: str) -> dict[str, Any]:
-    """Wait for it in one request: the server may be gone before the next one."""
+    """Wait for an execution in one request: the server may have ended before the next one."""
     body: dict[str, Any] = httpx.get(url, params={"wait": 30}, timeout=60).json()
     return body
 
@@ -213,7 +213,7 @@ def test_it_can_listen_again_at_once(serve: Serve) -> None:
 
 
 class StuckBackend(Backend[BackendSettings]):
-    """Never gives anything back."""
+    """A backend whose `close` does not return in time."""
 
     type = "stuck"
 

@@ -1,4 +1,4 @@
-"""A plugin that is not ours, built and installed as its author would: what is public is all that it needs."""
+"""A third-party plugin, built and installed as by its author: it needs only what is public."""
 
 import os
 import shutil

@@ -1,4 +1,4 @@
-"""Installed plugins with mistakes, under a real server: they are told by name, and cost nobody else anything."""
+"""Faulty plugins in a real server: each is named, and nothing else is affected."""
 
 from __future__ import annotations
 

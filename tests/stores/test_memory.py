@@ -1,4 +1,4 @@
-"""Where executions are remembered: bounds, versions, and which changes are legal."""
+"""The memory store: bounds, versions, and which changes are legal."""
 
 import time
 from datetime import UTC, datetime

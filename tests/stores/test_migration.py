@@ -1,4 +1,4 @@
-"""A file that an earlier release wrote: it is migrated after a copy of it, or it stays as it was."""
+"""Store files of earlier releases: each is migrated after a backup, or stays unchanged."""
 
 import logging
 import os
@@ -100,14 +100,14 @@ FILL_NOTE = "UPDATE executions SET note = 'of ' || id;"
 
 @contextmanager
 def knows(*migrations: str) -> Iterator[None]:
-    """Have this process be a later release, with these migrations from version 1."""
+    """Make this process a later release, with these migrations from version 1."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(migration, "MIGRATIONS", migrations)
         yield
 
 
 def old_file(folder: Path) -> Path:
-    """Put a file of version 1 there."""
+    """Place a file of version 1 in the folder."""
     return Path(shutil.copyfile(VERSIONS[1], folder / "s.db"))
 
 
@@ -372,7 +372,7 @@ def test_check_says_what_a_start_will_do_and_does_nothing(tmp_path: Path) -> Non
 
 
 def run(path: Path, script: str) -> int:
-    """Run a script as another server, which knows `path`, `opened` and `an_execution`; returns how it ended."""
+    """Run a script as another server, with `path`, `opened` and `an_execution`; returns its exit code."""
     head = (
         "from pathlib import Path\n"
         "from airlock.stores.sqlite.store import SqliteSettings, SqliteStore\n"

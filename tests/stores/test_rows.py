@@ -1,4 +1,4 @@
-"""A record comes back from its row as it was, whatever JSON value a client or a script put into it."""
+"""A record is read from its row unchanged, whatever JSON values clients and scripts put into it."""
 
 import sqlite3
 from typing import Any

@@ -1,4 +1,4 @@
-"""`store: sqlite` on a real file: what is refused, what is forgotten, and what a full disk does."""
+"""`store: sqlite` on a real file: what it refuses, what it forgets, and what it does on a full disk."""
 
 import contextlib
 import os
@@ -131,7 +131,7 @@ async def test_any_name_of_a_file_will_do(tmp_path: Path) -> None:
 
 
 async def fill(store: SqliteStore) -> None:
-    """Have SQLite itself refuse to grow the file, as on a full disk."""
+    """Let SQLite refuse to grow the file, as on a full disk."""
     await store._thread.call(lambda connection: _limit(connection, 1))
 
 

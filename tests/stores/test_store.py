@@ -1,4 +1,4 @@
-"""Core's own stores keep the contract that plugins' stores keep."""
+"""Core's own stores pass the contract for plugins' stores."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -33,7 +33,7 @@ class TestSqliteStoreThatWithstandsPowerLoss(StoreContract):
 
 
 class Shared(MemoryStore):
-    """Compares again where it writes, as a database that several servers share does."""
+    """Compares versions again while writing, as a database shared by several servers would."""
 
     type = "shared"
 
@@ -50,7 +50,7 @@ class TestSharedStore(StoreContract):
 
 
 class OwnStep(Shared):
-    """Leaves the comparison to `update`."""
+    """Leaves comparing versions to `update`."""
 
     type = "own-step"
 

@@ -1,4 +1,4 @@
-"""`airlock.testing`: the contracts let good plugins pass, and tell what is wrong with bad ones."""
+"""`airlock.testing`: good plugins pass the contracts, which say what is wrong with bad ones."""
 
 import asyncio
 import os
@@ -102,7 +102,7 @@ def children() -> set[int]:
 
 @pytest.fixture
 def no_children_left() -> Iterator[None]:
-    """Bury what a bad backend leaves: what `failures` runs has this process as its parent."""
+    """Reap what a bad backend leaves: `failures` runs it as children of this process."""
     before = children()
     yield
     for pid in children() - before:
@@ -112,7 +112,7 @@ def no_children_left() -> Iterator[None]:
 
 @pytest.fixture
 def a_short_block_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Also where the watch comes late, on a machine that is busy."""
+    """Report short blocks even if the watch is late, on a busy machine."""
     monkeypatch.setattr(loop_watch, "BLOCKED", 0.05)
 
 
@@ -600,8 +600,8 @@ STORE = """
 @pytest.mark.parametrize(
     ("method", "told"),
     [
-        ("async def create(self, execution): await super().create(execution)", "what create() returns has to be*None*"),
-        ("async def page(self, listing): return [1]", "what page() returns has to be an airlock.Summary here, not int"),
+        ("async def create(self, execution): await super().create(execution)", "create() must return*None*"),
+        ("async def page(self, listing): return [1]", "page() must return an airlock.Summary here, not int"),
         ("def sweep(self): pass", "Airlock refuses the plugin: Fake.sweep is not async*"),
         (
             "def __init__(self, settings=None, directory=None): pass",
@@ -654,9 +654,12 @@ class TestFake(AttackSuite):
 @pytest.mark.parametrize(
     ("base", "told"),
     [
-        ("NotPooled", "attacks are for a PooledBackend, and Fake is none"),
-        ("PlainBackend", "no attack was made: a script of Fake removed *airlock-canary-*"),
-        ("KeepsFiles", "no attack was made: a script of Fake killed a process of this machine*"),
+        ("NotPooled", "attacks need a PooledBackend, and Fake is not one"),
+        (
+            "PlainBackend",
+            "attacks did not run, as they would harm this machine: a script of Fake removed *airlock-canary-*",
+        ),
+        ("KeepsFiles", "attacks did not run, as they would harm this machine: a script of Fake killed a process of *"),
     ],
 )
 def test_no_attack_is_made_on_what_is_no_sandbox(pytester: pytest.Pytester, base: str, told: str) -> None:
@@ -726,7 +729,7 @@ def test_skipped_tests_name_what_is_not_promised(pytester: pytest.Pytester) -> N
     result = pytester.runpytest("-ra", "-k", "network or limits_scratch")
     result.stdout.fnmatch_lines_random(
         [
-            "SKIPPED * capability 'no_network' is not claimed: a script reaches neither *",
+            "SKIPPED * capability 'no_network' is not claimed: a script can reach neither *",
             "SKIPPED * limits.scratch is not in PlainBackend.enforces",
         ]
     )

@@ -1,4 +1,4 @@
-"""Servers that are forked from a process which has Airlock loaded: to tests they are like newly started ones."""
+"""Servers that are forked from a process that has Airlock loaded: tests see them as newly started ones."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def test_a_wait_that_is_too_short_is_a_timeout(serve: Serve) -> None:
 
 @pytest.fixture
 def template() -> Iterator[Template]:
-    """A process that forks, made while SIGINT and SIGHUP are ignored, as in a background job under `nohup`."""
+    """A template started while SIGINT and SIGHUP are ignored, as in a background job under `nohup`."""
     before = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGHUP)}
     try:
         template = Template()

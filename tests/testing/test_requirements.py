@@ -1,4 +1,4 @@
-"""A part that is missing is a skip, and in CI a failure."""
+"""A test whose requirement is missing is skipped, but fails in CI."""
 
 import pytest
 

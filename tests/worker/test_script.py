@@ -1,4 +1,4 @@
-"""The code that runs inside a sandbox, here over a plain socket pair: what a script sees and what it sends."""
+"""The code that runs inside a sandbox, here over a plain socket pair: what a script sees and sends."""
 
 import json
 import os
@@ -21,7 +21,7 @@ Frame = tuple[int, object]
 
 @pytest.fixture
 def ends() -> Iterator[tuple[codec.Channel, codec.Channel]]:
-    """The worker's channel, and ours."""
+    """The two ends of the channel: the worker's and the test's."""
     ours, theirs = socket.socketpair()
     with ours, theirs:
         ours.settimeout(30)
@@ -186,7 +186,7 @@ def test_threads_that_ask_at_once_get_their_own_answers(ends: Ends) -> None:
 
 
 def test_leader_that_is_interrupted_hands_over(ends: Ends) -> None:
-    """The thread that reads for all is hit by an exception: another one must read on."""
+    """If the thread that reads for all gets an exception, another one must continue reading."""
     model = sdk.Model(ends[0])
     answers = []
     interrupted = threading.Event()
@@ -284,7 +284,7 @@ def test_script_is_main(ends: Ends) -> None:
 
 
 def test_worker_imports_only_the_standard_library_and_never_threading() -> None:
-    """As in a sandbox: isolated, without site-packages, under another package name."""
+    """Run it as in a sandbox: isolated, without site-packages, under another package name."""
     folder = Path(script.__file__).parent
     code = f"""
         import importlib.util, json, sys

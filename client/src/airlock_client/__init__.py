@@ -1,6 +1,6 @@
-"""What agents and other REST clients talk to Airlock with.
+"""The client with which agents and other programs use Airlock's REST API.
 
-Clients: `Airlock`, and for asyncio and trio `AsyncAirlock`.
+Clients: `Airlock`, and `AsyncAirlock` for asyncio and trio.
 What they return: `Result`, `ExecutionStatus`, `Event`, `ProjectInfo`, `PoolStatus`, `OpenLLMRequest`.
 What they raise: `ClientError`, with the tree drawn in errors.py. `LLMError` is what an `llm` callable may raise.
 """
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 else:
 
     def __getattr__(name: str) -> object:
-        """Import httpx only for those who connect: the server takes nothing from here but models and errors."""
+        """Import httpx only when a client is used: the server needs only models and errors from here."""
         home = {"Airlock": "sync", "AsyncAirlock": "aio"}.get(name)
         if home is None:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class AsyncAirlock(Calls):
-    """Talks to an Airlock server, like `Airlock`, and raises the same. Tasks may share one."""
+    """Talks to an Airlock server, as `Airlock` does, and raises the same errors. Tasks may share one client."""
 
     async def run(
         self,
@@ -31,15 +31,15 @@ class AsyncAirlock(Calls):
         settings: Mapping[str, str] | None = None,
         memory: Mapping[str, Any] | None = None,
     ) -> Result:
-        """Run a script to its end, whatever that is, as `Airlock.run` does.
+        """Run a script until it finishes, completed or not, as `Airlock.run` does.
 
-        `llm` and `on_output` may be async; plain functions are called in a thread, so they may block. Cancelled, it
-        cancels the execution.
+        `llm` and `on_output` may be async; plain functions are called in a thread, so they may block. Cancelling the
+        task cancels the execution.
         """
         execution_id = await self.submit(code, project=project, timeout=timeout, settings=settings, memory=memory)
         try:
             return await RemoteRun(self, execution_id, llm, on_output).finish()
-        except Unreachable as error:  # so is cancelling
+        except Unreachable as error:  # a cancel request would not arrive either
             error.execution_id = execution_id
             raise
         except BaseException as error:

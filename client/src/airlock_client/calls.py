@@ -27,10 +27,10 @@ MAX_WAIT: Final = 30  # seconds that the server lets a poll wait
 
 
 class Calls:
-    """The calls of `AsyncAirlock`, one for each call of the REST API. `Airlock` says what they do."""
+    """The methods of `AsyncAirlock`, one for each call of the REST API. `Airlock` documents them."""
 
     def __init__(self, url: str | None = None, key: str | None = None, *, retry_for: float = 60) -> None:
-        """Connect lazily: nothing is sent yet. Raises ValueError when the URL or the key cannot be meant."""
+        """Connect lazily: nothing is sent yet. Raises ValueError if the URL or the key is invalid."""
         self._transport = Transport(url, key)
         self._retry_for = retry_for
 
@@ -44,7 +44,7 @@ class Calls:
         memory: Mapping[str, Any] | None = None,
         idempotency_key: str | None = None,
     ) -> str:
-        """Hand a script over and return the execution's id."""
+        """Submit a script and return the execution's id."""
         body = _given(project=project, code=code, timeout=timeout, settings=settings, memory=memory)
         headers = {"idempotency-key": idempotency_key or uuid.uuid4().hex}
         request = Request(method="POST", path="/execute", headers=headers, body=body)
@@ -52,7 +52,7 @@ class Calls:
         return reply.parse(ExecutionCreated).execution_id
 
     async def get(self, execution_id: str, *, wait: float = 0, since: int | None = None) -> Result:
-        """Return an execution as it is, or with `wait` as soon as there is news."""
+        """Return an execution as it is now, or with `wait` as soon as there is news."""
         query = _given(wait=min(wait, MAX_WAIT) or None, since=since)
         request = Request(method="GET", path=_execution(execution_id), query=query, patience=wait + 30)
         return (await self._send(request)).parse(Result)
@@ -65,16 +65,16 @@ class Calls:
             method="POST",
             path=f"{_execution(execution_id)}/respond",
             body=_given(response=response, request_id=request_id, error=error),
-            repeatable=request_id is not None,  # else it would answer the next question as well
+            repeatable=request_id is not None,  # without it, a repetition could answer the next question
         )
         return (await self._send(request)).parse(Result)
 
     async def cancel(self, execution_id: str) -> Result:
-        """End an execution; one that is over stays as it is."""
+        """Cancel an execution; a finished one stays as it is."""
         return (await self._send(_cancel(execution_id))).parse(Result)
 
     async def list(self, *, project: str | None = None, status: str | None = None) -> AsyncGenerator[Result]:
-        """Yield executions without their bodies, the newest first, fetching more as they are needed."""
+        """Yield executions without their bodies, newest first; pages are fetched as needed."""
         cursor = None
         while True:
             query = _given(project=project, status=status, cursor=cursor)
@@ -86,7 +86,7 @@ class Calls:
                 return
 
     def events(self, execution_id: str) -> AsyncGenerator[Event]:
-        """Yield what has happened and what happens, until the execution is over. A lost connection loses nothing."""
+        """Yield past and new events until the execution has finished. A lost connection loses none."""
         return self._transport.events(EventStream(f"{_execution(execution_id)}/events", self._retry_for))
 
     async def projects(self) -> builtins.list[ProjectInfo]:
@@ -94,21 +94,21 @@ class Calls:
         return (await self._send(Request(method="GET", path="/projects"))).parse(ProjectList).projects
 
     async def up(self, name: str, replicas: int = 1) -> PoolStatus:
-        """Keep so many warm workers. Returns when they are ready, or after 30 s with the state as it is."""
+        """Keep `replicas` warm workers. Returns when they are ready, or after 30 s with the current state."""
         request = Request(method="POST", path=f"{_project(name)}/up", body={"replicas": replicas}, patience=60)
         return (await self._send(request)).parse(PoolStatus)
 
     async def down(self, name: str) -> PoolStatus:
-        """Put a project down: what waits ends, what runs has a grace."""
+        """Take a project down: queued executions end, running ones get a grace period."""
         return (await self._send(Request(method="POST", path=f"{_project(name)}/down", patience=60))).parse(PoolStatus)
 
     async def _cancel_as_last_will(self, execution_id: str) -> None:
-        """Try once, in a short time, to end the execution of somebody who is being interrupted."""
+        """Try once, briefly, to cancel the execution of a caller that is being interrupted."""
         with suppress(Unreachable):
             await self._transport.exchange_as_last_will(_cancel(execution_id))
 
     async def _withdraw(self, submission: Request) -> None:
-        """End what a submission began whose answer never came: sent again, it gives the id and begins nothing new."""
+        """Cancel what an unanswered submission started; sent again, it returns the id and starts nothing new."""
         with suppress(ClientError):
             reply = await self._transport.exchange_as_last_will(submission)
             await self._cancel_as_last_will(reply.parse(ExecutionCreated).execution_id)
@@ -116,7 +116,7 @@ class Calls:
     async def _send(
         self, request: Request, if_interrupted: Callable[[Request], Awaitable[None]] | None = None
     ) -> Reply:
-        """Send it until it is answered, as far as that is safe and `retry_for` allows."""
+        """Send a request until it is answered, as far as that is safe and `retry_for` allows."""
         retries = Retries(self._retry_for)
         while True:
             try:
@@ -149,8 +149,8 @@ def _project(name: str) -> str:
 
 
 def _segment(name: str) -> str:
-    if not name.strip("."):  # would lead elsewhere
-        raise ValueError(f"{name!r} names nothing")
+    if not name.strip("."):  # "", "." and ".." would change the path
+        raise ValueError(f"{name!r} is not a valid id or name")
     return quote(name, safe="")
 
 

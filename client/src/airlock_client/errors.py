@@ -1,9 +1,9 @@
 """Every exception that the client raises on purpose, and LLMError, which an `llm` callable may raise.
 
 ClientError
-├── Unreachable          no whole answer came, however often it was tried
-├── NotAirlock           an answer came that is not Airlock's: most often the URL is wrong
-└── ProblemError         Airlock refused; `code` says why, and each HTTP status has its family:
+├── Unreachable          no complete reply arrived, in spite of retries
+├── NotAirlock           the reply is not Airlock's: most often the URL is wrong
+└── ProblemError         Airlock refused; `code` says why, and each HTTP status belongs to a family:
     ├── InvalidRequest   400, 405, 413, 415, 422
     ├── AccessDenied     401, 403
     ├── NotFound         404
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 class FieldError(BaseModel):
-    """A wrong field of a request."""
+    """An invalid field of a request."""
 
     location: str
     message: str
@@ -41,17 +41,17 @@ class Problem(BaseModel):
 
 
 class LLMError(Exception):
-    """Raised by an `llm` callable that has no answer. The script sees it as `LLMError`, with the same text."""
+    """Raised by an `llm` callable that has no answer. The script gets an `LLMError` with the same text."""
 
 
 class ClientError(Exception):
-    """Base of all but LLMError. `execution_id`: which execution `run` was driving, if there was one."""
+    """Base of all but LLMError. `execution_id` is that of the execution that `run` was driving, if any."""
 
     execution_id: str | None = None
 
 
 class Unreachable(ClientError):
-    """Raised when no whole answer came. `was_sent`: the request may have arrived all the same."""
+    """Raised when no complete reply arrived. `was_sent`: the request may have reached the server nevertheless."""
 
     def __init__(self, message: str, *, was_sent: bool) -> None:
         super().__init__(message)
@@ -59,15 +59,15 @@ class Unreachable(ClientError):
 
 
 class NotAirlock(ClientError):
-    """Raised when what answers is not an Airlock server, or one that this client does not understand."""
+    """Raised when the reply is not from Airlock, or from a version that this client does not understand."""
 
 
 class ProblemError(ClientError):
-    """Raised when Airlock refuses a request; itself only for a status without a family.
+    """Raised when Airlock refuses a request; statuses without a family raise this class itself.
 
     `status` is the HTTP status, `code` the stable name of the cause (`queue_full`), `detail` a sentence for people,
-    `errors` one line for each wrong field. With `request_id` the operator finds it in the server's log, if the fault
-    is the server's. `retry_after` is in seconds.
+    `errors` a line for each invalid field. If the server is at fault, `request_id` is in its log. `retry_after` is in
+    seconds.
     """
 
     def __init__(self, problem: Problem, retry_after: float | None = None) -> None:
@@ -81,23 +81,23 @@ class ProblemError(ClientError):
 
 
 class InvalidRequest(ProblemError):
-    """Raised when the request cannot be meant: `invalid_request`, `idempotency_key_reused`, ..."""
+    """Raised when the request is invalid: `invalid_request`, `idempotency_key_reused`, ..."""
 
 
 class AccessDenied(ProblemError):
-    """Raised when the key is missing or wrong (`unauthorized`), or the server serves its own machine (`not_local`)."""
+    """Raised when the key is missing or wrong (`unauthorized`), or only local clients are served (`not_local`)."""
 
 
 class NotFound(ProblemError):
-    """Raised for `execution_not_found` and `project_not_found`, also when they are another key's."""
+    """Raised for `execution_not_found` and `project_not_found`, also if they belong to another key."""
 
 
 class Conflict(ProblemError):
-    """Raised when the state does not allow it: `not_awaiting_llm`, `already_answered`, `project_down`."""
+    """Raised when the current state does not allow it: `not_awaiting_llm`, `already_answered`, `project_down`."""
 
 
 class QuotaExceeded(ProblemError):
-    """Raised when the key allows no more for now: `rate_exceeded`, `too_many_executions`."""
+    """Raised when the key's quota is used up: `rate_exceeded`, `too_many_executions`."""
 
 
 class Unavailable(ProblemError):
@@ -105,7 +105,7 @@ class Unavailable(ProblemError):
 
 
 class ServerFault(ProblemError):
-    """Raised when the fault is the server's, or that of a proxy before it."""
+    """Raised when the server is at fault, or a proxy in front of it."""
 
 
 FAMILIES: dict[int, type[ProblemError]] = {

@@ -1,4 +1,4 @@
-"""The events of one execution, as a stream that goes on where it broke off."""
+"""The events of one execution, as a stream that resumes after an interruption."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
 Stream = Literal["stdout", "stderr"]
 
-PATIENCE: Final = 45.0  # seconds without a byte; the server breaks silence every 15 s
-LASTED: Final = 5.0  # seconds after which a stream that breaks off is not one that always does
+PATIENCE: Final = 45.0  # seconds without a byte; the server sends something every 15 s
+LASTED: Final = 5.0  # seconds after which a stream that breaks off gets the whole `retry_for` again
 
 _DATA: Final[dict[str, type[BaseModel]]] = {
     "status": StatusEvent,
@@ -36,14 +36,14 @@ _DATA: Final[dict[str, type[BaseModel]]] = {
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """What happened: `type` is status, stdout, stderr, llm_request or result, `data` what docs/rest.md says of it."""
+    """What happened. `type` is status, stdout, stderr, llm_request or result; docs/rest.md describes its `data`."""
 
     type: str
     data: Any
 
 
 class EventStream:
-    """What has to be known of a stream, apart from how to read it."""
+    """The state of a stream; transport.py reads it."""
 
     def __init__(self, path: str, retry_for: float) -> None:
         self._path = path
@@ -54,24 +54,24 @@ class EventStream:
         self.is_over = False
 
     def request(self) -> Request:
-        """Return the request for all that is still to come."""
+        """Return the request for all further events."""
         headers = {"accept": "text/event-stream", "cache-control": "no-store"}
         if self._last_id:
             headers["last-event-id"] = self._last_id
         return Request(method="GET", path=self._path, headers=headers, patience=PATIENCE)
 
     def begin(self) -> None:
-        """Say that the server answers with events."""
+        """Note that the server has started to send events."""
         self._begun_at = time.monotonic()
 
     def take(self, received: ServerSentEvent) -> Event | None:
-        """Return the event, None for one that only keeps the connection alive. Raises NotAirlock for other data."""
+        """Return the event, or None if it only keeps the connection alive. Raises NotAirlock for anything else."""
         if not received.data:
             return None
         kind = received.event
         try:
             data = strict_json.loads(received.data.encode(errors="surrogatepass"))
-            if kind in _DATA:  # a newer server may send others
+            if kind in _DATA:  # a newer server may send more types
                 _DATA[kind].model_validate(data)
         except ValidationError as error:
             raise self._not_airlock(f"a {kind} event without {error.errors()[0]['loc'] or 'fields'}") from None
@@ -86,20 +86,20 @@ class EventStream:
         return NotAirlock(f"GET {self._path} sent {what}; is the URL right?")
 
     def refusal(self, reply: Reply) -> ClientError:
-        """Return the reason why there is no stream for now. Raises it when there will be none."""
-        failure = reply.error() if reply.status != 200 else reply.not_airlock("no event stream")
+        """Return why there is no stream at present. Raises it if retrying is no use."""
+        failure = reply.error() if reply.status != 200 else reply.not_airlock("the reply is not an event stream")
         if not is_transient(reply):
             raise failure
         return failure
 
     def broken_off(self) -> ClientError:
-        """Return the reason to ask again when the stream has ended, but not the execution."""
-        return Unreachable(f"the stream of {self._path} breaks off again and again", was_sent=True)
+        """Return the failure for a stream that ended before its execution did."""
+        return Unreachable(f"the stream of {self._path} keeps breaking off", was_sent=True)
 
     def pause_after(self, failure: ClientError) -> float:
-        """Return seconds to wait before the next attempt. Raises `failure` when there is none.
+        """Return seconds to wait before the next attempt. Raises `failure` if there is no time for one.
 
-        `retry_for` counts from the first of several failures: a stream may be quiet for hours before it breaks off.
+        `retry_for` counts from the first of consecutive failures: a stream may work for hours before it breaks off.
         """
         if self._retries is None or time.monotonic() - self._begun_at > LASTED:
             self._retries = Retries(self._retry_for)

@@ -1,4 +1,4 @@
-"""What the server answers. Fields that came after the first version are optional."""
+"""The server's responses. Fields that were added after the first version are optional."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ ProjectName = Annotated[str, StringConstraints(pattern=PROJECT_NAME)]
 
 
 class AnswerModel(BaseModel):
-    """Base of what the server sends: every field is always there."""
+    """Base of the server's responses: every field is always present."""
 
     model_config = ConfigDict(json_schema_serialization_defaults_required=True, from_attributes=True)
 
 
 class ExecutionStatus(str, Enum):
-    """Where an execution stands; `completed`, `error` and `timeout` are terminal."""
+    """The status of an execution; `completed`, `error` and `timeout` are terminal."""
 
     pending = "pending"
     running = "running"
@@ -30,7 +30,7 @@ class ExecutionStatus(str, Enum):
 
     @property
     def is_terminal(self) -> bool:
-        """Whether nothing can change any more."""
+        """Whether the execution has finished."""
         return self in _TERMINAL
 
 
@@ -38,21 +38,21 @@ _TERMINAL = frozenset({ExecutionStatus.completed, ExecutionStatus.error, Executi
 
 
 class ExecutionCreated(AnswerModel):
-    """The receipt for a submitted script. `status` is pending, or for a request that was sent again, what it is now."""
+    """The receipt for a submitted script. `status` is pending, or for a repeated request the current status."""
 
     execution_id: str
     status: ExecutionStatus = ExecutionStatus.pending
 
 
 class LLMRequest(BaseModel):
-    """What a script asks of a model."""
+    """What a script asks an LLM."""
 
     prompt: str
     model: str = "default"
 
 
 class OpenLLMRequest(LLMRequest):
-    """An LLM request that awaits the agent's answer, until `expires_at`. `id` counts from 1 within its execution."""
+    """An LLM request that awaits the agent's answer until `expires_at`. `id` counts from 1 within its execution."""
 
     model_config = ConfigDict(from_attributes=True)
 
@@ -67,8 +67,8 @@ class ExecutionResult(AnswerModel):
     `truncated`: output beyond `limits.output` was dropped. Milliseconds are those spent so far waiting for a worker
     (`queued_ms`, also after an LLM answer), running (`run_ms`; `execution_time_ms` once it was started) and waiting for
     LLM answers (`llm_wait_ms`).
-    `version` counts changes of the status and of open LLM requests, not of output. `llm_requests` are all open,
-    the oldest first; `llm_request` is the first of them.
+    `version` counts changes of the status and of open LLM requests, not of output. `llm_requests` are the open ones,
+    oldest first; `llm_request` is the first of them.
     """
 
     execution_id: str
@@ -94,7 +94,7 @@ class ExecutionResult(AnswerModel):
 
 
 class ListedExecution(AnswerModel):
-    """An execution as a list shows it: without code, output and result. Times are in UTC."""
+    """An execution in a list: without code, output and result. Times are in UTC."""
 
     execution_id: str
     project: str
@@ -107,7 +107,7 @@ class ListedExecution(AnswerModel):
 
 
 class StatusEvent(ListedExecution):
-    """An execution as the stream of its events shows it. `llm_request_ids` are the open LLM requests, oldest first."""
+    """An execution in its event stream. `llm_request_ids` are the open LLM requests, oldest first."""
 
     llm_request_ids: list[int]
 
@@ -122,7 +122,7 @@ ProjectStatus = Literal["up", "down"]
 
 
 class ProjectInfo(AnswerModel):
-    """A project and its pool. `isolation` says in one line what protects the host from its scripts."""
+    """A project and its pool. `isolation` says in one line what protects the host from the project's scripts."""
 
     name: str
     description: str

@@ -1,7 +1,7 @@
-"""How a thread gets into the async client: a portal is an event loop in a thread of its own.
+"""How a thread calls the async client: a portal is an event loop in a thread of its own.
 
-anyio has portals too. This one takes half as long for a call, lets callbacks run in the thread that called, waits after
-an interruption until the coroutine has ended, and ends by itself when nobody can use it any more.
+anyio has portals too. This one takes half as long for a call, runs callbacks in the calling thread, waits after an
+interruption until the coroutine has ended, and ends by itself once it is unreachable.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ T = TypeVar("T")
 
 
 class Portal:
-    """Performs coroutines for threads. Its own thread starts with the first one."""
+    """Runs coroutines for threads. Its own thread starts with the first coroutine."""
 
     def __init__(self, at_end: Callable[[], Awaitable[None]]) -> None:
         """`at_end` is awaited after all coroutines have ended."""
@@ -34,7 +34,7 @@ class Portal:
         self._is_closed = False
 
     def perform(self, function: Callable[[], Awaitable[T]], caller: Caller) -> T:
-        """Return what the async function returns, raise what it raises. Interrupted, end it first.
+        """Return or raise what the async function does. If interrupted, cancel it first and wait for its end.
 
         Raises RuntimeError after `close`.
         """
@@ -54,17 +54,17 @@ class Portal:
         try:
             caller.attend()
         except BaseException:
-            with contextlib.suppress(RuntimeError):  # closed: it is being cancelled already
+            with contextlib.suppress(RuntimeError):  # closed: it is already being cancelled
                 self._soon(end)
             caller.wait()
             raise
         try:
             return tasks[0].result()
         except asyncio.CancelledError:
-            raise RuntimeError("the client was closed meanwhile") from None
+            raise RuntimeError("the client was closed during the call") from None
 
     def close(self) -> None:
-        """Cancel what is being performed, and end the thread. Safe to repeat."""
+        """Cancel all coroutines and end the thread. Safe to repeat."""
         with self._lock:
             self._is_closed = True
             if self._loop is not None:
@@ -78,7 +78,7 @@ class Portal:
                 raise RuntimeError("the client is closed")
             if self._loop is None:
                 self._loop = asyncio.new_event_loop()
-                # a daemon: a client that nobody closes does not keep the program from ending
+                # a daemon: a client that is never closed does not keep the program from ending
                 self._thread = threading.Thread(
                     target=_serve, args=(self._loop, self._at_end), name="airlock-client", daemon=True
                 )
@@ -88,14 +88,14 @@ class Portal:
 
 
 class Caller:
-    """A thread that waits for a coroutine, and meanwhile does what the coroutine wants done in this thread."""
+    """A thread that waits for a coroutine, and meanwhile makes the calls that the coroutine needs in this thread."""
 
     def __init__(self) -> None:
         self._context = contextvars.copy_context()
         self._inbox: SimpleQueue[Callable[[], object] | None] = SimpleQueue()  # None: the coroutine has ended
 
     def here(self, function: Callable[..., T]) -> Callable[..., Coroutine[Any, Any, T]]:
-        """Return an async function that calls this one in the thread that waits."""
+        """Return an async function that calls this one in the waiting thread."""
 
         async def call(*arguments: object) -> T:
             outcome: Future[Callable[[], T]] = Future()
@@ -109,21 +109,21 @@ class Caller:
 
         async def call(*arguments: object) -> T:
             outcome: Future[Callable[[], T]] = Future()
-            context = self._context.copy()  # for those who trace what their LLM does
+            context = self._context.copy()  # so that traces of LLM calls keep their parent
             target = partial(context.run, self._call_beside, partial(function, *arguments), outcome)
-            # a daemon: an LLM that nobody waits for any more does not keep the program from ending
+            # a daemon: an abandoned LLM call does not keep the program from ending
             threading.Thread(target=target, daemon=True).start()
             return (await asyncio.wrap_future(outcome))()
 
         return call
 
     def attend(self) -> None:
-        """Do what the coroutine wants, until it has ended."""
+        """Make the coroutine's calls until it has ended."""
         while (work := self._inbox.get()) is not None:
             work()
 
     def wait(self) -> None:
-        """Wait until the coroutine has ended, and do nothing for it."""
+        """Wait until the coroutine has ended, without making its calls."""
         while self._inbox.get() is not None:
             pass
 
@@ -134,7 +134,7 @@ class Caller:
     def _call_beside(self, function: Callable[[], T], outcome: Future[Callable[[], T]]) -> None:
         try:
             _call(function, outcome)
-        except BaseException as error:  # noqa: BLE001 - SystemExit, say: raised in the thread that waits
+        except BaseException as error:  # noqa: BLE001 - for example SystemExit: raised in the waiting thread
             self._inbox.put(partial(_raise, error))
 
 

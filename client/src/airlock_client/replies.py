@@ -1,4 +1,4 @@
-"""What the client sends and gets, apart from how: requests, replies, and what they mean."""
+"""Requests, replies and their meaning; transport.py sends and receives them."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ _UNPRINTABLE: Final = re.compile(r"[^\x20-\x7e]+")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """One request. `repeatable`: sent twice it does the same as once. `patience`: seconds that the answer may take.
+    """One request. `repeatable`: sending it twice has the same effect as once. `headers` have lower-case names.
 
-    `headers` have lower-case names.
+    `patience`: seconds that the reply may take.
     """
 
     method: str
@@ -39,7 +39,7 @@ class Request:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reply:
-    """A whole reply. `headers` have lower-case names."""
+    """A complete reply. `headers` have lower-case names."""
 
     request: Request
     status: int
@@ -48,7 +48,7 @@ class Reply:
 
     @property
     def retry_after(self) -> float | None:
-        """Seconds to wait as the server says, from either form of the header; None when it does not say."""
+        """Seconds to wait according to the header, in either of its forms; None without one."""
         value = self.headers.get("retry-after", "").strip()
         if value.isascii() and value.isdecimal():
             return float(value[:9])
@@ -59,7 +59,7 @@ class Reply:
         return max(0.0, (at.astimezone(UTC) - datetime.now(UTC)).total_seconds())
 
     def parse(self, model: type[M]) -> M:
-        """Return the answer. Raises ProblemError when it is a problem, NotAirlock when it is nothing of Airlock's."""
+        """Return the answer. Raises ProblemError if it is a problem, NotAirlock if it is not from Airlock."""
         if not 200 <= self.status < 300:
             raise self.error()
         try:
@@ -71,28 +71,28 @@ class Reply:
             raise self.not_airlock(reason) from None
 
     def error(self) -> ClientError:
-        """Return the exception for a reply that is no success."""
+        """Return the exception for an unsuccessful reply."""
         try:
             problem = Problem.model_validate_json(self.content)
         except ValidationError:
-            if self.status >= 500 or self.status == 429:  # a proxy's, that has no server behind it just now
+            if self.status >= 500 or self.status == 429:  # from a proxy whose server is not available
                 return _problem_error(_without_body(self.status), self)
             if location := self.headers.get("location"):
                 return self.not_airlock(f"it redirects to {_shown(location)}: use that URL")
-            return self.not_airlock("no problem details")
+            return self.not_airlock("the reply has no problem details")
         return _problem_error(problem, self)
 
     def not_airlock(self, reason: str) -> NotAirlock:
-        """Return the exception for a reply that Airlock does not give."""
+        """Return the exception for a reply that Airlock would not send."""
         kind = _shown(self.headers.get("content-type", "no content type"))
         sent = f"{self.request.method} {self.request.path}"
         return NotAirlock(
-            f"{sent} was answered with {self.status} ({kind}), not as Airlock does: {reason}; is the URL right?"
+            f"{sent} was answered with {self.status} ({kind}), but not by Airlock: {reason}; is the URL right?"
         )
 
 
 class Result(ExecutionResult):
-    """An execution, as it was when the server answered. `status` and `error_type` say how it stands or ended."""
+    """An execution, as it was when the server answered. `status` and `error_type` say how far it is or how it ended."""
 
     project: str | None = None
     created_at: datetime | None = None
@@ -110,7 +110,7 @@ class Result(ExecutionResult):
 
 
 class Page(BaseModel):
-    """Some of the executions, without their bodies; `next_cursor` leads to older ones."""
+    """A page of executions without their bodies; `next_cursor` leads to older ones."""
 
     executions: list[Result]
     next_cursor: str | None = None
@@ -119,7 +119,7 @@ class Page(BaseModel):
 def _without_body(status: int) -> Problem:
     phrase = HTTPStatus(status).phrase if status in set(HTTPStatus) else str(status)
     code = phrase.lower().replace(" ", "_")
-    return Problem(status=status, code=code, detail=f"the server, or a proxy before it, answered {status}")
+    return Problem(status=status, code=code, detail=f"the server, or a proxy in front of it, answered {status}")
 
 
 def _shown(text: str) -> str:

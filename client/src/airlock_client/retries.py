@@ -1,4 +1,4 @@
-"""When a call is tried again, and when it is given up."""
+"""When a call is retried, and when to give up."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ if TYPE_CHECKING:
 
 FIRST_PAUSE: Final = 0.1  # seconds before the first retry; then twice as long each time
 MAX_PAUSE: Final = 5.0
-BUSY: Final = frozenset({429, 503})  # refused before anything was done
-_BAD_GATEWAY: Final = frozenset({502, 504})  # who knows
+BUSY: Final = frozenset({429, 503})  # refused before it had any effect
+_BAD_GATEWAY: Final = frozenset({502, 504})  # may have had an effect
 
 
 class Retries:
-    """How long to wait between attempts: twice as long each time, with jitter, and not before the server says."""
+    """How long to wait between attempts: twice as long each time, with jitter, and not less than the server asks."""
 
     def __init__(self, retry_for: float) -> None:
-        """Allow attempts for so many seconds from now on."""
+        """Allow attempts for `retry_for` seconds from now."""
         self._give_up = time.monotonic() + retry_for
         self._next = FIRST_PAUSE
 
     def pause_after(self, failure: ClientError) -> float:
-        """Return seconds to wait. Raises `failure` when there is no time left for another attempt."""
+        """Return seconds to wait. Raises `failure` if there is no time left for another attempt."""
         asked = failure.retry_after if isinstance(failure, ProblemError) else None
-        pause = self._next * random.uniform(0.5, 1)  # noqa: S311 - many clients shall not come back at once
+        pause = self._next * random.uniform(0.5, 1)  # noqa: S311 - spreads the retries of many clients
         pause, self._next = max(pause, asked or 0), min(2 * self._next, MAX_PAUSE)
         if time.monotonic() + pause > self._give_up:
             raise failure
@@ -36,7 +36,7 @@ class Retries:
 
 
 def is_transient(reply: Reply) -> bool:
-    """Whether it may be answered another time."""
+    """Whether a retry may succeed."""
     if reply.status not in BUSY | _BAD_GATEWAY:
         return False
     failure = reply.error()

@@ -1,4 +1,4 @@
-"""What `run` does once a script is handed over: it answers what the script asks, until the execution is over."""
+"""What `run` does once a script is submitted: it answers LLM requests until the execution has finished."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from .replies import Result
 
 MAX_ANSWERING: Final = 16  # LLM requests of one script that are answered at once
-SOON: Final = 0.25  # seconds; a poll that is answered sooner, without news, was not allowed to wait
+SOON: Final = 0.25  # seconds; if a poll without news is answered sooner, the server did not let it wait
 
 log = logging.getLogger(__name__)
 
@@ -42,13 +42,13 @@ class RemoteRun:
         self._execution_id = execution_id
         self._llm = llm
         self._on_output = on_output
-        self._taken: set[int] = set()  # LLM requests that are being answered, or were
+        self._taken: set[int] = set()  # LLM requests that are being answered or have been
         self._tasks = anyio.create_task_group()
         self._threads = anyio.CapacityLimiter(MAX_ANSWERING + 1)
         self._failure: BaseException | None = None
 
     async def finish(self) -> Result:
-        """Return the execution when it is over. What a callback raises ends it at once, and is raised here."""
+        """Return the finished execution. What a callback raises stops waiting at once and is raised here."""
         async with self._tasks:
             await self._keep_failure(self._follow)
             self._tasks.cancel_scope.cancel()
@@ -81,7 +81,7 @@ class RemoteRun:
                 return result
             self._answer_new({request.id: request for request in result.open_llm_requests})
             if result.version == known and time.monotonic() - began < SOON:
-                await anyio.sleep(SOON)  # a server that is shutting down lets nobody wait
+                await anyio.sleep(SOON)  # a server that is shutting down lets no poll wait
             known = result.version
 
     async def _listen(self, on_output: Callable[..., Any]) -> None:
@@ -100,7 +100,7 @@ class RemoteRun:
                     self._answer_new(is_open)
 
     def _answer_new(self, is_open: Mapping[int, OpenLLMRequest]) -> None:
-        """Begin to answer what is open now and was not before, as far as there are hands for it."""
+        """Start to answer new requests, up to `MAX_ANSWERING` at once."""
         self._taken &= is_open.keys()
         new = [number for number in is_open if number not in self._taken]
         for number in new[: MAX_ANSWERING - len(self._taken)]:
@@ -111,18 +111,18 @@ class RemoteRun:
         response: str | None = None
         error: str | None = None
         if self._llm is None:
-            error = "the agent answers no LLM requests"
+            error = "the agent does not answer LLM requests"
         else:
             try:
                 response = _text(await self._call(self._llm, request))
             except LLMError as refusal:
                 error = str(refusal)
-            except Exception as failure:  # the user's code; the script is hostile, so it is told no more than this
+            except Exception as failure:  # the user's code; the script is hostile, so it learns only the type
                 log.exception("execution %s: llm failed for request %d", self._execution_id, request.id)
                 error = f"the agent failed to answer ({type(failure).__name__})"
         try:
             await self._calls.respond(self._execution_id, response, request_id=request.id, error=error)
-        except Conflict as late:  # it is over, or it was answered by somebody else; the next poll shows which
+        except Conflict as late:  # finished, or answered by another client; the next poll shows which
             log.info("execution %s: the answer to request %d came too late: %s", self._execution_id, request.id, late)
 
     async def _call(self, function: Callable[..., Any], *arguments: object) -> Any:

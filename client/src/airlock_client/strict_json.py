@@ -1,4 +1,4 @@
-"""JSON from untrusted hands: what the standard parser lets through and the rest of the world chokes on is refused."""
+"""JSON from untrusted sources: refuses what Python's parser accepts and other parsers do not."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _SURROGATE: Final = re.compile(rb"\\u[dD][89a-fA-F]")
 def loads(raw: bytes | bytearray) -> Any:
     """Parse one JSON document in UTF-8.
 
-    Raises ValueError, in words fit for the sender, on anything that is not strict JSON: NaN and infinities (also as
+    Raises ValueError, with a message for the sender, on anything that is not strict JSON: NaN and infinities (also as
     1e400), lone surrogates, duplicate keys, nesting deeper than `MAX_DEPTH`, integers of more than 4300 digits.
     """
     try:
@@ -40,7 +40,7 @@ def loads(raw: bytes | bytearray) -> Any:
 def dumps(value: object) -> bytes:
     """Write compact JSON in UTF-8.
 
-    Raises TypeError, ValueError or RecursionError when the value has no strict JSON form.
+    Raises TypeError, ValueError or RecursionError if the value has no strict JSON form.
     """
     return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
 

@@ -1,4 +1,4 @@
-"""The client for threads: it lets `AsyncAirlock` do everything, in a portal."""
+"""The client for threads: it runs `AsyncAirlock` in a portal."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ T = TypeVar("T")
 
 
 class Airlock:
-    """Talks to an Airlock server. Threads may share one.
+    """Talks to an Airlock server. Threads may share one client.
 
-    `url` defaults to $AIRLOCK_URL, else http://127.0.0.1:8000, `key` to $AIRLOCK_API_KEY. While the server is away or
-    busy, each call is tried again for up to `retry_for` seconds, as far as that is safe.
+    `url` defaults to $AIRLOCK_URL, or http://127.0.0.1:8000 if that is not set, and `key` to $AIRLOCK_API_KEY. While
+    the server is unreachable or busy, calls are retried for up to `retry_for` seconds, as far as that is safe.
 
-    Every method raises ProblemError when Airlock refuses, Unreachable when it gives no answer, NotAirlock when
-    something else answers, and ValueError when what it is given cannot be sent.
+    Every method raises ProblemError if Airlock refuses, Unreachable if it does not answer, NotAirlock if something else
+    answers, and ValueError if the arguments cannot be sent.
     """
 
     def __init__(self, url: str | None = None, key: str | None = None, *, retry_for: float = 60) -> None:
-        """Connect lazily: nothing is sent yet. Raises ValueError when the URL or the key cannot be meant."""
+        """Connect lazily: nothing is sent yet. Raises ValueError if the URL or the key is invalid."""
         self._connect = partial(AsyncAirlock, url, key, retry_for=retry_for)
         self._begin()
 
@@ -48,13 +48,12 @@ class Airlock:
         settings: Mapping[str, str] | None = None,
         memory: Mapping[str, Any] | None = None,
     ) -> Result:
-        """Run a script to its end, whatever that is: look at `status`.
+        """Run a script until it finishes, completed or not: check `status`.
 
         `llm` answers the script's LLM requests, several at once, each in a thread of its own. It gets `prompt`, `model`
-        and `id`. If it raises LLMError, its text becomes the LLMError in the script; anything else that it raises is
-        logged, and the script is only told of what type it was. `on_output` gets "stdout" or "stderr" and what came.
-        `timeout` is in seconds of run time. KeyboardInterrupt cancels the execution, and so does what `on_output`
-        raises.
+        and `id`. If it raises LLMError, the script gets an LLMError with the same text; any other exception is logged,
+        and the script learns only its type. `on_output` gets "stdout" or "stderr" and the text. `timeout` is in seconds
+        of run time. KeyboardInterrupt cancels the execution, and so does an exception in `on_output`.
         """
         caller = Caller()
         run = partial(
@@ -79,7 +78,7 @@ class Airlock:
         memory: Mapping[str, Any] | None = None,
         idempotency_key: str | None = None,
     ) -> str:
-        """Hand a script over and return the execution's id. The same `idempotency_key` again gives the same id."""
+        """Submit a script and return the execution's id. Repeating the same `idempotency_key` returns the same id."""
         return self._perform(
             self._client.submit,
             code,
@@ -91,32 +90,32 @@ class Airlock:
         )
 
     def get(self, execution_id: str, *, wait: float = 0, since: int | None = None) -> Result:
-        """Return an execution as it is.
+        """Return an execution as it is now.
 
-        With `wait`, in up to so many seconds (30 at most) when it is over or awaits an answer; with `since` as well,
-        when its `version` differs.
+        With `wait`, return once it has finished or awaits an answer, or after that many seconds (at most 30); with
+        `since` as well, once its `version` differs.
         """
         return self._perform(self._client.get, execution_id, wait=wait, since=since)
 
     def respond(
         self, execution_id: str, response: str | None = None, *, request_id: int | None = None, error: str | None = None
     ) -> Result:
-        """Answer an LLM request, with `error` by an LLMError in the script: that of `request_id`, else the one shown.
+        """Answer the LLM request `request_id`, by default the oldest; `error` raises an LLMError in the script.
 
-        Only with `request_id` it is sent again when a connection was lost: else it might answer the next request.
+        Without `request_id`, the answer is not sent again after a lost connection: it could answer the next request.
         """
         return self._perform(self._client.respond, execution_id, response, request_id=request_id, error=error)
 
     def cancel(self, execution_id: str) -> Result:
-        """End an execution; one that is over stays as it is."""
+        """Cancel an execution; a finished one stays as it is."""
         return self._perform(self._client.cancel, execution_id)
 
     def list(self, *, project: str | None = None, status: str | None = None) -> Iterator[Result]:
-        """Yield executions without their bodies, the newest first, fetching more as they are needed."""
+        """Yield executions without their bodies, newest first; pages are fetched as needed."""
         return self._iterate(self._client.list(project=project, status=status))
 
     def events(self, execution_id: str) -> Iterator[Event]:
-        """Yield what has happened and what happens, until the execution is over. A lost connection loses nothing."""
+        """Yield past and new events until the execution has finished. A lost connection loses none."""
         return self._iterate(self._client.events(execution_id))
 
     def projects(self) -> builtins.list[ProjectInfo]:
@@ -124,15 +123,15 @@ class Airlock:
         return self._perform(self._client.projects)
 
     def up(self, name: str, replicas: int = 1) -> PoolStatus:
-        """Keep so many warm workers. Returns when they are ready, or after 30 s with the state as it is."""
+        """Keep `replicas` warm workers. Returns when they are ready, or after 30 s with the current state."""
         return self._perform(self._client.up, name, replicas)
 
     def down(self, name: str) -> PoolStatus:
-        """Put a project down: what waits ends, what runs has a grace."""
+        """Take a project down: queued executions end, running ones get a grace period."""
         return self._perform(self._client.down, name)
 
     def close(self) -> None:
-        """Close the connections. Calls in other threads end with RuntimeError, and so does every call from now on."""
+        """Close the connections. Calls in other threads raise RuntimeError, and so does every later call."""
         self._portal.close()
 
     def __enter__(self) -> Self:
@@ -148,7 +147,7 @@ class Airlock:
 
     @property
     def _client(self) -> AsyncAirlock:
-        if self._process != os.getpid():  # forked: the connections and the portal's thread are the parent's
+        if self._process != os.getpid():  # forked: the connections and the portal's thread belong to the parent
             self._begin()
         return self._connected
 

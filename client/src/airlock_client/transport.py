@@ -1,4 +1,4 @@
-"""How requests travel: through httpx, which nothing else here knows."""
+"""Sends requests through httpx, which no other module here knows."""
 
 from __future__ import annotations
 
@@ -22,39 +22,39 @@ if TYPE_CHECKING:
 DEFAULT_URL: Final = "http://127.0.0.1:8000"
 _NEVER_SENT: Final = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError)
 _CONNECT: Final = 10.0  # seconds
-LAST_WILL: Final = 3.0  # seconds that a last will may take
+LAST_WILL: Final = 3.0  # seconds that `exchange_as_last_will` may take
 
 
 class Transport:
-    """Sends requests to one server, over connections that are kept."""
+    """Sends requests to one server over persistent connections."""
 
     def __init__(self, url: str | None, key: str | None) -> None:
-        """Connect lazily. Raises ValueError when the URL or the key cannot be meant."""
+        """Connect lazily. Raises ValueError if the URL or the key is invalid."""
         self._url = str(_server(url or os.environ.get("AIRLOCK_URL") or DEFAULT_URL)).rstrip("/")
         key = key or os.environ.get("AIRLOCK_API_KEY")
         if key and not (key.isascii() and key.isprintable()):
-            raise ValueError("the key contains characters that no key has, perhaps a line end")
+            raise ValueError("the key contains characters that are not allowed, perhaps a line break")
         # a paused run may poll and answer on many at once
         self._http = httpx.AsyncClient(limits=httpx.Limits(max_connections=None))
         self._headers = dict(self._http.headers) | ({"authorization": f"Bearer {key}"} if key else {})
 
     async def exchange(self, request: Request) -> Reply:
-        """Send a request. Raises Unreachable when it gets no whole reply."""
+        """Send a request. Raises Unreachable without a complete reply."""
         try:
             return _reply(request, await self._http.send(self._prepared(request)))
         except httpx.HTTPError as error:
             raise self._failure(error) from error
 
     async def exchange_as_last_will(self, request: Request) -> Reply:
-        """Send a request although the task is cancelled, but wait only a short time for the reply."""
+        """Send a request even if the task is cancelled, but wait only briefly for the reply."""
         try:
             with anyio.fail_after(LAST_WILL, shield=True):
                 return await self.exchange(request)
         except TimeoutError:
-            raise Unreachable(f"{self._url} gives no answer", was_sent=True) from None
+            raise Unreachable(f"{self._url} does not answer", was_sent=True) from None
 
     async def events(self, stream: EventStream) -> AsyncGenerator[Event]:
-        """Yield the events of a stream until it is over, over as many connections as that takes."""
+        """Yield the events of a stream until its execution has finished, over as many connections as that takes."""
         while True:
             request = stream.request()
             failure: ClientError = stream.broken_off()
@@ -80,7 +80,7 @@ class Transport:
         await self._http.aclose()
 
     def _prepared(self, request: Request) -> httpx.Request:
-        """Return a request as httpx takes it. Raises ValueError when the body has no strict JSON form."""
+        """Return a request for httpx. Raises ValueError if the body has no strict JSON form."""
         timeout = httpx.Timeout(request.patience, connect=min(_CONNECT, request.patience))
         headers = {**self._headers, **request.headers}
         content = None
@@ -101,7 +101,7 @@ class Transport:
             return NotAirlock(f"{self._url} sent a reply that cannot be decoded ({error}); is the URL right?")
         was_sent = not isinstance(error, _NEVER_SENT)
         reason = str(error) or type(error).__name__
-        what = "did not give a whole answer" if was_sent else "cannot be reached"
+        what = "sent no complete reply" if was_sent else "cannot be reached"
         return Unreachable(f"{self._url} {what} ({reason}); is the server running there?", was_sent=was_sent)
 
 
@@ -109,9 +109,9 @@ def _server(url: str) -> httpx.URL:
     try:
         base = httpx.URL(url)
     except httpx.InvalidURL as error:
-        raise ValueError(f"{url!r} is no URL: {error}") from None
+        raise ValueError(f"{url!r} is not a URL: {error}") from None
     if base.scheme not in {"http", "https"} or not base.host:
-        raise ValueError(f"{url!r} is no URL of a server; write it like {DEFAULT_URL}")
+        raise ValueError(f"{url!r} is not the URL of a server; write it like {DEFAULT_URL}")
     return base
 
 

@@ -1,4 +1,4 @@
-"""Lets pytest show the values in a failing assert of a contract. To be imported before the contracts."""
+"""Lets pytest show the values in failing asserts of contracts. Import it before the contracts."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""What both contracts share: the event loop, what is skipped, and that nothing is left out quietly."""
+"""What all contracts share: the event loop, what is skipped, and the check that no test is left out unnoticed."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ T = TypeVar("T")
 
 FIRST: Final = "test_core_takes_the_class"
 
-PROMISED_KILL: Final = 2.0  # seconds within which what is cancelled has ended: docs/plugins.md
-SLOW_MACHINE: Final = 1.0  # seconds that a busy machine may add to it
+PROMISED_KILL: Final = 2.0  # seconds within which a cancelled call must end: docs/plugins.md
+SLOW_MACHINE: Final = 1.0  # seconds more on a busy machine
 
 
 class Contract:
-    """Base of the contracts. A test of a contract may be overridden only as `pytest.mark.xfail(reason=...)`."""
+    """Base of the contracts. Tests of a contract may be overridden only as `pytest.mark.xfail(reason=...)`."""
 
     kind: ClassVar[ClassKind[Any]] = BACKEND
     known_capabilities: ClassVar[Mapping[str, str]] = MappingProxyType({})
     capabilities: ClassVar[frozenset[str]] = frozenset()
 
     _kill_patience: ClassVar[float] = PROMISED_KILL + SLOW_MACHINE
-    """Only tests of this contract itself take less, for what is never killed."""
+    """Only the tests of this contract itself reduce it, for calls that never end."""
 
     def __init_subclass__(cls, **arguments: Any) -> None:
-        """Refuse a test class that claims what does not exist, or leaves out a test without saying why."""
+        """Refuse a test class that claims an unknown capability, or leaves out a test without a reason."""
         super().__init_subclass__(**arguments)
         if unknown := cls.capabilities - set(cls.known_capabilities):
             known = ", ".join(cls.known_capabilities)
@@ -44,42 +44,42 @@ class Contract:
         for name, test in vars(cls).items():
             if name.startswith("test") and _is_of_contract(cls, name) and not _is_excused(test):
                 raise TypeError(
-                    f"{cls.__name__}.{name} replaces a test of the contract; what cannot pass is marked with"
-                    " @pytest.mark.xfail(reason=...) and calls the original"
+                    f"{cls.__name__}.{name} replaces a test of the contract; if it cannot pass, override it with"
+                    " @pytest.mark.xfail(reason=...) and call the original"
                 )
 
     @pytest.fixture
     def anyio_backend(self) -> str:
-        """Run async tests on asyncio: Airlock is written for it."""
+        """Run async tests on asyncio, which Airlock requires."""
         return "asyncio"
 
     @pytest.fixture(autouse=True)
     def leave_no_garbage(self) -> Iterator[None]:
-        """Collect what a test leaves behind."""
+        """Collect garbage after each test."""
         with collected():
             yield
 
     @pytest.fixture
     async def leave_no_garbage_to_a_closed_loop(self, leave_no_garbage: None) -> AsyncIterator[None]:
-        """Collect what can be collected while the event loop is open."""
+        """Collect garbage before the event loop is closed."""
         del leave_no_garbage
         yield
         collect()
 
     @pytest.fixture(autouse=True)
     def keep_the_loop_open(self, request: pytest.FixtureRequest) -> None:
-        """Do that for the tests that have a loop."""
+        """Use `leave_no_garbage_to_a_closed_loop` in async tests."""
         if inspect.iscoroutinefunction(request.function):
             request.getfixturevalue("leave_no_garbage_to_a_closed_loop")
 
     @pytest.fixture(autouse=True)
     def say_where_it_is_documented(self, request: pytest.FixtureRequest) -> None:
-        """Have pytest print, with a failure, where the author can read what was expected."""
+        """Let pytest print with a failure where the expected behaviour is documented."""
         place = f"docs/plugins.md, {self.kind.section}; help(airlock.{self.kind.base.__name__})"
         request.node.add_report_section("setup", "contract", f"This test is part of Airlock's contract: see {place}")
 
     def make(self, directory: Path) -> object:
-        """Return what is tested, new, just to look at it."""
+        """Return a new instance of the tested class, for inspection."""
         raise NotImplementedError
 
     def test_core_takes_the_class(self, tmp_path: Path) -> None:
@@ -88,7 +88,7 @@ class Contract:
 
     @pytest.fixture(autouse=True)
     def skip_what_is_not_promised(self, request: pytest.FixtureRequest, tmp_path: Path) -> None:
-        """Skip a test that needs what the plugin does not claim, and every one of a plugin that core does not take."""
+        """Skip tests whose needs the plugin does not claim, and all other tests of a plugin that core refuses."""
         if request.function.__name__ != FIRST and not self._is_taken(tmp_path):
             pytest.skip(f"{FIRST} fails: see there")
         for requirement in getattr(request.function, "needs", ()):
@@ -96,7 +96,7 @@ class Contract:
                 pytest.skip(reason)
 
     def _is_taken(self, directory: Path) -> bool:
-        with contextlib.suppress(Exception):  # FIRST shows it
+        with contextlib.suppress(Exception):  # FIRST reports it
             return self._refusal(directory) is None
         return False
 
@@ -117,7 +117,7 @@ class Contract:
 
 
 async def no_exit(call: Awaitable[T], name: str) -> T:
-    """Await what a plugin does. SystemExit, which would end pytest, fails the test."""
+    """Await a plugin's call. SystemExit, which would end pytest, fails the test."""
     try:
         return await call
     except SystemExit as error:

@@ -1,4 +1,4 @@
-"""A real server on a real file, killed at random moments under load: nothing that it accepted may be lost."""
+"""A real server on a real store file, killed at random moments under load: nothing that it accepted may be lost."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import httpx
 
 from .servers import HANG, served
 
-RECENT: Final = 50  # ids that are asked for after each start
+RECENT: Final = 50  # ids that are checked after each start
 TERMINAL: Final = ("completed", "error", "timeout")
 CONFIG: Final = """
 store: {{type: sqlite, path: crashes.db}}
@@ -26,40 +26,40 @@ projects:
 
 
 class Process(NamedTuple):
-    """A process, also when its number is used again."""
+    """A process, identified even if its pid is used again."""
 
     pid: int
     started: str
 
 
 class Crashes:
-    """Kills servers, and remembers what they accepted.
+    """Kills servers, and records what they accepted.
 
         crashes = Crashes(tmp_path, "{type: local}", ["print(1)", "import time; time.sleep(0.05)", "llm.complete('?')"])
         crashes.kill(rounds=200, within=1.0)
         assert set(crashes.finish()) <= {None, "interrupted"}
 
-    A code that asks is answered in the end.
+    `finish` answers LLM requests.
     """
 
     def __init__(
         self, folder: Path, backend: str, codes: Sequence[str], *, environ: Mapping[str, str] | None = None
     ) -> None:
-        """`backend` is what airlock.yaml says of it; `environ` is added to the environment of the servers."""
+        """`backend` is its entry in airlock.yaml; `environ` is added to the environment of the servers."""
         (folder / "airlock.yaml").write_text(CONFIG.format(backend=backend))
         self._folder = folder
         self._codes = codes
         self._environ = environ
-        self._chance = random.Random(5)  # noqa: S311 - to be repeatable
+        self._chance = random.Random(5)  # noqa: S311 - repeatable
         self._processes: set[Process] = set()
         self.accepted: list[str] = []
 
     def kill(
         self, rounds: int, within: float, pause: float = 0, before_kill: Callable[[], object] = lambda: None
     ) -> None:
-        """Start a server, submit with so many seconds in between, and kill it within so many; again and again.
+        """Start a server `rounds` times, submit scripts with pauses of `pause` seconds, and kill it within `within`.
 
-        Raises AssertionError when an id is not known any more.
+        Raises AssertionError if a server does not know an accepted id.
         """
         for _ in range(rounds):
             with served(self._folder, self._environ) as (server, client):
@@ -76,9 +76,9 @@ class Crashes:
                 self._processes |= _below(server.pid)
 
     def finish(self) -> Counter[str | None]:
-        """Let a last server end them all, and end it; returns how many have each `error_type`.
+        """Let a last server finish all executions, then stop it; returns how many have each `error_type`.
 
-        Raises AssertionError when one is lost, or stuck, or when a process of a server lives on.
+        Raises AssertionError if an execution is lost or stuck, or if a process of a server still runs.
         """
         found: Counter[str | None] = Counter()
         with served(self._folder, self._environ) as (server, client):
@@ -108,7 +108,7 @@ class Crashes:
 
 
 def _below(pid: int) -> set[Process]:
-    """Return all that a process has started, and what that has started."""
+    """Return all descendants of a process."""
     try:
         children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
     except OSError:
@@ -118,7 +118,7 @@ def _below(pid: int) -> set[Process]:
 
 
 def _started(pid: int) -> str:
-    """Return when a process was started, as the kernel counts; nothing when it is gone or only waits to be buried."""
+    """Return when a process was started, in clock ticks; "" if it has ended."""
     try:
         state, *more = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:

@@ -1,4 +1,4 @@
-"""Collects what a test has left to the garbage collector where nothing breaks by it."""
+"""Collects a test's garbage at a moment when that is safe."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ POST_MORTEM: Final = ("last_type", "last_value", "last_traceback", "last_exc")
 
 @contextmanager
 def collected() -> Iterator[None]:
-    """Collect what the block leaves at its end, and nothing before.
+    """Collect the block's garbage at its end, and none before.
 
-    Transports that nobody closed raise when they are collected after their event loop was closed. In the midst of
-    pytest, where it parses the source of a failed test, that would end the whole run.
+    Transports that were not closed raise if they are collected after their event loop was closed. While pytest parses
+    the source of a failed test, that would end the whole run.
     """
     was_enabled = gc.isenabled()
-    gc.freeze()  # what was there before need not be looked at
+    gc.freeze()  # older objects need not be examined
     gc.disable()
     try:
         yield
@@ -31,10 +31,10 @@ def collected() -> Iterator[None]:
 
 
 def collect() -> None:
-    """Collect what a test left, also what only its failure keeps: by its teardown pytest and debuggers have shown it.
+    """Collect a test's garbage, including what only its failure keeps alive: at teardown it has been reported.
 
-    The frames of the failure are let go, not cleared: among them is that of the task in which anyio runs all tests of
-    a class, and to clear that closes it under the tests that follow.
+    The frames of the failure are released, not cleared: one of them belongs to the task in which anyio runs all tests
+    of a class, and clearing it would end that task under the following tests.
     """
     for name in POST_MORTEM:
         vars(sys).pop(name, None)

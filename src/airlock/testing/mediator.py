@@ -34,19 +34,19 @@ async def _refuse(_: LLMRequest) -> str:
 
 @pytest.mark.anyio
 class MediatorContract(Contract):
-    """Subclass it, write `make_mediator`, and claim `capabilities` (names from `MEDIATOR_CAPABILITIES`).
+    """Subclass it, write `make_mediator`, and claim `capabilities` (from `MEDIATOR_CAPABILITIES`).
 
     class TestCannedMediator(MediatorContract):
         def make_mediator(self, project: airlock.Project) -> CannedMediator:
             return CannedMediator(project, CannedSettings(answers=["yes"]))
 
-    A mediator that talks to a service is made with a stand-in for that service.
+    For a mediator that talks to a service, `make_mediator` uses a stand-in for that service.
     """
 
     kind: ClassVar[ClassKind[Any]] = MEDIATOR
     known_capabilities = MEDIATOR_CAPABILITIES
     patience: ClassVar[float] = 10.0
-    """Seconds within which any answer has to come."""
+    """Seconds within which every answer must arrive."""
 
     def make_mediator(self, project: Project) -> Mediator[Any]:
         """Return a new mediator for this project, as core makes it."""
@@ -58,14 +58,14 @@ class MediatorContract(Contract):
         return self.make_mediator(Project(name="contract"))
 
     async def answer(self, mediator: Mediator[Any], request: LLMRequest, agent: AskAgent = _agree) -> str:
-        """Have one request answered."""
+        """Let the mediator answer one request."""
         answer = await asyncio.wait_for(no_exit(mediator.complete(request, agent), "complete"), self.patience)
-        assert isinstance(answer, str), f"complete() has to return text, not {type(answer).__name__}"
+        assert isinstance(answer, str), f"complete() must return str, not {type(answer).__name__}"
         return answer
 
     @pytest.fixture
     async def mediator(self) -> AsyncIterator[Mediator[Any]]:
-        """Return a mediator, and close it in the end."""
+        """Return a mediator, which is closed at the end."""
         mediator = self.make_mediator(Project(name="contract"))
         yield mediator
         await mediator.close()
@@ -91,7 +91,7 @@ class MediatorContract(Contract):
         await asyncio.gather(*(self.answer(mediator, LLMRequest(prompt=str(n))) for n in range(10)))
 
     async def test_agent_that_refuses_is_no_failure(self, mediator: Mediator[Any]) -> None:
-        """Whether the mediator passes that on or finds another answer, nothing but LLMError comes out of it."""
+        """The mediator may pass the refusal on or find another answer, but raises nothing except LLMError."""
         with contextlib.suppress(LLMError):
             await self.answer(mediator, LLMRequest(prompt="?"), _refuse)
 
@@ -115,7 +115,7 @@ class MediatorContract(Contract):
         answering.cancel()
         await asyncio.wait({answering}, timeout=self._kill_patience)
         assert answering.done(), f"a cancelled complete() has not ended within {PROMISED_KILL:g} s"
-        assert answers_by_itself or answering.cancelled(), f"a cancelled complete() has to re-raise, not {answering}"
+        assert answers_by_itself or answering.cancelled(), f"a cancelled complete() must re-raise, not {answering}"
 
     @needs("asks_agent")
     async def test_agent_is_asked_what_the_script_asks(self, mediator: Mediator[Any]) -> None:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 
 def code_that_asks(prompt: str) -> str:
-    """Return code with which an execution in a mock project pauses, as `awaiting_llm`, until it is answered.
+    """Return code that pauses an execution of a mock project, as `awaiting_llm`, until it is answered.
 
-    The answer completes it, with `{"echo": code, "answer": answer}` as the result.
+    The answer completes the execution, with `{"echo": code, "answer": answer}` as the result.
 
-    Raises ValueError when the prompt has more than one line.
+    Raises ValueError if the prompt has more than one line.
     """
     if len(prompt.splitlines()) > 1:
-        raise ValueError("the mock backend asks one line; this prompt has more")
+        raise ValueError("a prompt of the mock backend is one line; this one has more")
     return f"# mock: ask {prompt}"

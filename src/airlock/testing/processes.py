@@ -1,4 +1,4 @@
-"""Processes that run `python -m airlock`, forked from one that has it loaded: a start takes no second of CPU time."""
+"""Processes that run `python -m airlock`, forked from one that has it loaded, which saves the time for imports."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-# What a server loads, with all that they import; the plugins that are installed are added.
+# The modules that a server loads; those of installed plugins are added.
 LOADED: Final = ("airlock.cli.serving", "uvicorn.lifespan.on", "uvicorn.loops.auto", "uvloop", "encodings.idna")
-HANG: Final = 120.0  # seconds; only a guard
+HANG: Final = 120.0  # seconds; a hang guard
 
 
 class ServerProcess:
-    """A process that has been started, to be used like a `subprocess.Popen`.
+    """A started process, to be used like a `subprocess.Popen`.
 
-    Leaves no child to the process that asked for it, and has nothing open but its standard streams.
+    It is not a child of the process that started it, and has only its standard streams open.
     """
 
     def __init__(self, pid: int, handle: int, report: int) -> None:
@@ -36,17 +36,17 @@ class ServerProcess:
         self._report = report
 
     def poll(self) -> int | None:
-        """Return the exit code, below 0 the signal that killed it, or None while it runs."""
+        """Return the exit code, or minus the signal that killed the process; None while it runs."""
         return self._ended(0)
 
     def wait(self, timeout: float | None = None) -> int:
-        """Wait for its end, and return the exit code. Raises subprocess.TimeoutExpired."""
+        """Wait for the process to end, and return the exit code. Raises subprocess.TimeoutExpired."""
         if (code := self._ended(timeout)) is None:
             raise subprocess.TimeoutExpired("airlock", timeout or 0)
         return code
 
     def send_signal(self, number: int) -> None:
-        """Send it a signal; nothing happens once it has ended."""
+        """Send a signal; has no effect once the process has ended."""
         if self.poll() is None:
             signal.pidfd_send_signal(self._handle, number)
 
@@ -60,7 +60,7 @@ class ServerProcess:
 
     def _ended(self, timeout: float | None) -> int | None:
         if self.returncode is None and self._is_told(timeout):
-            self.returncode = int(os.read(self._report, 16) or b"-9")  # nothing: the template is gone, and all with it
+            self.returncode = int(os.read(self._report, 16) or b"-9")  # empty: the template has ended, and killed it
             os.close(self._report)
             os.close(self._handle)
         return self.returncode
@@ -76,19 +76,19 @@ def start_server(
 ) -> ServerProcess:
     """Start `python -m airlock` with arguments and an environment; `stderr` is a file descriptor.
 
-    Of the variables for Python itself only PYTHONPATH counts. Raises RuntimeError when it cannot be started.
+    Of Python's own variables only PYTHONPATH has an effect. Raises RuntimeError if the process cannot be started.
     """
     return _template().fork(arguments, directory, environ, stderr)
 
 
 @functools.cache
 def _template() -> Template:
-    """Return the one of this process."""
+    """Return the template of this process."""
     return Template()
 
 
 class Template:
-    """The process that forks, until the end of this one."""
+    """A process that forks servers, and ends with this one."""
 
     def __init__(self) -> None:
         self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -115,5 +115,5 @@ class Template:
         return ServerProcess(int(pid), handle, report)
 
     def close(self) -> None:
-        """End it, and with it all that it has forked."""
+        """End the template, and with it all that it has forked."""
         self._control.close()

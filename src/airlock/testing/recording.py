@@ -1,4 +1,4 @@
-"""Core's side of a job, for tests without core."""
+"""Stands in for core: the run that a backend gets, for tests without a server."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ if TYPE_CHECKING:
 async def never_answers(request: LLMRequest) -> str:
     """Stand in for an agent that does not answer."""
     del request
-    return await asyncio.get_running_loop().create_future()  # type: ignore[no-any-return]  # nobody sets a result
+    return await asyncio.get_running_loop().create_future()  # type: ignore[no-any-return]  # never resolved
 
 
 class RecordingRun:
-    """A `Run` that remembers what a backend does with it, and notes in `faults` what it may not do.
+    """A `Run` that records what a backend does with it, and lists violations of the contract in `faults`.
 
-    A fault is also raised where it happens; `faults` is for backends that talk to their run in another task.
+    A fault is also raised where it occurs; `faults` is for backends that use their run in another task.
     """
 
     def __init__(self, answers: Iterable[str | LLMError] | Callable[[LLMRequest], Awaitable[str]] = ()) -> None:
-        """`answers` are given in turn; an `LLMError` is raised. A function is asked each time."""
+        """`answers` are used in turn, and an `LLMError` is raised; a function is called for each request."""
         self.starts = 0
         self.requests: list[LLMRequest] = []
         self.output: dict[Stream, bytes] = {"stdout": b"", "stderr": b""}
@@ -46,16 +46,16 @@ class RecordingRun:
 
     @property
     def stdout(self) -> str:
-        """What was written to stdout so far."""
+        """What has been written to stdout so far."""
         return self.output["stdout"].decode(errors="replace")
 
     @property
     def stderr(self) -> str:
-        """What was written to stderr so far."""
+        """What has been written to stderr so far."""
         return self.output["stderr"].decode(errors="replace")
 
     async def until(self, condition: Callable[[RecordingRun], object]) -> None:
-        """Wait until the condition holds; it is looked at whenever something was recorded."""
+        """Wait until the condition holds; it is checked after each recorded call."""
         while not condition(self):
             self._changed.clear()
             await self._changed.wait()
@@ -98,7 +98,7 @@ class RecordingRun:
 
     def _check_started(self, call: str) -> None:
         if not self.starts:
-            self._fault(f"Run.{call} came before started()")
+            self._fault(f"Run.{call} was called before started()")
 
     def _fault(self, fault: str) -> None:
         self.faults.append(fault)

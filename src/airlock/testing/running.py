@@ -1,4 +1,4 @@
-"""A pooled backend that is up, and short ways to run scripts on it."""
+"""A pooled backend that is up, with short ways to run scripts on it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ async def _echo(request: LLMRequest) -> str:
 
 @dataclass
 class Ran:
-    """How an execution went."""
+    """The outcome of an execution, with all that was recorded."""
 
     outcome: Outcome
     run: RecordingRun
@@ -30,37 +30,37 @@ class Ran:
 
     @property
     def result(self) -> Any:
-        """Its result. Raises AssertionError when it failed."""
+        """The script's result. Raises AssertionError if the execution failed."""
         assert self.outcome.error is None, (self.outcome, self.stderr)
         return self.outcome.result
 
     @property
     def error(self) -> str | None:
-        """The line that says why it failed."""
+        """The line that says why the execution failed."""
         return self.outcome.error
 
     @property
     def error_type(self) -> str | None:
-        """The cause."""
+        """The cause of the failure."""
         return self.outcome.error_type
 
     @property
     def stdout(self) -> str:
-        """What it printed."""
+        """What the script wrote to stdout."""
         return self.run.stdout
 
     @property
     def stderr(self) -> str:
-        """What it wrote to stderr."""
+        """What the script wrote to stderr."""
         return self.run.stderr
 
 
 @dataclass
 class RunningPool(Generic[B]):
-    """A backend that is up. Scripts that ask are answered `MODEL says PROMPT`, unless a test brings its own answer."""
+    """A backend that is up. By default, LLM requests of scripts are answered with `MODEL says PROMPT`."""
 
     backend: B
-    patience: float = 30.0  # seconds after which a test that should take milliseconds has failed
+    patience: float = 30.0  # seconds after which a call that should take milliseconds fails
 
     async def run(
         self,
@@ -71,7 +71,7 @@ class RunningPool(Generic[B]):
         timeout: int = 60,
         **job: Any,
     ) -> Ran:
-        """Run a script to its end. `job` are other fields of `Job`. Raises TimeoutError after `patience`."""
+        """Run a script until it ends. `job` are further fields of `Job`. Raises TimeoutError after `patience`."""
         run = run or RecordingRun(answer)
         began = asyncio.get_running_loop().time()
         async with asyncio.timeout(self.patience):
@@ -79,17 +79,17 @@ class RunningPool(Generic[B]):
         return Ran(outcome, run, asyncio.get_running_loop().time() - began)
 
     async def result(self, code: str, **job: Any) -> Any:
-        """Run a script, and return its result."""
+        """Run a script and return its result."""
         return (await self.run(code, **job)).result
 
     def start(self, code: str, answer: Answer = _echo, **job: Any) -> tuple[asyncio.Task[Ran], RecordingRun]:
-        """Run in the background."""
+        """Run a script in the background."""
         run = RecordingRun(answer)
         return asyncio.create_task(self.run(code, run=run, **job)), run
 
     async def settle(self) -> None:
-        """Wait until the pool is as it was before the last execution. Raises TimeoutError after `patience`."""
+        """Wait until the pool is complete again. Raises TimeoutError after `patience`."""
         pool = self.backend
         async with asyncio.timeout(self.patience):
-            while pool._starting or pool._stopping or pool.pool().idle < pool._replicas:  # noqa: ASYNC110 - tells nobody
+            while pool._starting or pool._stopping or pool.pool().idle < pool._replicas:  # noqa: ASYNC110 - there is no event
                 await asyncio.sleep(0.005)

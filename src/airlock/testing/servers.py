@@ -1,4 +1,4 @@
-"""A server process of a test's own."""
+"""A server process for one test."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
-HANG: Final = 120.0  # seconds; only a guard
+HANG: Final = 120.0  # seconds; a hang guard
 LISTENING: Final = re.compile(rb"Listening on (\S+)")
 
 
 @contextmanager
 def served(folder: Path, environ: Mapping[str, str] | None = None) -> Iterator[tuple[ServerProcess, httpx.Client]]:
-    """Serve `folder/airlock.yaml` in a process of its own, on a free port, until the end of the block, which kills it.
+    """Serve `folder/airlock.yaml` in a process of its own, on a free port; the end of the block kills it.
 
-    Yields the process, and a client whose requests begin at its address; its log is `folder/log`. `environ` is added to
-    the environment, from which nothing of $AIRLOCK_... is taken. It is forked from a process that has Airlock loaded.
+    Yields the process, and a client for its address; its log is `folder/log`. `environ` is added to the environment,
+    without its $AIRLOCK_... variables. The server is forked from a process that has Airlock loaded.
 
-    Raises AssertionError, with the log, when it does not start.
+    Raises AssertionError, with the log, if the server does not start.
     """
     log = folder / "log"
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("AIRLOCK_")}

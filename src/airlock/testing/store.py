@@ -1,4 +1,4 @@
-"""What every store must do. Subclass `StoreContract` in the tests of a store."""
+"""The contract that every store passes."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ RICH: dict[str, Any] = {
 
 
 def an_execution(number: int = 0, **more: Any) -> Execution:
-    """Make an execution with this number as its id and time of creation."""
+    """Create an execution with this number as its id and creation time."""
     fields: dict[str, Any] = {"id": str(number), "project": "p", "code": "x", "timeout": 1, "created_at": float(number)}
     return Execution(**(fields | more))
 
 
 def _check(found: object, cls: type, method: str) -> None:
     name = type(found).__name__
-    assert isinstance(found, cls), f"what {method}() returns has to be an airlock.{cls.__name__} here, not {name}"
+    assert isinstance(found, cls), f"{method}() must return an airlock.{cls.__name__} here, not {name}"
 
 
 def _content(directory: Path) -> dict[Path, bytes | None]:
@@ -46,12 +46,12 @@ def _content(directory: Path) -> dict[Path, bytes | None]:
 
 
 class StoreContract(Contract):
-    """Subclass it and write `make_store`; with the same `directory`, it returns a store on the same data."""
+    """Subclass it and write `make_store`; for the same `directory`, it must return a store on the same data."""
 
     kind: ClassVar[ClassKind[Any]] = STORE
 
     def make_store(self, directory: Path) -> Store[Any]:
-        """Return a store that is not open yet."""
+        """Return a store that has not been opened."""
         raise NotImplementedError(f"write {type(self).__name__}.make_store(self, directory)")
 
     def make(self, directory: Path) -> Store[Any]:
@@ -79,13 +79,13 @@ class StoreContract(Contract):
             store = self.make_store(tmp_path)
             before = _content(tmp_path)
             warnings = type(store).check(store.settings, store.directory)
-            assert all(isinstance(warning, str) for warning in warnings), "check() returns warnings, as texts"
+            assert all(isinstance(warning, str) for warning in warnings), "check() must return warnings as strings"
             return _content(tmp_path) == before
 
-        assert checked(), "before the store was made"
+        assert checked(), "check() changed files before the store was created"
         async with self.opened(tmp_path) as store:
             await store.create(an_execution(**RICH))
-        assert checked(), "after a server used it"
+        assert checked(), "check() changed files after a server used the store"
 
     @pytest.mark.anyio
     async def test_methods_return_records(self, tmp_path: Path) -> None:

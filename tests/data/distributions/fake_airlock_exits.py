@@ -1,4 +1,4 @@
-"""A plugin that takes the whole program down when it is imported, or so it thinks."""
+"""A plugin that tries to end the whole program when it is imported."""
 
 import sys
 

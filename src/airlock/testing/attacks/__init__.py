@@ -1,4 +1,4 @@
-"""Attacks that every sandbox for CPython has to hold, told by effect: a canary, a return code, a process that is left.
+"""Attacks that every sandbox for CPython must withstand, judged by effect: a canary, a return code, a process left.
 
     class TestMySandbox(AttackSuite):
         capabilities = frozenset({"filters_calls", "together"})
@@ -6,16 +6,16 @@
         def make_backend(self, project: airlock.Project) -> MyBackend:
             return MyBackend(project, MySettings())
 
-It is for a `PooledBackend` with `limits` of its own, a private /tmp and no network, which runs scripts as
-`airlock.worker` does; `BackendContract` is for all others. Every class of attack is a file. What only some can hold is
-a capability (`ATTACK_CAPABILITIES`); $AIRLOCK_TEST_SOAK=1 asks for larger counts. Pools are shared: a whole run takes a
-few hundred workers.
+It is for a `PooledBackend` with its own `limits`, a private /tmp and no network, which runs scripts as `airlock.worker`
+does; for all others use `BackendContract`. Each kind of attack has a file. What only some sandboxes withstand is a
+capability (`ATTACK_CAPABILITIES`); $AIRLOCK_TEST_SOAK=1 runs larger counts. Tests share pools: a whole run takes a few
+hundred workers.
 
-No attack is made where a first script can remove a file of this machine or kill a process of it. An attack that your
-sandbox does not hold does what attacks do, so run this on a machine that you can do without.
+If a first script can remove a file or kill a process of this machine, no attacks run. An attack that your sandbox does
+not withstand does real damage, so run the suite on a machine that you can afford to lose.
 """
 
-from . import assert_rewriting  # noqa: F401 - first: it prepares the import of the others
+from . import assert_rewriting  # noqa: F401 - first: the other imports need it
 from .arena import ATTACK_CAPABILITIES, IS_SOAK, Arena, Pools
 from .canaries import Pool
 from .ends import Ends
@@ -36,7 +36,7 @@ __all__ = ["ATTACK_CAPABILITIES", "IS_SOAK", "Arena", "AttackSuite", "Mixture", 
 class AttackSuite(
     Kernel, Files, Processes, Network, LimitAttacks, ReachedLimits, Pauses, Ends, HostileFrames, HostileValues
 ):
-    """Subclass it, write `make_backend`, claim `capabilities`, and pytest does the rest.
+    """Subclass it, write `make_backend` and claim `capabilities`; pytest does the rest.
 
-    An attack that is not held is overridden with `pytest.mark.xfail(reason=...)`; without that, the class is refused.
+    Override an attack that succeeds with `pytest.mark.xfail(reason=...)`; without that, the class is refused.
     """

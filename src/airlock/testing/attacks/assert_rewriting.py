@@ -1,4 +1,4 @@
-"""Lets pytest show the values in a failing assert of an attack. To be imported before the attacks."""
+"""Lets pytest show the values in failing asserts of attacks. Import it before the attacks."""
 
 import pytest
 

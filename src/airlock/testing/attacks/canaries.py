@@ -1,4 +1,4 @@
-"""Whether there is a sandbox at all: the attacks would take apart the machine of who runs them where there is none."""
+"""Whether there is a sandbox at all: without one, the attacks would damage the machine that runs them."""
 
 from __future__ import annotations
 
@@ -29,22 +29,22 @@ for harm in (lambda: os.unlink({file!r}), lambda: os.kill({process}, 9)):
 
 
 class Canaries(NamedTuple):
-    """What a script may be sent after: no sandbox lets it get there."""
+    """Harmless targets for a script: no sandbox lets it reach them."""
 
     file: Path
     process: subprocess.Popen[bytes]
 
     def harm(self) -> str | None:
-        """Say what was done to them, once."""
+        """Say what the script did to them; None if they are unharmed. Call it once."""
         if not self.file.exists():
             return f"removed {self.file}, a file of this machine"
-        said, _ = self.process.communicate(b"\n")  # whoever was sent SIGKILL says nothing more
+        said, _ = self.process.communicate(b"\n")  # a killed process says nothing more
         return None if said else "killed a process of this machine"
 
 
 @contextmanager
 def canaries() -> Iterator[Canaries]:
-    """Put them where attacks would do harm."""
+    """Place them on this machine, where attacks would do harm."""
     with tempfile.NamedTemporaryFile(prefix="airlock-canary-", delete=False) as file:
         path = Path(file.name)
     command = [sys.executable, "-I", "-S", "-c", "input(); print('alive')"]
@@ -57,7 +57,7 @@ def canaries() -> Iterator[Canaries]:
 
 
 async def harm_of(pool: Pool) -> str | None:
-    """Send a script after them, and return what it did to them."""
+    """Let a script attack canaries, and return what it did to them."""
     with canaries() as sent_after:
         await pool.run(HARM.format(file=str(sent_after.file), process=sent_after.process.pid))
         return sent_after.harm()

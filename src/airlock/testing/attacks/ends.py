@@ -1,4 +1,4 @@
-"""Scripts that will not end, or end in every way but the usual one."""
+"""Scripts that do not end, or end in unusual ways."""
 
 from __future__ import annotations
 
@@ -36,14 +36,14 @@ THREAD_BOMB = "import threading, time\nwhile True: threading.Thread(target=time.
 
 
 class Deaf(RecordingRun):
-    """Keeps no output."""
+    """Discards all output."""
 
     def write(self, stream: Stream, data: bytes) -> None: ...
 
 
 @pytest.mark.anyio
 class Ends(Arena):
-    """Every execution ends, soon after it should, and says why."""
+    """Every execution ends soon after it should, and says why."""
 
     @pytest.mark.parametrize("body", ENDLESS.values(), ids=ENDLESS)
     async def test_a_cancelled_execution_is_dead_at_once(self, pool: Pool, body: str) -> None:

@@ -1,4 +1,4 @@
-"""Files that a script looks for: the host's, the server's, and those of another execution."""
+"""Files that a script looks for: those of the host, of the server, and of other executions."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ TAKE_INOTIFY = "import ctypes\nlibc = ctypes.CDLL(None)\nn = 0\nwhile libc.inoti
 
 @pytest.mark.anyio
 class Files(Arena):
-    """The host's files are not there, the sandbox's own cannot be changed, and nothing lasts."""
+    """The host's files are absent, the sandbox's own cannot be changed, and nothing remains."""
 
     async def test_no_way_leads_to_a_file_of_the_host(self, pool: Pool, tmp_path: Path) -> None:
         canary = tmp_path / "canary"
@@ -53,7 +53,7 @@ class Files(Arena):
         module = sys.modules[type(pool.backend).__module__].__file__
         paths = [airlock.__file__, module, pytest.__file__, str(Path(sys.prefix, "pyvenv.cfg")), str(Path(__file__))]
         answers = await self.attempts(pool, *(f"os.stat({path!r})" for path in paths))
-        # EACCES: a folder on the way, as /root is in many images, is closed to scripts, whatever would be below it.
+        # EACCES: scripts may not enter a folder on the way, such as /root in many images, whatever is below it.
         assert {path: answer for path, answer in answers.items() if answer not in ("ENOENT", "EACCES")} == {}
 
     async def test_packages_of_the_server_cannot_be_imported(self, pool: Pool) -> None:
@@ -81,7 +81,7 @@ import builtins, json, os, sys
 set_result([os.listdir("/tmp"), os.listdir("/dev/shm"), "canary" in sys.modules, hasattr(json, "canary"),
             "CANARY" in os.environ, hasattr(builtins, "canary")])
 """
-        for _ in range(3):  # also for a worker that was there before, and for one that was made after it
+        for _ in range(3):  # for workers that started before and after it
             await pool.result(leave)
             assert await pool.result(find) == [[], [], False, False, False, False]
 

@@ -63,7 +63,7 @@ os._exit(5)
 
 @pytest.mark.anyio
 class HostileFrames(Arena):
-    """Whoever breaks the protocol ends itself, as `protocol`, and nobody else."""
+    """A script that breaks the protocol ends only itself, as `protocol`."""
 
     async def test_bytes_that_break_the_protocol_end_the_execution(self, pool: Pool) -> None:
         runs = await self.run_all(pool, [f"{FORGE}\nsend({data})\n{WAIT}" for data in VIOLATIONS])
@@ -79,7 +79,7 @@ class HostileFrames(Arena):
         async with self.beside(pool, "print(1)\nset_result(llm.complete('?'))") as neighbour:
             ran = await pool.run(f"{FORGE}\nset_result(1)\nsend(frame('E', {{'error': None}}))\n{WAIT}")
             assert ran.result == 1
-            await pool.run(f"{FORGE}\nsend(frame('X', {{'code': 0}}))\n{WAIT}")  # which would take its patience
+            await pool.run(f"{FORGE}\nsend(frame('X', {{'code': 0}}))\n{WAIT}")  # unnoticed, it would time out
             assert (await neighbour).result == "default says ?"
 
     async def test_a_torn_frame_at_the_end_is_a_violation(self, pool: Pool) -> None:

@@ -1,4 +1,4 @@
-"""What a script asks of the kernel that no script needs: privileges, namespaces, dangerous system calls, devices."""
+"""Kernel features that no script needs: privileges, namespaces, dangerous system calls, devices."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ CLONE_PARENT = 0x8000
 
 @pytest.mark.anyio
 class Kernel(Arena):
-    """No privileges, and no way to any."""
+    """A script has no privileges, and no way to gain any."""
 
     async def test_there_are_no_capabilities_and_no_new_privileges(self, pool: Pool) -> None:
         code = """
@@ -64,7 +64,7 @@ set_result(dict(line.split(":\\t") for line in lines))
 
     @needs("filters_calls")
     async def test_buffers_of_sockets_stay_as_they_are(self, pool: Pool) -> None:
-        """They are memory of the kernel, which only a cgroup counts."""
+        """They are kernel memory, which only a cgroup counts."""
         options = [f"socket.socketpair()[0].setsockopt(1, {option}, 1 << 22)" for option in (7, 8, 32, 33)]
         assert await self.attempts(pool, *options) == dict.fromkeys(options, "EPERM")
 
@@ -74,7 +74,7 @@ set_result(dict(line.split(":\\t") for line in lines))
         assert await self.attempt(pool, "call(435, 0, 0)") == "ENOSYS"  # clone3 hides its flags
 
     async def test_a_script_makes_no_children_of_who_made_it(self, pool: Pool) -> None:
-        """Dead, one would be a zombie that nobody reaps."""
+        """Such a child would become a zombie that is never reaped."""
         code = f"{TRY}\nif (pid := libc.syscall({CLONE}, {CLONE_PARENT | 17}, 0, 0, 0, 0)) == 0: os._exit(0)"
         assert await pool.result(f"{code}\nset_result(pid)") == -1
 
@@ -108,7 +108,7 @@ for folder, _, names in os.walk("/dev"):
         if stat.S_ISCHR(status.st_mode): found.add(f"{os.major(status.st_rdev)}:{os.minor(status.st_rdev)}")
 set_result(sorted(found))
 """
-        # null, zero, full, random, urandom; tty and ptmx lead to terminals of the sandbox's own, of which there is none
+        # null, zero, full, random, urandom; tty and ptmx lead to terminals of the sandbox, which has none
         assert set(await pool.result(code)) <= {"1:3", "1:5", "1:7", "1:8", "1:9", "5:0", "5:2"}
         for kind in ("0o20000", "0o60000"):
             made = await self.attempt(pool, f"os.mknod('/tmp/d', {kind} | 0o666, os.makedev(254, 0))")

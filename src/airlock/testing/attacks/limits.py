@@ -1,4 +1,4 @@
-"""What a script tries to use more of than it may."""
+"""Scripts that try to use more than they may."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ for _ in range(8):
     if (child := os.fork()) == 0:
         break
 x = bytearray(20 << 20)
-if child: os.waitstatus_to_exitcode(os.wait()[1]) and os._exit(1)  # whom the kernel kills is its choice
+if child: os.waitstatus_to_exitcode(os.wait()[1]) and os._exit(1)  # the kernel may kill any of them
 time.sleep(60)
 """,
     "a child, which ends the script": """
@@ -52,7 +52,7 @@ ENDED_AS = "the script used more than its memory (limits.memory is 64MiB)"
 
 @pytest.mark.anyio
 class LimitAttacks(Arena):
-    """Limits hold whatever is tried, are named, and are not blamed on others."""
+    """Limits hold against every attempt, are named, and are not blamed on others."""
 
     @pytest.mark.parametrize("bomb", MEMORY_BOMBS.values(), ids=MEMORY_BOMBS)
     async def test_too_much_memory_is_a_memory_limit(self, pools: Pools, bomb: str) -> None:
@@ -113,7 +113,7 @@ try:
     while True: kept.append(os.dup(1))
 except OSError as error: set_result([len(kept), error.errno])
 """
-        assert await small.result(code) == [60, 24]  # beside 0 to 2, and the channel
+        assert await small.result(code) == [60, 24]  # in addition to 0 to 2, and the channel
 
     @needs("counts_inodes")
     async def test_inodes_are_bounded(self, small: Pool) -> None:
@@ -126,7 +126,7 @@ except OSError as error: set_result([len(kept), error.errno])
 
     async def test_cpu_time_beyond_the_timeout_is_a_cpu_limit(self, pools: Pools) -> None:
         pool = await pools.get(cpus=1, result="1KiB")
-        ran = await pool.run("while True: pass", timeout=1)  # nobody keeps the clock here, as in a pause
+        ran = await pool.run("while True: pass", timeout=1)  # without core, no clock stops it, as in a pause
         assert ran.error_type == "cpu_limit"
         assert "limits.timeout" in (ran.error or "")
 

@@ -1,4 +1,4 @@
-"""Executions of every kind, one after the other and beside each other, for tests of what is left over after many."""
+"""Executions of every kind, one by one and beside each other, for tests of what many of them leave behind."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ KINDS: Final[dict[str, tuple[str, str | None]]] = {  # code, and how it ends
 
 
 class Mixture:
-    """Runs many of them, and sees that each ends as it should. For a pool with a small `limits.memory`."""
+    """Runs many of them, and checks that each ends as it should. For a pool with a small `limits.memory`."""
 
     def __init__(self, pool: RunningPool[Any], at_once: int = 4) -> None:
         self._pool = pool
         self._at_once = at_once
 
     async def run(self, count: int, seed: int) -> None:
-        """Run `count` executions, and wait until the pool is whole again."""
+        """Run `count` executions, and wait until the pool is complete again."""
         chosen = random.Random(seed)  # noqa: S311 - the same every time
         left = iter([chosen.choice(list(KINDS)) for _ in range(count)])
 

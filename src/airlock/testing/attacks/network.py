@@ -1,4 +1,4 @@
-"""Every kind of network that a script may try, and sockets that need none."""
+"""Every kind of network that a script may try, and sockets that need no network."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ time.sleep(60)
 
 @pytest.mark.anyio
 class Network(Arena):
-    """There is none: not to the host, not to neighbours, and nothing can be seen of it."""
+    """There is no network, to the host or to neighbours, and no trace of theirs."""
 
     @pytest.mark.parametrize("family", [socket.AF_INET, socket.AF_INET6], ids=["IPv4", "IPv6"])
     async def test_a_listener_on_the_hosts_loopback_is_not_reached(self, pool: Pool, family: int) -> None:

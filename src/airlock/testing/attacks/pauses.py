@@ -1,4 +1,4 @@
-"""While a script waits for a model its clock stands still; what it computes meanwhile is bounded all the same."""
+"""While a script waits for an LLM answer its clock stops, but its CPU time stays limited."""
 
 from __future__ import annotations
 
@@ -42,14 +42,15 @@ threading.Thread(target=spin, daemon=True).start()
 
 @pytest.mark.anyio
 class Pauses(Arena):
-    """Nobody computes for nothing behind a question."""
+    """An open LLM request does not hide computing."""
 
     @needs("counts_cpu_time")
     @pytest.mark.parametrize("spin", SPINNING.values(), ids=SPINNING)
     async def test_computing_on_behind_a_pause_ends_at_what_the_timeout_has_left(self, pool: Pool, spin: str) -> None:
         ran = await pool.run(f"{spin}\nllm.complete('x')", answer=never_answers, timeout=1)
         assert ran.error_type == "cpu_limit"
-        assert "than its timeout of 1 s had left (limits.timeout)" in (ran.error or "")  # what bounds one says `allows`
+        # A limit for one process would say "allows".
+        assert "than its timeout of 1 s had left (limits.timeout)" in (ran.error or "")
 
     @needs("counts_cpu_time")
     async def test_many_short_pauses_count_together(self, pool: Pool) -> None:

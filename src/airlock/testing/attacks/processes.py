@@ -1,4 +1,4 @@
-"""Processes that a script looks for, and those that it leaves."""
+"""Processes that a script looks for, and those that it leaves behind."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from .canaries import Pool
 
 @pytest.mark.anyio
 class Processes(Arena):
-    """A script knows its own processes only, cannot hurt what watches it, and takes all of its own with it."""
+    """A script sees only its own processes, cannot harm its supervisor, and leaves no process behind."""
 
     async def test_only_the_scripts_own_processes_exist(self, pool: Pool) -> None:
         async with self.beside(pool, "import time\nprint(1)\ntime.sleep(60)"):
@@ -66,7 +66,7 @@ import subprocess
 look = ["sh", "-c", "cd /proc/self/fd; echo *"]
 set_result(subprocess.run(look, capture_output=True, text=True, close_fds=False).stdout.split())
 """
-        assert await pool.result(code) == ["0", "1", "2", "3"]  # 3 is the shell's own look at the directory
+        assert await pool.result(code) == ["0", "1", "2", "3"]  # 3 is the directory, opened by the shell
 
     async def test_orphans_are_buried(self, pool: Pool) -> None:
         code = """
@@ -101,24 +101,24 @@ llm.complete("look")
         async def look(_: LLMRequest) -> str:
             nonlocal seen
             async with asyncio.timeout(self.patience):
-                while (seen := sleepers(token)) < 3:  # noqa: ASYNC110 - nobody tells
+                while (seen := sleepers(token)) < 3:  # noqa: ASYNC110 - there is no event for it
                     await asyncio.sleep(0.01)
             return "seen"
 
         assert (await pool.run(code, answer=look)).error is None
         assert seen == 3
         async with asyncio.timeout(self.soon):
-            while sleepers(token):  # noqa: ASYNC110 - nobody tells
+            while sleepers(token):  # noqa: ASYNC110 - there is no event for it
                 await asyncio.sleep(0.01)
 
 
 def sleepers(token: str) -> int:
-    """Count the processes of the whole machine that sleep for `token` seconds."""
+    """Count the processes of the machine that sleep for `token` seconds."""
     found = 0
     for entry in Path("/proc").iterdir():
         if entry.name.isdecimal():
             try:
                 found += token in (entry / "cmdline").read_text(encoding="utf-8", errors="replace").split("\0")
             except OSError:
-                continue  # it is gone
+                continue  # it has ended
     return found

@@ -1,4 +1,4 @@
-"""Limits that give a script no more than an OSError: stderr names the limit, once, and never without reason."""
+"""Limits that only cause an OSError in a script: stderr names the limit, once, and only if it was reached."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ REACHING = {
     FILL: "scratch (4MiB)",
     f"try:\n    {FILL}\nexcept OSError:\n    set_result('caught')": "scratch (4MiB)",
     f"import shutil\ntry:\n    {FILL}\nfinally:\n    {CLEAN_UP}": "scratch (4MiB)",
-    FILL.replace("/tmp", "/dev/shm"): "scratch (4MiB)",  # noqa: S108 - those inside
+    FILL.replace("/tmp", "/dev/shm"): "scratch (4MiB)",  # noqa: S108 - in the sandbox
     WRAPPED: "scratch (4MiB)",
 }
 WITHIN = (
@@ -71,13 +71,13 @@ WITHIN = (
 
 
 def said(ran: Ran) -> list[str]:
-    """Return what Airlock itself wrote to stderr."""
+    """Return the lines that Airlock wrote to stderr."""
     return [line for line in ran.stderr.splitlines() if line.startswith("airlock: ")]
 
 
 @pytest.mark.anyio
 class ReachedLimits(Arena):
-    """Whoever reads stderr learns which key of airlock.yaml it was."""
+    """Readers of stderr learn which key of airlock.yaml set the limit."""
 
     async def test_stderr_names_the_limit_that_was_reached_once(self, small: Pool) -> None:
         reaching = {**REACHING}

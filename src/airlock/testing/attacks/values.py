@@ -1,4 +1,4 @@
-"""Values that no JSON parser likes, exceptions that cannot be printed, source texts that are none."""
+"""Values without a JSON form, exceptions that cannot be printed, and source that is not Python."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ TAMPERING = (
 
 @pytest.mark.anyio
 class HostileValues(Arena):
-    """It is the script's own error, in one readable line."""
+    """Each is the script's own error, in one readable line."""
 
     @pytest.mark.parametrize("how", ["set_result({})", "memory.set('a', 'b', {})"])
     async def test_a_value_without_json_form_is_refused(self, pool: Pool, how: str) -> None:

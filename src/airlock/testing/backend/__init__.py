@@ -1,1 +1,1 @@
-"""The contract of backends, in parts: what a backend declares decides which of them apply to it."""
+"""The contract of backends, in parts; a backend's declarations decide which tests apply to it."""

@@ -1,4 +1,4 @@
-"""Catches code that touches the world where it must not."""
+"""Detects I/O where there must be none."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ _is_hooked = False
 
 @contextmanager
 def io_seen() -> Iterator[list[str]]:
-    """Note every file, process and socket that the block touches. Import beforehand what it needs."""
-    global _is_hooked  # noqa: PLW0603 - an audit hook cannot be removed again, so there is one at most
+    """Record every file, process and socket that the block uses. Import what it needs beforehand."""
+    global _is_hooked  # noqa: PLW0603 - an audit hook cannot be removed, so there is at most one
     if not _is_hooked:
         sys.addaudithook(_note)
         _is_hooked = True

@@ -1,4 +1,4 @@
-"""What the tests of `BackendContract` work with: backends that are up, and jobs that cannot hang the suite."""
+"""What the tests of `BackendContract` use: backends that are up, and jobs that cannot hang the suite."""
 
 from __future__ import annotations
 
@@ -26,22 +26,22 @@ Answers = Iterable[str | LLMError] | Callable[[LLMRequest], Awaitable[str]]
 
 
 class BackendBench(Contract):
-    """What an author writes, `make_backend`, and what an author may set."""
+    """What an author must write, `make_backend`, and what an author may set."""
 
     known_capabilities = BACKEND_CAPABILITIES
     capabilities: ClassVar[frozenset[str]] = frozenset()
 
     runs_python: ClassVar[bool] = True
-    """False for a backend that runs code of another language: what is tested with Python is skipped then."""
+    """False for a backend that runs another language: tests that use Python are skipped."""
 
     code: ClassVar[str] = "print('hello')"
     """A job that succeeds on this backend."""
 
     endless_code: ClassVar[str | None] = None
-    """A job that does not end by itself, once started. Not needed of a backend that runs Python."""
+    """A job that never ends by itself. Not needed for a backend that runs Python."""
 
     patience: ClassVar[float] = 60.0
-    """Seconds within which any job of the contract has to end."""
+    """Seconds within which every job of the contract must end."""
 
     def make_backend(self, project: Project) -> Backend[Any]:
         """Return a new backend for this project, as core makes it."""
@@ -67,7 +67,7 @@ class BackendBench(Contract):
     @pytest.fixture(scope="class")
     @classmethod
     async def shared_backend(cls) -> AsyncIterator[SharedBackend]:
-        """Return what `shared` comes from."""
+        """Return the source of `shared`."""
         shared = SharedBackend(lambda: cls().make_backend(Project(name="contract")), cls.patience)
         yield shared
         await shared.drop()
@@ -76,7 +76,7 @@ class BackendBench(Contract):
     async def shared(
         self, request: pytest.FixtureRequest, shared_backend: SharedBackend
     ) -> AsyncIterator[Backend[Any]]:
-        """Return a backend with one worker, which tests have used before. A test that fails is the last to use it."""
+        """Return a backend with one worker, shared among tests. A test that fails is the last to use it."""
         before = request.session.testsfailed
         with LoopWatch(self.patience):
             yield await shared_backend.get()
@@ -85,7 +85,7 @@ class BackendBench(Contract):
 
     @asynccontextmanager
     async def up(self, replicas: int = 1, **limits: Any) -> AsyncIterator[Backend[Any]]:
-        """Bring a backend up, and give everything back in the end."""
+        """Start a backend, and release everything at the end of the block."""
         with LoopWatch(self.patience):
             backend = self.make_backend(Project(name="contract", limits=Limits(**limits)))
             await backend.scale(replicas)
@@ -103,26 +103,26 @@ class BackendBench(Contract):
         settings: Mapping[str, str] | None = None,
         memory: Mapping[str, Any] | None = None,
     ) -> asyncio.Task[Outcome]:
-        """Begin a job."""
+        """Start a job."""
         job = Job(id=str(uuid.uuid4()), code=code, timeout=600, settings=settings or {}, memory=memory or {})
         return asyncio.create_task(no_exit(backend.execute(job, run), "execute"))
 
     async def end(self, running: asyncio.Task[Outcome], run: RecordingRun) -> Outcome:
-        """Wait for a job, and check what holds for every one of them."""
+        """Wait for a job to end, and check what must hold for every job."""
         await asyncio.wait({running}, timeout=self.patience)
         if not running.done():
             running.cancel()
             pytest.fail(f"execute() has not returned within {self.patience:g} s (`patience` of the test class)")
         outcome = running.result()
-        assert run.starts == 1, f"execute() has to await run.started() once; it did {run.starts} times"
-        assert run.faults == [], "execute() did with its run what it may not"
-        assert isinstance(outcome, Outcome), f"execute() has to return an airlock.Outcome, not {type(outcome).__name__}"
+        assert run.starts == 1, f"execute() must await run.started() once; it did so {run.starts} times"
+        assert run.faults == [], "execute() misused its run"
+        assert isinstance(outcome, Outcome), f"execute() must return an airlock.Outcome, not {type(outcome).__name__}"
         try:
             strict_json.dumps([outcome.result, dict(outcome.memory_updates)])
         except (TypeError, ValueError) as error:
-            pytest.fail(f"result and memory_updates have to be JSON values: {error}")
+            pytest.fail(f"result and memory_updates must be JSON values: {error}")
         if (outcome.error is None) != (outcome.error_type is None):
-            pytest.fail(f"an Outcome has both error and error_type, or none of them: {outcome}")
+            pytest.fail(f"an Outcome must have both error and error_type, or neither: {outcome}")
         if outcome.error_type not in (None, *CAUSES):
             pytest.fail(unknown_cause(outcome))
         return outcome
@@ -136,12 +136,12 @@ class BackendBench(Contract):
         settings: Mapping[str, str] | None = None,
         memory: Mapping[str, Any] | None = None,
     ) -> tuple[Outcome, RecordingRun]:
-        """Run a job to its end."""
+        """Run a job until it ends."""
         run = RecordingRun(answers)
         return await self.end(self.begin(backend, code, run, settings, memory), run), run
 
     async def result_of(self, backend: Backend[Any], code: str, **more: Any) -> Any:
-        """Run a script that has to succeed, and return its result."""
+        """Run a script that must succeed, and return its result."""
         outcome, run = await self.run(backend, code, **more)
         assert outcome.error is None, run.stderr
         return outcome.result
@@ -156,7 +156,7 @@ class BackendBench(Contract):
         run: RecordingRun,
         condition: Callable[[RecordingRun], object],
     ) -> None:
-        """Wait until a running job has done something."""
+        """Wait until the condition holds for a running job."""
         happened = asyncio.create_task(run.until(condition))
         await asyncio.wait({running, happened}, timeout=self.patience, return_when=asyncio.FIRST_COMPLETED)
         if not happened.done():
@@ -164,14 +164,14 @@ class BackendBench(Contract):
             if running.done():
                 pytest.fail(f"execute() returned too early: {running.result()}")
             running.cancel()
-            pytest.fail(f"nothing of it was seen within {self.patience:g} s")
+            pytest.fail(f"the job did not do what the test waits for within {self.patience:g} s")
 
     async def cancelled(self, running: asyncio.Task[Outcome]) -> None:
-        """Cancel a job, as core does at a timeout, and check that it keeps the promise."""
+        """Cancel a job, as core does at a timeout, and check that it ends in time."""
         running.cancel()
         await asyncio.wait({running}, timeout=self._kill_patience)
         assert running.done(), f"a cancelled execute() has not ended within {PROMISED_KILL:g} s"
-        assert running.cancelled(), f"a cancelled execute() has to re-raise, not {running}"
+        assert running.cancelled(), f"a cancelled execute() must re-raise, not {running}"
 
     def why_not(self, requirement: str) -> str | None:
         """Say why a requirement is not met, or None when it is."""

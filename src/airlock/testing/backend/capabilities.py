@@ -1,4 +1,4 @@
-"""What a contract asks only of plugins that claim it. What a class declares itself need not be claimed again."""
+"""What a contract tests only if a test class claims it. A plugin's own declarations need not be claimed again."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ if TYPE_CHECKING:
 
 BACKEND_CAPABILITIES: Final[Mapping[str, str]] = MappingProxyType(
     {
-        "no_network": "a script reaches neither this machine nor any other over the network",
-        "private_tmp": "files that a script leaves in /tmp are not there for the next one",
-        "streams_output": "output can be seen while the script still runs",
-        "subprocesses": "a script may fork and start programs; their output is captured and they end with it",
+        "no_network": "a script can reach neither this machine nor any other over the network",
+        "private_tmp": "the next script does not see files that a script leaves in /tmp",
+        "streams_output": "output is available while the script still runs",
+        "subprocesses": "a script may fork and start programs; their output is captured, and they end with the script",
     }
 )
 
 MEDIATOR_CAPABILITIES: Final[Mapping[str, str]] = MappingProxyType(
-    {"asks_agent": "each request is put to the agent, and the agent's answer is the mediator's"}
+    {"asks_agent": "each request goes to the agent, and the mediator returns the agent's answer"}
 )
 
 
 def needs(*requirements: str) -> Callable[[Test], Test]:
-    """Mark a test of a contract: `runs_code`, `limits.NAME` for what must be in `enforces`, or a capability."""
+    """Mark what a test needs: `runs_code`, `limits.NAME` (which `enforces` must have), or a capability."""
 
     def mark(test: Test) -> Test:
         test.__dict__["needs"] = requirements

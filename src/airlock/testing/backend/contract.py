@@ -10,13 +10,13 @@ from .scripts import Scripts
 
 
 class BackendContract(Declaration, Lifecycle, Jobs, Scripts, Questions, Isolation, HeldLimits):
-    """Subclass it, write `make_backend`, claim `capabilities`, and pytest does the rest.
+    """Subclass it, write `make_backend` and claim `capabilities`; pytest does the rest.
 
     class TestEchoBackend(BackendContract):
         def make_backend(self, project: airlock.Project) -> EchoBackend:
             return EchoBackend(project, EchoSettings())
 
-    `capabilities` is a set of names from `BACKEND_CAPABILITIES`; `code`, `endless_code`, `patience` and
-    `runs_python` may be set.
-    A test that cannot pass is overridden with `pytest.mark.xfail(reason=...)`; without that, the class is refused.
+    `capabilities` is a set of names from `BACKEND_CAPABILITIES`; `code`, `endless_code`, `patience` and `runs_python`
+    are optional.
+    Override a test that cannot pass with `pytest.mark.xfail(reason=...)`; without that, the class is refused.
     """

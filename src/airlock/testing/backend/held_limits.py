@@ -10,7 +10,7 @@ from .capabilities import needs
 
 @pytest.mark.anyio
 class HeldLimits(BackendBench):
-    """Small limits, and scripts that run against them."""
+    """Small limits, and scripts that exceed them."""
 
     @needs("limits.memory")
     async def test_script_over_limits_memory_ends_as_memory_limit(self) -> None:

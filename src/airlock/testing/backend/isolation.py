@@ -1,4 +1,4 @@
-"""The part of `BackendContract` about what one script must not see of the others, and of the host."""
+"""The part of `BackendContract` about what a script must not see of other scripts and of the host."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .capabilities import needs
 
 @pytest.mark.anyio
 class Isolation(BackendBench):
-    """Each execution gets a fresh process, and knows nothing of where it runs."""
+    """Each execution gets a fresh process, and sees nothing of the host."""
 
     @needs("runs_code")
     @pytest.mark.parametrize(
@@ -35,7 +35,7 @@ class Isolation(BackendBench):
         assert await self.result_of(shared, find) is False
 
     @needs("runs_code", "private_tmp")
-    @pytest.mark.parametrize("folder", ["/tmp", "/dev/shm", "/var/tmp", "."])  # noqa: S108 - the places in question
+    @pytest.mark.parametrize("folder", ["/tmp", "/dev/shm", "/var/tmp", "."])  # noqa: S108 - the folders to test
     async def test_files_do_not_reach_the_next_script(self, shared: Backend[Any], folder: str) -> None:
         path = f"{folder}/airlock-contract-{os.urandom(8).hex()}"
         leave = f"try:\n    open({path!r}, 'w').close()\nexcept OSError:\n    pass"
@@ -114,5 +114,5 @@ try:
 except OSError as error:
     set_result(errno.errorcode[error.errno])
 """
-        # 192.0.2.1 is nobody's. To connect a datagram socket sends nothing: it fails only where there is no route.
+        # 192.0.2.1 belongs to no host. Connecting a datagram socket sends nothing: it fails only without a route.
         assert await self.result_of(shared, code) in ("ENETUNREACH", "EPERM", "EACCES", "EAFNOSUPPORT")

@@ -1,4 +1,4 @@
-"""The part of `BackendContract` that holds for every backend: what it declares, its pool, how jobs begin and end."""
+"""The part of `BackendContract` for every backend: what it declares, its pool, and how jobs start and end."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Declaration(BackendBench):
 
 @pytest.mark.anyio
 class Lifecycle(BackendBench):
-    """How core treats a project's pool."""
+    """What core does with a project's pool."""
 
     async def test_pool_is_empty_before_scale(self) -> None:
         backend = self.make_backend(Project(name="contract"))
@@ -74,7 +74,7 @@ class Lifecycle(BackendBench):
 
     async def test_nothing_is_left_after_close(self) -> None:
         async with self.up():
-            pass  # what is started once, for good, is there from here on
+            pass  # starts what is kept for good
         before = set(children())
         async with self.up(2):
             started = set(children()) - before
@@ -91,10 +91,10 @@ class Lifecycle(BackendBench):
 
 @pytest.mark.anyio
 class Jobs(BackendBench):
-    """How core treats one execution."""
+    """What core does with one execution."""
 
     async def test_job_starts_once_and_before_anything_else(self, backend: Backend[Any]) -> None:
-        outcome, run = await self.run(backend, self.code)  # `end` looks at the rest
+        outcome, run = await self.run(backend, self.code)  # `end` checks the rest
         assert outcome.error is None, run.stderr
         assert run.starts == 1
 
@@ -123,7 +123,7 @@ class Jobs(BackendBench):
     async def test_event_loop_is_not_blocked(self) -> None:
         async def use() -> None:
             async with self.up() as backend:
-                for code in filter(None, (self.code, self._endless(backend))):  # how they end is for the other tests
+                for code in filter(None, (self.code, self._endless(backend))):  # other tests check how they end
                     running = self.begin(backend, code, RecordingRun(never_answers))
                     await asyncio.wait({running}, timeout=0.5)
                     running.cancel()
@@ -142,7 +142,7 @@ class Jobs(BackendBench):
     def _endless_code(self, backend: Backend[Any]) -> str:
         code = self._endless(backend)
         if code is None:
-            pytest.skip(f"{type(self).__name__} has no endless_code, and the backend runs no Python")
+            pytest.skip(f"{type(self).__name__} has no endless_code, and the backend does not run Python")
         return code
 
     def _endless(self, backend: Backend[Any]) -> str | None:

@@ -1,4 +1,4 @@
-"""Finds calls that block the event loop: in a server they stop every project."""
+"""Finds calls that block the event loop: in a server they would stop every project."""
 
 from __future__ import annotations
 
@@ -16,27 +16,25 @@ import pytest
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-BLOCKED: Final = 0.25  # seconds without a turn of the loop that are told, but for those in which other programs ran
+BLOCKED: Final = 0.25  # seconds without a turn of the loop that are reported; those of other programs do not count
 PERIOD: Final = 0.02
-_DEPTH: Final = 8  # frames that are shown
+_DEPTH: Final = 8  # frames in a report
 
 
 async def check_never_blocks(use: Callable[[], Awaitable[object]], patience: float) -> None:
-    """Fail when using something blocks the loop, each time: a machine that is slow is so now and then."""
+    """Fail if `use` blocks the loop each of three times: a slow machine blocks it only now and then."""
     for _ in range(3):
         with LoopWatch(patience) as watch:
             await use()
         if not watch.blocks:
             return
-    pytest.fail(
-        f"the event loop, and every project of a server with it, was blocked:\n{watch.blocks[0]}", pytrace=False
-    )
+    pytest.fail(f"the event loop was blocked, which stops every project of a server:\n{watch.blocks[0]}", pytrace=False)
 
 
 class LoopWatch:
-    """Watches the running loop, from another thread, while it is entered. `blocks` says where it was blocked.
+    """Watches the running loop from another thread, during the block. `blocks` says where it was blocked.
 
-    A call that does not come back within `patience` is interrupted, where that is possible, and the test fails.
+    A call that does not return within `patience` is interrupted, where possible, and the test fails.
     """
 
     def __init__(self, patience: float) -> None:
@@ -58,7 +56,7 @@ class LoopWatch:
     def __exit__(self, *_: object) -> None:
         with self._ending:
             self._is_over = True
-        if self._can_interrupt and self._before is not None:  # None: not Python's handler, nor can Python set it again
+        if self._can_interrupt and self._before is not None:  # None: a handler that Python cannot restore
             signal.signal(signal.SIGUSR2, self._before)
 
     def _watch(self) -> None:
@@ -66,7 +64,7 @@ class LoopWatch:
             time.sleep(PERIOD)
             has_turned = threading.Event()
             asked = self._time()
-            with self._ending:  # the loop is there until then
+            with self._ending:  # the loop stays open meanwhile
                 if self._is_over:
                     return
                 self._loop.call_soon_threadsafe(has_turned.set)
@@ -79,10 +77,10 @@ class LoopWatch:
                 self._interrupt()
 
     def _time(self) -> float:
-        """Return seconds, without those in which the loop's thread could have run and the kernel had others run."""
+        """Return seconds, without those in which the loop's thread was ready but the kernel ran others."""
         try:
             waited = int(self._scheduling.read_text().split()[1])
-        except OSError:  # no kernel that tells; the thread has ended
+        except OSError:  # the kernel does not tell, or the thread has ended
             waited = 0
         return time.monotonic() - waited / 1e9
 
@@ -92,7 +90,7 @@ class LoopWatch:
                 signal.pthread_kill(self._watched, signal.SIGUSR2)
 
     def _place(self) -> str | None:
-        """Say where the loop's thread is now; None when it waits for events, and only the machine is slow."""
+        """Say where the loop's thread is now; None if it waits for events, and only the machine is slow."""
         frame = sys._current_frames().get(self._watched)
         if frame is None:
             return None
@@ -103,5 +101,5 @@ class LoopWatch:
         return "".join(traceback.format_list(stack[max([0, *turns]) + 1 :][:_DEPTH]))
 
     def _give_up(self, *_: object) -> NoReturn:
-        place = "".join(self.blocks[-1:])  # none when it is a watch around this one that lost its patience
+        place = "".join(self.blocks[-1:])  # empty if an outer watch gave up
         pytest.fail(f"the event loop was blocked for more than {self._patience:g} s:\n{place}", pytrace=False)

@@ -18,7 +18,7 @@ from .capabilities import needs
 
 @pytest.mark.anyio
 class Questions(BackendBench):
-    """A script asks, and goes on with the answer."""
+    """A script asks an LLM, and continues with the answer."""
 
     @needs("runs_code")
     async def test_answer_is_returned_to_the_script(self, shared: Backend[Any]) -> None:

@@ -1,4 +1,4 @@
-"""The part of `BackendContract` that holds for every backend that runs code: what a script sees, and what it leaves."""
+"""The part of `BackendContract` for backends that run code: what a script sees, and what it leaves behind."""
 
 from __future__ import annotations
 
@@ -144,7 +144,7 @@ set_result([before, memory.get('runs', 'count'), memory.get('runs', 'none', 'els
         run = RecordingRun()
         running = self.begin(shared, "print('partial')\nwhile True: pass", run)
         await self.started(running, run)
-        await asyncio.sleep(1)  # more than any script needs to get there
+        await asyncio.sleep(1)  # more than any script needs to print
         await self.cancelled(running)
         assert run.stdout == "partial\n"
 
@@ -177,9 +177,9 @@ set_result([before, memory.get('runs', 'count'), memory.get('runs', 'none', 'els
         can_be_seen = await canary.appears()
         await self.cancelled(running)
         if not can_be_seen:
-            pytest.skip("what runs in this sandbox cannot be seen from here")
+            pytest.skip("processes of this sandbox are not visible from here")
         is_gone = await canary.vanishes(self._kill_patience)
-        assert is_gone, "it still runs after it was cancelled: execute(), or the worker's stop(), has to kill it"
+        assert is_gone, "the script still runs after it was cancelled: execute(), or the worker's stop(), must kill it"
 
     @needs("runs_code", "subprocesses")
     async def test_output_of_a_program_is_captured(self, shared: Backend[Any]) -> None:
@@ -203,7 +203,7 @@ set_result(llm.complete('seen?'))
             return "yes" if await canary.appears() else "no"
 
         if await self.result_of(shared, code, answers=answer) == "no":
-            pytest.skip("what runs in this sandbox cannot be seen from here")
+            pytest.skip("processes of this sandbox are not visible from here")
         assert await canary.vanishes(self._kill_patience), "a child of the script still runs after its end"
 
     @needs("runs_code", "subprocesses")

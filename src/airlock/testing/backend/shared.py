@@ -1,4 +1,4 @@
-"""One backend for the many tests that leave it as they found it: to bring one up may take a second."""
+"""One backend for the many tests that leave it unchanged: starting one may take a second."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class SharedBackend:
-    """A backend with one worker. It is made when it is asked for, and again once it was dropped."""
+    """A backend with one worker. It is created on demand, and again after it was dropped."""
 
     def __init__(self, make: Callable[[], Backend[Any]], patience: float) -> None:
         self._make = make
@@ -20,17 +20,17 @@ class SharedBackend:
         self._made: Backend[Any] | None = None
 
     async def get(self) -> Backend[Any]:
-        """Return it when its worker stands ready. Raises TimeoutError when none does within `patience`."""
+        """Return the backend once its worker is ready. Raises TimeoutError if none is within `patience`."""
         if self._made is None:
             self._made = self._make()
         await self._made.scale(1)
         async with asyncio.timeout(self._patience):
-            while self._made.pool().idle < 1:  # noqa: ASYNC110 - a pool tells nobody
+            while self._made.pool().idle < 1:  # noqa: ASYNC110 - there is no event for it
                 await asyncio.sleep(0.005)
         return self._made
 
     async def drop(self) -> None:
-        """Give back what it has, if there is one."""
+        """Close the backend, if there is one."""
         dropped, self._made = self._made, None
         if dropped is not None:
             await dropped.scale(0)
