@@ -55,7 +55,11 @@ class TestAgentMediator(MediatorContract):
         ("return 42", {"test_answer_is_text", "test_requests_at_once_are_all_answered", "test_agent_that_refuses"}),
         ("request.prompt = ''; return ''", {"test_request_is_left_as_it_is"}),
         ("raise RuntimeError", {"test_answer_is_text", "test_requests_at_once", "test_agent_that_refuses"}),
-        ("import time; time.sleep(0.4 if request.prompt == '?' else 0); return ''", {"test_event_loop_is_not_blocked"}),
+        pytest.param(
+            "import time; time.sleep(0.4 if request.prompt == '?' else 0); return ''",
+            {"test_event_loop_is_not_blocked"},
+            marks=pytest.mark.usefixtures("a_short_block_is_told"),
+        ),
         ("raise SystemExit(2)", {"test_answer_is_text", "test_requests_at_once", "test_agent_that_refuses"}),
         (
             "try: return await ask_agent(request)\n                finally: await asyncio.sleep(30)",
@@ -63,7 +67,6 @@ class TestAgentMediator(MediatorContract):
         ),
     ],
 )
-@pytest.mark.usefixtures("a_short_block_is_told")
 def test_bad_mediator_is_caught(pytester: pytest.Pytester, mediator: str, caught_by: set[str]) -> None:
     suite = f"""
         import airlock, asyncio

@@ -203,6 +203,7 @@ class Fake(Echo):
 """,
             {"test_event_loop_is_not_blocked"},
             id="blocks the loop for a while",
+            marks=pytest.mark.usefixtures("a_short_block_is_told"),
         ),
         pytest.param(
             """
@@ -219,7 +220,7 @@ Suite._kill_patience = 0.2
         ),
     ],
 )
-@pytest.mark.usefixtures("no_children_left", "a_short_block_is_told")
+@pytest.mark.usefixtures("no_children_left")
 def test_bad_backend_is_caught(pytester: pytest.Pytester, fake: str, caught_by: set[str]) -> None:
     assert failures(pytester, with_fake(ECHO, fake)) == caught_by
 
