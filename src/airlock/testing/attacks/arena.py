@@ -81,7 +81,7 @@ class Arena(Contract):
     known_capabilities = ATTACK_CAPABILITIES
     capabilities: ClassVar[frozenset[str]] = frozenset()
 
-    patience: ClassVar[float] = 30.0
+    patience: ClassVar[float] = 120.0
     """Seconds within which every script of the suite must end."""
 
     soon: ClassVar[float] = 2.5
