@@ -12,7 +12,7 @@ from airlock.testing.backend import loop_watch
 
 @pytest.fixture(autouse=True)
 def _plain_process_can_be_imported(request: pytest.FixtureRequest) -> None:
-    """Put the example beside what `pytester` runs."""
+    """Copy the example into the folder in which `pytester` runs."""
     if "pytester" in request.fixturenames:
         example = Path(__file__).parents[2] / "examples" / "plain_process.py"
         (request.getfixturevalue("pytester").path / "plain_process.py").write_text(example.read_text())

@@ -1,4 +1,4 @@
-"""Test files of plugin authors, and the plugins that they test: good ones, and bad ones on purpose."""
+"""Test files as plugin authors write them, and the plugins that they test: good ones, and deliberately bad ones."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""`AttackSuite` attacks nobody but a sandbox, and its tests do not take each other along."""
+"""`AttackSuite` attacks only sandboxes, and a failing test does not make others fail."""
 
 import pytest
 from tests.testing.fakes import failures

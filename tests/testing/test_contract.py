@@ -1,4 +1,4 @@
-"""What all contracts share: what is left out is said, and nothing is left out quietly."""
+"""What all contracts share: every skipped test says why, and no test is left out unnoticed."""
 
 import pytest
 from tests.testing.fakes import ECHO, PLAIN, with_fake

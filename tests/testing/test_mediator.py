@@ -1,4 +1,4 @@
-"""`MediatorContract` lets good mediators pass, and tells what is wrong with bad ones."""
+"""Good mediators pass `MediatorContract`, which says what is wrong with bad ones."""
 
 import re
 from pathlib import Path

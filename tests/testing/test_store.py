@@ -1,4 +1,4 @@
-"""`StoreContract` tells what is wrong with bad stores."""
+"""`StoreContract` says what is wrong with bad stores."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""`BackendContract` lets good backends pass, and its tests do not take each other along."""
+"""Good backends pass `BackendContract`, and a failing test does not make others fail."""
 
 from pathlib import Path
 

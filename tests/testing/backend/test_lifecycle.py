@@ -1,4 +1,4 @@
-"""What is wrong with a backend that runs no code is told."""
+"""The contract says what is wrong with a backend that runs no code."""
 
 import pytest
 from tests.testing.fakes import ECHO, PLAIN, failures, with_fake

@@ -1,4 +1,4 @@
-"""A call that blocks the event loop is told."""
+"""A call that blocks the event loop is reported."""
 
 import pytest
 from tests.testing.fakes import ECHO, with_fake

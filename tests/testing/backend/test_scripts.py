@@ -1,4 +1,4 @@
-"""What is wrong with a backend that runs code is told."""
+"""The contract says what is wrong with a backend that runs code."""
 
 import pytest
 from tests.testing.fakes import PLAIN, failures, with_fake
