@@ -2,9 +2,4 @@
 
 import pytest
 
-_WITH_ASSERTS = (
-    *("bench", "held_limits", "isolation", "lifecycle", "questions", "scripts"),
-    *("mediator_contract", "store_contract"),
-)
-
-pytest.register_assert_rewrite(*(f"{__package__}.{name}" for name in _WITH_ASSERTS))
+pytest.register_assert_rewrite(*(f"{__package__}.{name}" for name in ("backend", "contract", "mediator", "store")))

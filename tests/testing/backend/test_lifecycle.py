@@ -194,19 +194,6 @@ class Fake(Echo):
         ),
         pytest.param(
             """
-import time
-
-class Fake(Echo):
-    async def execute(self, job, run):
-        time.sleep(0.4 if job.code == "endless" else 0)
-        return await super().execute(job, run)
-""",
-            {"test_event_loop_is_not_blocked"},
-            id="blocks the loop for a while",
-            marks=pytest.mark.usefixtures("a_short_block_is_told"),
-        ),
-        pytest.param(
-            """
 class Fake(Echo):
     async def scale(self, replicas):
         for _ in range(self.replicas, replicas):
@@ -223,6 +210,19 @@ Suite._kill_patience = 0.2
 @pytest.mark.usefixtures("no_children_left")
 def test_bad_backend_is_caught(pytester: pytest.Pytester, fake: str, caught_by: set[str]) -> None:
     assert failures(pytester, with_fake(ECHO, fake)) == caught_by
+
+
+@pytest.mark.usefixtures("a_short_block_is_told")
+def test_backend_that_blocks_the_loop_for_a_while_is_caught(pytester: pytest.Pytester) -> None:
+    fake = """
+import time
+
+class Fake(Echo):
+    async def execute(self, job, run):
+        time.sleep(0.4 if job.code == "endless" else 0)
+        return await super().execute(job, run)
+"""
+    assert failures(pytester, with_fake(ECHO, fake)) == {"test_event_loop_is_not_blocked"}
 
 
 def test_worker_whose_stop_ends_nothing_is_caught_and_pytest_lives(pytester: pytest.Pytester) -> None:
