@@ -38,7 +38,7 @@ class FrameReader:
     def feed(self, data: bytes) -> Iterator[tuple[int, bytes]]:
         """Take what was received and yield (kind, body) of every frame that is complete.
 
-        Raises ProtocolViolation when a frame announces more than `max_frame` bytes, or all together are over the total.
+        Raises ProtocolViolation when a frame announces more than `max_frame` bytes, or more than the total in all.
         """
         self._left -= len(data)
         if self._left < 0:
