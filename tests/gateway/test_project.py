@@ -19,6 +19,7 @@ from tests.gateway.obedient import (
     until_status,
 )
 
+from airlock.backends import Job, Outcome, Run
 from airlock.errors import (
     InvalidRequest,
     ProjectDown,
@@ -231,6 +232,23 @@ async def test_executions_that_are_not_over_weigh_so_much_at_most(
         await gateway.cancel(execution)
     await gateway.cancel(first)
     await submit(gateway, "x")
+
+
+async def test_an_execution_that_is_about_to_start_does_not_wait_in_the_queue(gateways: Gateways) -> None:
+    class Late(ObedientBackend):
+        async def execute(self, job: Job, run: Run) -> Outcome:
+            await asyncio.sleep(0.1)  # as a worker that takes its time
+            return await super().execute(job, run)
+
+    gateway = await begun(gateways, gateway_of(Late, queue=0))
+    await gateway.up("p", 2)
+    executions = [await submit(gateway, "x")]
+    await asyncio.sleep(0.02)
+    executions.append(await submit(gateway, "x"))
+    with pytest.raises(QueueFull):
+        await submit(gateway, "x")
+    for execution in executions:
+        await until_status(gateway, execution, "completed")
 
 
 async def test_settings_of_the_project_win_over_those_of_the_request(gateways: Gateways) -> None:

@@ -9,8 +9,10 @@ from tests.gateway.obedient import Gateways, RunsNoCode, gateway_with, started, 
 from airlock.config.config import Config
 from airlock.config.sections import ServerConfig
 from airlock.errors import ProjectNotFound
-from airlock.executions import Execution
+from airlock.executions import Answer, Execution
+from airlock.gateway import projects as projects_module
 from airlock.gateway.gateway import Gateway
+from airlock.models import ExecutionRequest
 from airlock.plugins.manager import Plugins
 
 pytestmark = pytest.mark.anyio
@@ -55,3 +57,18 @@ async def test_a_project_is_remembered_as_long_as_an_execution_of_it_is_being_st
     assert gateway.projects.run(execution) is not None
     assert (await gateway.cancel(execution)).error_type == "cancelled"
     await until(lambda: gateway.projects.run(execution) is None)
+
+
+async def test_a_new_project_is_not_forgotten_at_once_when_all_others_are_busy(
+    gateways: Gateways, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(projects_module, "MAX_UNLISTED", 2)
+    unlisted = replace(gateway_with().config.projects["p"], backend=RunsNoCode)
+    gateway = Gateway(Config(server=ServerConfig(), unlisted=unlisted), Plugins())
+    gateways.append(gateway)
+    executions = [(await gateway.submit(ExecutionRequest(project=f"p{number}", code="ask"))).id for number in range(4)]
+    for execution in executions:
+        assert (await gateway.respond(execution, Answer("yes", 1))).status.value == "completed"
+    await until(lambda: all(project.is_idle for project in gateway.projects))
+    await gateway.projects.get("p4")
+    assert len(gateway.projects._unlisted) == 2

@@ -9,7 +9,15 @@ import uuid
 from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
 
-from airlock.errors import ExecutionNotFound, ProjectDown, ProjectNotFound, QueueFull, ShuttingDown, StoreUnavailable
+from airlock.errors import (
+    ExecutionNotFound,
+    NotAwaitingLLM,
+    ProjectDown,
+    ProjectNotFound,
+    QueueFull,
+    ShuttingDown,
+    StoreUnavailable,
+)
 from airlock.executions import Execution
 from airlock.logs import log_event
 from airlock.models import ExecutionStatus
@@ -217,7 +225,8 @@ class Gateway:
         live = self.projects.run(execution_id)
         if live is None:
             execution = await self.get(execution_id)
-            not_given_before(execution, answers)  # raises unless all were given before
+            if not_given_before(execution, answers):  # else it raises, or all were given before
+                raise NotAwaitingLLM("the execution is not running on this server, so nothing awaits the answer")
             return execution
         await live.answer(*answers)
         if not live.runs_code:

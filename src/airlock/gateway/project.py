@@ -40,6 +40,7 @@ class LiveProject:
         self.backend, self._mediator = make_parts(config)
         self.runs: dict[str, LiveRun] = {}  # unfinished ones, by the id of the execution
         self.expected = 0  # accepted executions that are still being stored
+        self.held = 0  # callers that are about to use it
         self._plugins = plugins
         self._patience = patience
         self._slots = Slots(0)
@@ -195,7 +196,8 @@ class LiveProject:
             remedy = f"; POST /projects/{self.project.name}/up brings it up" if self._state == "down" else ""
             raise ProjectDown(f"project {self.project.name} is down: {self._detail}{remedy}")
         limit = self.project.limits.queue
-        if self._count(ExecutionStatus.pending) + self.expected >= limit + max(0, self._slots.free):
+        waiting = sum(run.waits_for_slot for run in self.runs.values())
+        if waiting + self.expected >= limit + max(0, self._slots.free):
             raise QueueFull(f"{limit} executions of project {self.project.name} are waiting (limits.queue)")
         if sum(run.record.weight for run in self.runs.values()) >= MAX_WEIGHT:
             most = format_size(MAX_WEIGHT)
@@ -232,7 +234,7 @@ class LiveProject:
     @property
     def is_idle(self) -> bool:
         """Whether it could be dropped and made again unnoticed."""
-        return not (self.runs or self.expected or self._tasks)
+        return not (self.runs or self.expected or self.held or self._tasks)
 
     def pool_status(self) -> PoolStatus:
         """Return what `up` and `down` respond with."""

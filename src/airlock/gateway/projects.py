@@ -53,8 +53,12 @@ class ProjectRegistry:
                 known = ", ".join(sorted(self._listed)) or "none"
                 raise ProjectNotFound(f"no project {name!r}; listed in airlock.yaml: {known}")
             live = self._unlisted[name] = self._made(config)
+        live.held += 1  # or it could be forgotten before its first execution: nobody would find its run then
+        try:
             self._forget_unlisted()
-        return await self._ready(live)
+            return await self._ready(live)
+        finally:
+            live.held -= 1
 
     def run(self, execution_id: str) -> LiveRun | None:
         """Return the run of an execution, or None if it has finished."""

@@ -71,6 +71,11 @@ class RunClock:
         self.on_pause: Callable[[bool], None] = _nobody_listens
 
     @property
+    def waits_for_slot(self) -> bool:
+        """Whether it is queued, and not about to be handed to a worker."""
+        return self.phase is Phase.queued and not self._has_slot
+
+    @property
     def is_paused(self) -> bool:
         """Whether it waits for an LLM answer and holds no slot."""
         return self._open > 0 and not self._has_slot

@@ -105,6 +105,11 @@ class LiveRun:
         return self._clock.phase
 
     @property
+    def waits_for_slot(self) -> bool:
+        """Whether it is in the project's queue."""
+        return self._clock.waits_for_slot
+
+    @property
     def is_paused(self) -> bool:
         """Whether it waits for an LLM answer and holds no slot."""
         return self._clock.is_paused
