@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import signal
 import subprocess
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING
 import httpx
 import pytest
 
-from airlock.testing.processes import ServerProcess, Template, start_server
+from airlock.testing.processes import LOADED, ServerProcess, Template, start_server
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -22,6 +23,11 @@ if TYPE_CHECKING:
     Serve = Callable[..., RunningServer]
 
 MOCK = "projects: {p: {backend: mock}}\n"
+
+
+@pytest.mark.parametrize("name", LOADED)
+def test_what_is_loaded_before_the_first_fork_exists(name: str) -> None:
+    assert importlib.util.find_spec(name), f"{name} has moved: each server would load it by itself"
 
 
 def test_it_runs_in_its_folder_with_its_environment_and_its_path(serve: Serve, tmp_path: Path) -> None:

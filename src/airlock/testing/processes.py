@@ -19,7 +19,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 # The modules that a server loads; those of installed plugins are added.
-LOADED: Final = ("airlock.cli.serving", "uvicorn.lifespan.on", "uvicorn.loops.auto", "uvloop", "encodings.idna")
+LOADED: Final = (
+    *("airlock.cli.serve", "airlock.api"),
+    *("uvicorn.lifespan.on", "uvicorn.loops.auto", "uvloop", "encodings.idna"),
+)
 HANG: Final = 120.0  # seconds; a hang guard
 
 
