@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from airlock.api import app
 from airlock.client import (
     Airlock,
     NotAirlock,
@@ -25,13 +24,8 @@ if TYPE_CHECKING:
     MakeNetwork = Callable[[str | None], Network]
 
 pytestmark = pytest.mark.anyio
-IDEMPOTENT = pytest.mark.skipif(
-    "idempotency-key" not in str(app.openapi()).lower(), reason="the server ignores the key"
-)
-LISTS = pytest.mark.skipif("/executions" not in app.openapi()["paths"], reason="the server lists nothing")
 
 CONFIG = "projects: {p: {backend: scripted, replicas: 2}}\n"
-QUEUE_FULL = '{"status": 503, "code": "queue_full", "detail": "full", "request_id": "r"}'
 
 
 @pytest.fixture(scope="module")

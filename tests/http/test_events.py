@@ -21,7 +21,6 @@ projects:
   p: {backend: scripted, replicas: 4, limits: {shutdown_grace: 0}}
   m: {backend: mock}
 """
-SQLITE = f"store: {{type: sqlite, path: s.db}}\n{CONFIG}"
 HOSTILE = "\r\r\n\n\ndata: x\n\nid: 1\nevent: result\n: c\x00\x85\u2028\u2029\x1c\x0b\ufeff😀é\ud7ff\U0010ffff end"
 
 

@@ -102,7 +102,7 @@ class Run(Protocol):
         """
 
     def write(self, stream: Stream, data: bytes) -> None:
-        """Report output as it comes, in pieces of any size. Core decodes, redacts and caps it."""
+        """Report output as it comes, in pieces of any size. Core redacts, caps and decodes it."""
 
     async def complete(self, request: LLMRequest) -> str:
         """Pass on the script's LLM request; returns the answer, however long that takes.
