@@ -346,6 +346,22 @@ def test_wrapper_is_reported() -> None:
     assert "is a wrapper" in error_of(SimpleNamespace(airlock_register_backends=marked))
 
 
+def test_every_wrong_hook_of_a_plugin_is_named() -> None:
+    async def requested(event: object) -> None:
+        """Never called."""
+
+    told = error_of(
+        plugin(
+            airlock_execution_finished=lambda project, result: None,
+            airlock_llm_requested=requested,
+            airlock_pool_chaged=lambda event: None,
+        )
+    )
+    assert "airlock_execution_finished takes project, result" in told
+    assert "requested is an async function" in told
+    assert "unknown hook airlock_pool_chaged; did you mean airlock_pool_changed?" in told
+
+
 @pytest.mark.parametrize("error", [ZeroDivisionError("division by zero"), SystemExit(1)])
 def test_hook_that_raises_is_reported_with_file_and_line(error: BaseException) -> None:
     def backends() -> Iterable[type[EchoBackend]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import traceback
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from difflib import get_close_matches
 from pathlib import Path
@@ -56,7 +56,8 @@ class Plugin:
 
 def examine(plugin: object, source: Source) -> Plugin:
     """Call the hooks that register things. Raises PluginError when one of the plugin's hooks breaks its contract."""
-    _check_functions(plugin)
+    if faults := "; ".join(_faults(plugin)):
+        raise PluginError(faults)
     manager = pluggy.PluginManager(GROUP)
     manager.add_hookspecs(hookspecs)
     try:
@@ -85,34 +86,35 @@ def _no_hook(plugin: object) -> str:
     return f"{name} has no hook: name the module with the functions that are marked with @airlock.hookimpl"
 
 
-def _check_functions(plugin: object) -> None:
-    """Find faults that pluggy does not report, or reports unclearly."""
+def _faults(plugin: object) -> Iterator[str]:
+    """Find what is wrong with each function that is or may be a hook: pluggy says nothing of it, or says it badly."""
     for name in dir(plugin):
         function = getattr(plugin, name, None)
         if not inspect.isroutine(function):
             continue
         options = getattr(function, f"{GROUP}_impl", None)
-        if options is None:
-            if name.startswith("airlock_"):
-                raise PluginError(f"{name} is not marked with @airlock.hookimpl (rename it if it is not a hook)")
-            continue
-        hook = options["specname"] or name
-        if hook not in HOOKS and not options["optionalhook"]:
-            near = get_close_matches(hook, HOOKS, 1)
-            raise PluginError(
-                f"unknown hook {hook}; " + (f"did you mean {near[0]}?" if near else f"known: {', '.join(HOOKS)}")
-            )
-        if inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function):
-            raise PluginError(f"{name} is an async function: hooks are plain functions that return at once")
-        if options["wrapper"] or options["hookwrapper"]:
-            raise PluginError(f"{name} is a wrapper: plugins are called one at a time, so there is nothing to wrap")
-        if "_register_" not in hook and inspect.isgeneratorfunction(function):
-            raise PluginError(f"{name} is a generator, so its body would never run: make it a plain function")
-        if hook in HOOKS:
-            _check_arguments(name, function, hook)
+        if options is not None:
+            yield from _faults_of_hook(name, function, options)
+        elif name.startswith("airlock_"):
+            yield f"{name} is not marked with @airlock.hookimpl (rename it if it is not a hook)"
 
 
-def _check_arguments(name: str, function: Callable[..., Any], hook: str) -> None:
+def _faults_of_hook(name: str, function: Callable[..., Any], options: Mapping[str, Any]) -> Iterator[str]:
+    hook = options["specname"] or name
+    if hook not in HOOKS and not options["optionalhook"]:
+        near = get_close_matches(hook, HOOKS, 1)
+        yield f"unknown hook {hook}; " + (f"did you mean {near[0]}?" if near else f"known: {', '.join(HOOKS)}")
+    elif inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function):
+        yield f"{name} is an async function: hooks are plain functions that return at once"
+    elif options["wrapper"] or options["hookwrapper"]:
+        yield f"{name} is a wrapper: plugins are called one at a time, so there is nothing to wrap"
+    elif "_register_" not in hook and inspect.isgeneratorfunction(function):
+        yield f"{name} is a generator, so its body would never run: make it a plain function"
+    elif hook in HOOKS:
+        yield from _faults_of_arguments(name, function, hook)
+
+
+def _faults_of_arguments(name: str, function: Callable[..., Any], hook: str) -> Iterator[str]:
     known = list(inspect.signature(getattr(hookspecs, hook)).parameters)
     strange = [
         parameter.name
@@ -125,13 +127,12 @@ def _check_arguments(name: str, function: Callable[..., Any], hook: str) -> None
         return
     of_event = {f"event.{each.name}" for event, of in HOOK_OF.items() if of == hook for each in fields(event)}
     if moved := [f"event.{each}" for each in strange if f"event.{each}" in of_event]:
-        raise PluginError(
-            f"{name} takes {', '.join(strange)}; {hook} has one argument: write {name}(event), "
-            f"and read {', '.join(moved)}"
-        )
+        told = f"{name} takes {', '.join(strange)}; {hook} has one argument"
+        yield f"{told}: write {name}(event), and read {', '.join(moved)}"
+        return
     near = get_close_matches(strange[0], known, 1)
     meant = f"; did you mean {near[0]}?" if near else f"; it has: {', '.join(known) or 'none'}"
-    raise PluginError(f"{name} takes {strange[0]}, an argument that {hook} does not have{meant}")
+    yield f"{name} takes {strange[0]}, an argument that {hook} does not have{meant}"
 
 
 def _results(manager: pluggy.PluginManager, hook: str) -> list[Any]:
