@@ -485,3 +485,23 @@ async def test_what_start_worker_returns_has_to_be_a_worker() -> None:
 
     with pytest.raises(TypeError, match=r"start_worker returned NoneType, which is not an airlock\.Worker"):
         await Forgetful().scale(1)
+
+
+async def test_worker_that_dies_in_the_moment_it_stands_by_is_replaced(
+    backend: FakeBackend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await backend.scale(1)
+    stand_by = backend._stand_by
+
+    def die_at_once(worker: Worker) -> None:
+        monkeypatch.setattr(backend, "_stand_by", stand_by)
+        stand_by(worker)
+        asyncio.get_running_loop().call_soon(backend.lost, worker)  # before the loop hears that the start has ended
+
+    monkeypatch.setattr(backend, "_stand_by", die_at_once)
+    running = asyncio.create_task(backend.execute(JOB, Nobody()))
+    async with asyncio.timeout(10):
+        while len(backend.made) < 3 or backend.pool().idle < 1:
+            await asyncio.sleep(0.01)
+    backend.made[0].finish.set_result(Outcome())
+    await running

@@ -96,7 +96,7 @@ class PooledBackend(Backend[S]):
             await _finish(self._starting, cancel=True)
             await _finish(self._stopping)
             return
-        missing = replicas - len(self._idle) - len(self._starting)
+        missing = replicas - len(self._idle) - self._count_starting()
         starts = [self._track(self._starting, self._start()) for _ in range(missing)]
         started = await asyncio.gather(*starts, return_exceptions=True)
         for error in started:
@@ -168,9 +168,13 @@ class PooledBackend(Backend[S]):
     def _refill(self) -> None:
         if self._replicas == 0 or self._retry.is_pending:
             return
-        wanted = self._replicas + len(self._waiting) - len(self._idle) - len(self._starting)
+        wanted = self._replicas + len(self._waiting) - len(self._idle) - self._count_starting()
         for _ in range(wanted):
             self._spawn(self._starting, self._start_in_background())
+
+    def _count_starting(self) -> int:
+        """Count the starts under way. One that has just ended stays in the set until the loop calls back."""
+        return sum(not start.done() for start in self._starting)
 
     async def _start(self) -> None:
         worker: object = await self.start_worker()  # whatever the annotations say
