@@ -77,15 +77,14 @@ class ScopedGateway:
 
     def unready(self) -> dict[str, str]:
         """Return why projects that the client may use are not up although they should be."""
-        reasons = self._gateway.projects.unready()
-        return {name: reason for name, reason in reasons.items() if self._client.may_use(name)}
+        return self._visible(self._gateway.projects.unready())
 
     def check_ready(self) -> None:
         """Raise ShuttingDown, or NotReady with the reasons that the client may know, when the server is not ready."""
         self._gateway.check_open()
-        if count := len(self._gateway.projects.unready()):
-            shown = self.unready()
-            hidden = count - len(shown)
+        if reasons := self._gateway.projects.unready():
+            shown = self._visible(reasons)
+            count, hidden = len(reasons), len(reasons) - len(shown)
             told = f"; {hidden} of them are visible only to keys that may use them" if hidden else ""
             raise NotReady(f"projects that should be up but are not: {count}{told}", shown)
 
@@ -98,6 +97,9 @@ class ScopedGateway:
         """Take a project down."""
         self._check_project(name)
         return await self._gateway.down(name)
+
+    def _visible(self, reasons: dict[str, str]) -> dict[str, str]:
+        return {name: reason for name, reason in reasons.items() if self._client.may_use(name)}
 
     async def _check_execution(self, execution_id: str) -> None:
         if self._client.name is not None:  # a client that sees everything need not wait for the store

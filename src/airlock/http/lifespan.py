@@ -48,7 +48,8 @@ class Lifespan:
     async def policy(self) -> AccessPolicy:
         """Return who may talk to this server."""
         if self._policy is None:
-            self._policy = AccessPolicy.of((await self.gateway()).config, os.environ)
+            await self.gateway()
+        assert self._policy is not None  # it comes and goes with the gateway
         return self._policy
 
     @property

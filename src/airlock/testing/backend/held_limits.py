@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import pytest
 
 from .base import BackendBench
 from .capabilities import needs
+
+WRITE: Final = """
+import tempfile
+try:
+    with tempfile.TemporaryFile(buffering=0) as file:
+        while file.tell() < 8 << 20: file.write(b'x' * (1 << 16))
+except OSError as error:
+    set_result(error.strerror)
+"""
 
 
 @pytest.mark.anyio
@@ -59,29 +70,13 @@ except OSError as error:
 
     @needs("limits.file_size")
     async def test_write_over_limits_file_size_fails(self) -> None:
-        code = """
-import tempfile
-try:
-    with tempfile.TemporaryFile(buffering=0) as file:
-        while file.tell() < 8 << 20: file.write(b'x' * (1 << 16))
-except OSError as error:
-    set_result(error.strerror)
-"""
         async with self.up(file_size=1 << 20) as backend:
-            assert await self.result_of(backend, code) == "File too large"
+            assert await self.result_of(backend, WRITE) == "File too large"
 
     @needs("limits.scratch")
     async def test_write_over_limits_scratch_fails(self) -> None:
-        code = """
-import tempfile
-try:
-    with tempfile.TemporaryFile(buffering=0) as file:
-        while file.tell() < 8 << 20: file.write(b'x' * (1 << 16))
-except OSError as error:
-    set_result(error.strerror)
-"""
         async with self.up(scratch=2 << 20) as backend:
-            assert await self.result_of(backend, code) == "No space left on device"
+            assert await self.result_of(backend, WRITE) == "No space left on device"
 
     @needs("limits.cpus")
     async def test_script_gets_no_more_than_limits_cpus(self) -> None:
