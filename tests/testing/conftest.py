@@ -2,12 +2,24 @@
 
 import os
 import signal
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from airlock.testing.backend import loop_watch
+from airlock.testing.garbage import collect
+
+
+@pytest.fixture(autouse=True)
+def _what_inner_runs_leave_is_collected_here(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Collect what bad plugins leave open in a run of `pytester`: its warnings would fail a later test."""
+    yield
+    if "pytester" in request.fixturenames:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            collect()
 
 
 @pytest.fixture(autouse=True)
