@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from airlock.testing.backend import loop_watch
-from airlock.testing.garbage import collect
+from airlock.testing.contract import collect
 
 
 @pytest.fixture(autouse=True)

@@ -23,12 +23,11 @@ from .backend.capabilities import BACKEND_CAPABILITIES, MEDIATOR_CAPABILITIES
 from .backend.contract import BackendContract
 from .crashes import Crashes
 from .mediator import MediatorContract
-from .mock_code import code_that_asks
 from .processes import ServerProcess
 from .recording import RecordingRun, never_answers
 from .requirements import missing
 from .running import Ran, RunningPool
-from .servers import served
+from .servers import code_that_asks, served
 from .store import StoreContract
 
 __all__ = [

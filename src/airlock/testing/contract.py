@@ -1,9 +1,11 @@
-"""What all contracts share: the event loop, what is skipped, and the check that no test is left out unnoticed."""
+"""What all contracts share: the event loop, garbage, what is skipped, and that no test is left out unnoticed."""
 
 from __future__ import annotations
 
 import contextlib
+import gc
 import inspect
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -13,14 +15,14 @@ import pytest
 
 from airlock.plugins import BACKEND, ClassKind, PluginError, check_made
 
-from .garbage import collect, collected
-
 T = TypeVar("T")
 
 FIRST: Final = "test_core_takes_the_class"
 
 PROMISED_KILL: Final = 2.0  # seconds within which a cancelled call must end: docs/plugins.md
 SLOW_MACHINE: Final = 1.0  # seconds more on a busy machine
+
+POST_MORTEM: Final = ("last_type", "last_value", "last_traceback", "last_exc")
 
 
 class Contract:
@@ -114,6 +116,36 @@ class Contract:
         if requirement in self.capabilities:
             return None
         return f"capability {requirement!r} is not claimed: {self.known_capabilities[requirement]}"
+
+
+@contextlib.contextmanager
+def collected() -> Iterator[None]:
+    """Collect the block's garbage at its end, and none before.
+
+    Transports that were not closed raise if they are collected after their event loop was closed. While pytest parses
+    the source of a failed test, that would end the whole run.
+    """
+    was_enabled = gc.isenabled()
+    gc.freeze()  # older objects need not be examined
+    gc.disable()
+    try:
+        yield
+    finally:
+        collect()
+        gc.unfreeze()
+        if was_enabled:
+            gc.enable()
+
+
+def collect() -> None:
+    """Collect a test's garbage, including what only its failure keeps alive: at teardown it has been reported.
+
+    The frames of the failure are released, not cleared: one of them belongs to the task in which anyio runs all tests
+    of a class, and clearing it would end that task under the following tests.
+    """
+    for name in POST_MORTEM:
+        vars(sys).pop(name, None)
+    gc.collect()
 
 
 async def no_exit(call: Awaitable[T], name: str) -> T:
