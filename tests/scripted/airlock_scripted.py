@@ -4,6 +4,7 @@ import asyncio
 import json
 import subprocess
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 import airlock
@@ -17,7 +18,7 @@ class ScriptedSettings(airlock.BackendSettings):
 
 
 class ScriptedBackend(airlock.Backend[ScriptedSettings]):
-    """Does what each line says: say, err, hex, setting, recall, remember, sleep, ask, result, fail."""
+    """Does what each line says: say, err, hex, setting, recall, remember, sleep, await, ask, result, fail."""
 
     type = "scripted"
     isolation = "none: for tests"
@@ -59,6 +60,9 @@ class ScriptedBackend(airlock.Backend[ScriptedSettings]):
                     updates[key] = json.loads(value)
                 case "sleep":
                     await sleep(rest)
+                case "await":  # a file
+                    while not Path(rest).exists():
+                        await asyncio.sleep(0.01)
                 case "ask":  # questions between bars are asked at once
                     asked = (run.complete(airlock.LLMRequest(prompt=prompt)) for prompt in rest.split("|"))
                     try:

@@ -6,6 +6,7 @@ import asyncio
 import signal
 import socket
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +22,8 @@ from airlock.plugins.manager import Plugins
 from airlock.running.patience import Patience
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
+    from concurrent.futures import Executor
 
     from tests.conftest import RunningServer
 
@@ -55,6 +57,19 @@ def end_of(url: str) -> dict[str, Any]:
     return body
 
 
+@pytest.fixture
+def waiting() -> Iterator[Executor]:
+    """A thread for a request that waits: sent before the signal, for the server may end as soon as it is answered."""
+    with ThreadPoolExecutor(1) as pool:
+        yield pool
+
+
+@pytest.fixture
+def go(tmp_path: Path) -> Path:
+    """The file that a script with `await {go}` waits for."""
+    return tmp_path / "go"
+
+
 def only_child(server: RunningServer) -> Path:
     give_up = time.monotonic() + 60
     while not (children := server.children()) and time.monotonic() < give_up:
@@ -74,10 +89,11 @@ def test_an_idle_server_ends_with_0(serve: Serve, number: signal.Signals) -> Non
     assert "Traceback" not in "".join(server.printed)
 
 
-def test_what_runs_may_finish_and_can_be_polled_meanwhile(serve: Serve) -> None:
+def test_what_runs_may_finish_and_can_be_polled_meanwhile(serve: Serve, waiting: Executor, go: Path) -> None:
     server = serve(configured(grace=600))
-    execution = execute(server, "sleep 5\nresult 42")
+    execution = execute(server, f"await {go}\nresult 42")
     until(execution, "running")
+    end = waiting.submit(end_of, execution)
     server.process.send_signal(signal.SIGTERM)
     server.line_with("shutting down")
     refused = httpx.post(f"{server.url}/execute", json={"project": "p", "code": "say too late"})
@@ -90,13 +106,15 @@ def test_what_runs_may_finish_and_can_be_polled_meanwhile(serve: Serve) -> None:
     [project] = httpx.get(f"{server.url}/projects").json()["projects"]
     assert (project["status"], project["running"]) == ("up", 1)
     assert "shutting down" in project["detail"]
-    assert end_of(execution)["result"] == 42
+    assert httpx.get(execution).json()["status"] == "running"
+    go.touch()
+    assert end.result()["result"] == 42
     assert server.ended() == 0
 
 
-def test_an_answer_is_taken_while_it_drains(serve: Serve) -> None:
+def test_an_answer_is_taken_while_it_drains(serve: Serve, go: Path) -> None:
     server = serve(configured(grace=600))
-    busy = execute(server, "sleep 5")
+    busy = execute(server, f"await {go}")
     asking = execute(server, "ask what now?")
     until(busy, "running")
     until(asking, "awaiting_llm")
@@ -104,6 +122,7 @@ def test_an_answer_is_taken_while_it_drains(serve: Serve) -> None:
     server.line_with("shutting down")
     assert httpx.post(f"{asking}/respond", json={"response": "go home"}).status_code == 200
     assert end_of(asking)["result"] == "go home"
+    go.touch()
     assert server.ended() == 0
 
 
@@ -123,16 +142,18 @@ def test_after_the_grace_what_runs_is_killed(serve: Serve) -> None:
     assert not child.exists()
 
 
-def test_each_project_has_its_own_grace(serve: Serve) -> None:
+def test_each_project_has_its_own_grace(serve: Serve, waiting: Executor, go: Path) -> None:
     patient = "  q: {limits: {shutdown_grace: 600}, backend: scripted}\n"
     server = serve(f"projects:\n  p: {{limits: {{shutdown_grace: 0.2}}, backend: scripted}}\n{patient}")
     until(short := execute(server, "sleep 600"), "running")
-    response = httpx.post(f"{server.url}/execute", json={"project": "q", "code": "sleep 5\nresult 1"})
+    response = httpx.post(f"{server.url}/execute", json={"project": "q", "code": f"await {go}\nresult 1"})
     until(long := f"{server.url}{response.headers['location']}", "running")
+    end = waiting.submit(end_of, long)
     server.process.send_signal(signal.SIGTERM)
     assert end_of(short)["error_type"] == "interrupted"
     assert httpx.get(long).json()["status"] == "running"
-    assert end_of(long)["result"] == 1
+    go.touch()
+    assert end.result()["result"] == 1
     assert server.ended() == 0
 
 
@@ -149,14 +170,19 @@ def test_a_second_signal_ends_the_grace_and_leaves_nothing_behind(serve: Serve, 
     assert "Traceback" not in "".join(server.printed)
 
 
-def test_a_terminal_that_is_closed_ends_it_gently_however_often_it_says_so(serve: Serve) -> None:
+def test_a_terminal_that_is_closed_ends_it_gently_however_often_it_says_so(
+    serve: Serve, waiting: Executor, go: Path
+) -> None:
     server = serve(configured(grace=600))
-    execution = execute(server, "sleep 5\nresult 42")
+    execution = execute(server, f"await {go}\nresult 42")
     until(execution, "running")
+    end = waiting.submit(end_of, execution)
     server.process.send_signal(signal.SIGHUP)
     server.line_with("shutting down")
     server.process.send_signal(signal.SIGHUP)
-    assert end_of(execution)["result"] == 42
+    assert httpx.get(execution).json()["status"] == "running"
+    go.touch()
+    assert end.result()["result"] == 42
     assert server.ended() == 0
 
 
