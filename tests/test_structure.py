@@ -155,6 +155,14 @@ def test_no_file_is_long() -> None:
     assert statistics.median(core) <= 130
 
 
+def test_no_test_file_is_long() -> None:
+    """Only `tests/test_api.py` is, and stays as it is."""
+    folders = [ROOT / "tests", ROOT / "client" / "tests", *ROOT.glob("plugins/*/tests"), *ROOT.glob("examples/*/tests")]
+    paths = {path for folder in folders for path in folder.rglob("*.py")} - {ROOT / "tests" / "test_api.py"}
+    sizes = {path: len(path.read_text().splitlines()) for path in paths}
+    assert {path: size for path, size in sizes.items() if size > 300} == {}
+
+
 @pytest.mark.parametrize("folder", sorted({path.parent for path in MODULES.values()}), ids=str)
 def test_no_name_shadows_a_library_that_its_siblings_import(folder: Path) -> None:
     ours = {path.stem for path in folder.iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()}

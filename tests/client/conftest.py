@@ -1,4 +1,4 @@
-"""A network between the client and a real server that fails when told to."""
+"""A real server, whether it is idle, and a network between it and the client that fails when told to."""
 
 import contextlib
 import re
@@ -8,8 +8,12 @@ import time
 from collections.abc import Callable, Iterator
 
 import pytest
+from tests.conftest import RunningServer
+
+from airlock.client import Airlock, ProjectInfo
 
 PATIENCE = 60  # seconds; a hang guard
+CONFIG = "projects: {p: {backend: scripted, replicas: 2}}\n"
 
 
 class Network:
@@ -141,3 +145,37 @@ def network() -> Iterator[Callable[[str | None], Network]]:
     yield make
     for each in made:
         each.close()
+
+
+@pytest.fixture(scope="module")
+def url(serve_all: Callable[..., RunningServer]) -> str:
+    return serve_all(CONFIG).url
+
+
+@pytest.fixture
+def airlock(url: str) -> Iterator[Airlock]:
+    with Airlock(url, retry_for=20) as client:
+        yield client
+        assert is_idle(client)
+
+
+def is_idle(client: Airlock) -> bool:
+    """Whether no unfinished execution is left, as must be so after each test."""
+    give_up = time.monotonic() + PATIENCE
+    while time.monotonic() < give_up:
+        [project] = client.projects()
+        if busy(project) == 0:
+            return True
+        time.sleep(0.02)
+    return False
+
+
+def busy(project: ProjectInfo) -> int:
+    return project.queued + project.running + project.paused
+
+
+def wait_until_busy(client: Airlock) -> None:
+    give_up = time.monotonic() + PATIENCE
+    while busy(client.projects()[0]) == 0:
+        assert time.monotonic() < give_up
+        time.sleep(0.02)

@@ -17,9 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from tests.client.conftest import Network
-    from tests.conftest import RunningServer
 
-    Serve = Callable[..., RunningServer]
     MakeNetwork = Callable[[str | None], Network]
 
 pytestmark = pytest.mark.anyio
@@ -145,15 +143,9 @@ def test_retry_for_counts_from_the_first_failure_after_a_quiet_time(monkeypatch:
 
 # --- a real server behind a network that cuts every connection -------------------------------------------------------
 
-CONFIG = "projects: {p: {backend: scripted, replicas: 2}}\n"
 SCRIPT = "\n".join(f"say {number} aé😀\nerr {number}\nsleep 0.02" for number in range(15)) + "\nask one|two\nsay over"
 STDOUT = "".join(f"{number} aé😀\n" for number in range(15)) + "over\n"
 STDERR = "".join(f"{number}\n" for number in range(15))
-
-
-@pytest.fixture(scope="module")
-def url(serve_all: Serve) -> str:
-    return serve_all(CONFIG).url
 
 
 def cut_network(network: MakeNetwork, url: str) -> Network:

@@ -18,19 +18,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from tests.client.conftest import Network
-    from tests.conftest import RunningServer
 
-    Serve = Callable[..., RunningServer]
     MakeNetwork = Callable[[str | None], Network]
 
 pytestmark = pytest.mark.anyio
-
-CONFIG = "projects: {p: {backend: scripted, replicas: 2}}\n"
-
-
-@pytest.fixture(scope="module")
-def url(serve_all: Serve) -> str:
-    return serve_all(CONFIG).url
 
 
 # --- somebody else ---------------------------------------------------------------------------------------------------

@@ -11,6 +11,7 @@ from email.utils import format_datetime
 from typing import TYPE_CHECKING
 
 import pytest
+from tests.client.conftest import CONFIG
 
 from airlock.api import app
 from airlock.client import (
@@ -39,13 +40,7 @@ IDEMPOTENT = pytest.mark.skipif(
 )
 LISTS = pytest.mark.skipif("/executions" not in app.openapi()["paths"], reason="the server lists nothing")
 
-CONFIG = "projects: {p: {backend: scripted, replicas: 2}}\n"
 QUEUE_FULL = '{"status": 503, "code": "queue_full", "detail": "full", "request_id": "r"}'
-
-
-@pytest.fixture(scope="module")
-def url(serve_all: Serve) -> str:
-    return serve_all(CONFIG).url
 
 
 @pytest.fixture

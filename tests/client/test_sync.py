@@ -19,17 +19,9 @@ from airlock.client import Airlock
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from tests.conftest import RunningServer
-
     from airlock.client import OpenLLMRequest
 
-CONFIG = "projects: {p: {backend: scripted, replicas: 2}}\n"
 PATIENCE = 60  # seconds; a hang guard
-
-
-@pytest.fixture(scope="module")
-def url(serve_all: Callable[..., RunningServer]) -> str:
-    return serve_all(CONFIG).url
 
 
 @pytest.fixture

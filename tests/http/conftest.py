@@ -10,17 +10,22 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import httpx
 import pytest
+from fastapi.testclient import TestClient
 from httpx_sse import EventSource
+from tests.http.extending import TWO_PROJECTS, extending
 
+from airlock.api import create_app
 from airlock.config import load_config
 from airlock.errors import RequestError
 from airlock.plugins.manager import Plugins
+from airlock.plugins.plugin import Source
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from tests.conftest import RunningServer
+    from tests.http.extending import Extend, Served
 
     from airlock.config.config import Config
     from airlock.http.access import AccessPolicy
@@ -53,9 +58,11 @@ def connection(server: Any) -> Iterator[socket.socket]:
         yield connection
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def plugins() -> Plugins:
-    return Plugins.discover()
+    found = Plugins.discover()
+    assert not found.broken
+    return found
 
 
 @pytest.fixture
@@ -63,6 +70,25 @@ def mock_alone(tmp_path: Path, plugins: Plugins) -> Config:
     path = tmp_path / "airlock.yaml"
     path.write_text("projects: {p: {backend: mock}}\n")
     return load_config(path, plugins, {})
+
+
+@pytest.fixture
+def served(tmp_path: Path, plugins: Plugins) -> Iterator[Served]:
+    """An app with these plugins, started, and its client."""
+    started: list[TestClient] = []
+
+    def serve(*extends: Extend, config: str = TWO_PROJECTS) -> TestClient:
+        for number, extend in enumerate(extends, 1):
+            plugins.register(extending(extend), Source(f"p{number}", f"airlock-p{number}", "1.0"))
+        path = tmp_path / "airlock.yaml"
+        path.write_text(config)
+        client = TestClient(create_app(load_config(path, plugins, {}), plugins), raise_server_exceptions=False)
+        started.append(client.__enter__())
+        return client
+
+    yield serve
+    for client in started:
+        client.__exit__(None, None, None)
 
 
 def request_from(server: str | None = "127.0.0.1", client: str = "127.0.0.1", **headers: str) -> dict[str, Any]:

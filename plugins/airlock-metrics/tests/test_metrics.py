@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import httpx
@@ -14,7 +10,7 @@ import pytest
 from fastapi.testclient import TestClient
 from prometheus_client.parser import text_string_to_metric_families
 
-from airlock import ExecutionFinished, ExecutionResult, Pool, PoolChanged
+from airlock import ExecutionFinished, ExecutionResult, Pool, PoolChanged, testing
 from airlock.api import create_app
 from airlock.config import load_config
 from airlock.gateway import keys
@@ -25,10 +21,10 @@ from airlock_metrics import plugin
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     Scrape = Callable[..., dict[str, float]]
 
-ENVIRON = {name: value for name, value in os.environ.items() if not name.startswith("AIRLOCK_")}
 MOCK = "projects: {one: {backend: mock}, two: {backend: mock, replicas: 0}}\n"
 ANY_NAME = f"default_backend: mock\n{MOCK}"
 KEYED = f"""
@@ -238,75 +234,12 @@ def test_whatever_a_client_accepts_it_gets_the_text_format(served: Callable[[str
     assert parsed(response.text)["airlock_project_up{project=one}"] == 1
 
 
-@pytest.fixture(scope="module")
-def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A real server with the key `k`."""
-    folder = tmp_path_factory.mktemp("server")
-    (folder / "airlock.yaml").write_text(MOCK)
-    server = subprocess.Popen(
-        [sys.executable, "-m", "airlock", "--port", "0", "--host", "127.0.0.1", "--log-format", "plain"],
-        cwd=folder,
-        env={**ENVIRON, "AIRLOCK_API_KEY": "k"},
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    with server:
-        assert server.stderr is not None
-        try:
-            yield next(line for line in server.stderr if "Listening on" in line).split()[-1]
-        finally:
-            server.terminate()
-            server.stderr.read()
-
-
-def test_a_real_server_serves_it(url: str) -> None:
-    with httpx.Client(base_url=url, headers={"Authorization": "Bearer k"}) as client:
+def test_a_real_server_serves_it(tmp_path: Path) -> None:
+    (tmp_path / "airlock.yaml").write_text(MOCK)
+    with testing.served(tmp_path, {"AIRLOCK_API_KEY": "k"}) as (_, client):
+        assert client.get("/metrics").status_code == 401
+        client.headers["Authorization"] = "Bearer k"
         client.post("/execute", params={"wait": 10}, json={"project": "one", "code": "x"})
         series = scraped_after(client, 1)
-    assert httpx.get(f"{url}/metrics").status_code == 401
     assert series["airlock_executions_total{backend=mock,error_type=,project=one,status=completed}"] == 1
     assert series["airlock_start_seconds_count{project=one}"] == 1
-
-
-# --- airlock metrics -------------------------------------------------------------------------------------------------
-
-
-def command(*arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [Path(sys.executable).with_name("airlock"), "metrics", *arguments],
-        env={**ENVIRON, **environ},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-
-
-def test_the_command_prints_what_the_server_says(url: str, tmp_path: Path) -> None:
-    (tmp_path / "key").write_text("k\n")
-    by_options = command("--url", f"{url}/", "--key", f"@{tmp_path}/key")
-    by_environment = command(AIRLOCK_URL=url, AIRLOCK_API_KEY="k")
-    for printed in (by_options, by_environment):
-        assert (printed.returncode, printed.stderr) == (0, "")
-        assert parsed(printed.stdout)["airlock_project_up{project=one}"] == 1
-
-
-def test_the_command_says_what_to_do_without_a_key(url: str) -> None:
-    refused = command("--url", url)
-    assert (refused.returncode, refused.stdout) == (2, "")
-    assert refused.stderr == f"error: {url}: 401 Unauthorized; give a key with $AIRLOCK_API_KEY or --key @FILE\n"
-
-
-@pytest.mark.parametrize(
-    ("arguments", "told"),
-    [
-        (["--url", "http://127.0.0.1:9"], "error: http://127.0.0.1:9: "),
-        (["--url", "nonsense"], "error: nonsense: "),
-        (["--key", "\xe9"], "error: http://127.0.0.1:8000: "),
-        (["--key", "@/nowhere"], "No such file or directory: '/nowhere'"),
-    ],
-)
-def test_the_command_says_in_one_line_what_is_wrong(arguments: list[str], told: str) -> None:
-    failed = command(*arguments)
-    assert (failed.returncode, failed.stdout, failed.stderr.count("\n")) == (2, "", 1)
-    assert told in failed.stderr

@@ -1,0 +1,30 @@
+"""A script that runs in this process, and the two ends of its channel."""
+
+import socket
+import sys
+import textwrap
+from collections.abc import Iterator
+
+import pytest
+
+from airlock.worker import codec, script
+
+Ends = tuple[codec.Channel, codec.Channel]
+
+
+@pytest.fixture
+def ends() -> Iterator[Ends]:
+    """The two ends of the channel: the worker's and the test's."""
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        ours.settimeout(30)
+        theirs.settimeout(30)
+        yield codec.Channel(theirs), codec.Channel(ours)
+
+
+def run(code: str, channel: codec.Channel, **job: object) -> str | None:
+    main = sys.modules["__main__"]
+    try:
+        return script.run({"code": textwrap.dedent(code), "settings": {}, "memory": {}, **job}, channel)
+    finally:
+        sys.modules["__main__"] = main
