@@ -8,7 +8,9 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
-from typing import TYPE_CHECKING, Any, Final
+import platform
+import struct
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from airlock.errors import BackendUnavailable
 
@@ -18,13 +20,12 @@ if TYPE_CHECKING:
 # A deny list: an allow list breaks the scientific stack with each new libc. What a script needs none of:
 DENIED: Final = (  # noqa: SIM905 - readable as it is
     # other processes' memory and descriptors
-    "ptrace process_vm_readv process_vm_writev kcmp pidfd_getfd process_madvise process_mrelease "
+    "ptrace process_vm_readv process_vm_writev kcmp "
     # mounts and namespaces
-    "mount umount2 pivot_root chroot move_mount open_tree open_tree_attr fsopen fsconfig fsmount fspick mount_setattr "
-    "listmount statmount unshare setns "
+    "mount umount2 pivot_root chroot unshare setns "
     # wide and often broken parts of the kernel
-    "bpf perf_event_open io_uring_setup io_uring_enter io_uring_register userfaultfd add_key request_key keyctl "
-    "memfd_secret fanotify_init lookup_dcookie nfsservctl uselib ustat sysfs _sysctl quotactl quotactl_fd "
+    "bpf perf_event_open userfaultfd add_key request_key keyctl "
+    "fanotify_init lookup_dcookie nfsservctl uselib ustat sysfs _sysctl quotactl "
     # files by handle, past every path check
     "open_by_handle_at name_to_handle_at "
     # what the host and neighbours do with files that are shared, /usr above all
@@ -32,11 +33,43 @@ DENIED: Final = (  # noqa: SIM905 - readable as it is
     # the machine
     "kexec_load kexec_file_load init_module finit_module delete_module syslog swapon swapoff reboot acct vhangup "
     "settimeofday clock_settime clock_adjtime adjtimex iopl ioperm modify_ldt personality sethostname setdomainname "
-    "mbind move_pages migrate_pages set_mempolicy set_mempolicy_home_node "
-    # this layer and the one before it
-    "seccomp landlock_create_ruleset landlock_add_rule landlock_restrict_self"
+    "mbind move_pages migrate_pages set_mempolicy "
+    # this layer
+    "seccomp"
 ).split()
 
+# The same, for calls that an installed libseccomp may be too old to know by name. From COMMON on, a call has the same
+# number on every architecture.
+COMMON: Final = 424
+DENIED_BY_NUMBER: Final = {
+    "io_uring_setup": 425,
+    "io_uring_enter": 426,
+    "io_uring_register": 427,
+    "open_tree": 428,
+    "move_mount": 429,
+    "fsopen": 430,
+    "fsconfig": 431,
+    "fsmount": 432,
+    "fspick": 433,
+    "pidfd_getfd": 438,
+    "process_madvise": 440,
+    "mount_setattr": 442,
+    "quotactl_fd": 443,
+    "landlock_create_ruleset": 444,
+    "landlock_add_rule": 445,
+    "landlock_restrict_self": 446,
+    "memfd_secret": 447,
+    "process_mrelease": 448,
+    "set_mempolicy_home_node": 450,
+}
+CLONE3: Final = 435
+
+# What came after Linux 5.17 does not exist for scripts, whether it is known by now (statmount, listmount,
+# open_tree_attr, cachestat, mseal, setxattrat, ...) or yet to come: libc falls back, as it does on an older kernel.
+LATEST: Final = 450
+LAST_OWN: Final = {"x86_64": 334, "aarch64": 294}  # the last number below COMMON that means something there
+
+INT: Final = 0xFFFF_FFFF  # what the kernel reads of an `int`; a filter sees the whole register
 CLONE_PARENT: Final = 0x8000  # a child of the warm process, which does not know it, and does not end it
 NAMESPACE_FLAGS: Final = (0x20000, 0x2000000, 0x4000000, 0x8000000, 0x10000000, 0x20000000, 0x40000000)
 UNIX, INET, INET6 = 1, 2, 10
@@ -45,46 +78,123 @@ SOCKET_BUFFERS: Final = (7, 8, 32, 33)  # SO_SNDBUF, SO_RCVBUF, ...FORCE: memory
 TIOCSTI, TIOCLINUX = 0x5412, 0x541C  # typing into a terminal
 
 
+class Is(NamedTuple):
+    """The argument at `position` (from 0), an `int`, is this; the upper half of its register does not count."""
+
+    position: int
+    value: int
+
+
+class Has(NamedTuple):
+    """All of these bits are set in the argument."""
+
+    position: int
+    bits: int
+
+
+class Above(NamedTuple):
+    """The register's 64 bits are more than this: true as well of every argument with something in the upper half."""
+
+    position: int
+    value: int
+
+
+class ArgumentRule(NamedTuple):
+    """A call that fails with `error` if all conditions on its arguments hold."""
+
+    call: str
+    error: int
+    conditions: tuple[Is | Has | Above, ...]
+
+
+ARGUMENT_RULES: Final = (
+    *(ArgumentRule("clone", errno.EPERM, (Has(0, flag),)) for flag in (CLONE_PARENT, *NAMESPACE_FLAGS)),
+    # AF_VSOCK is in no namespace and reaches the hypervisor; packet, netlink, alg, bluetooth, ... are attack surface.
+    *(ArgumentRule(call, errno.EAFNOSUPPORT, (Above(0, INET6),)) for call in ("socket", "socketpair")),
+    *(
+        # No address can be reached anyway, so say what `connect` would, without the code behind these sockets.
+        ArgumentRule(call, errno.ENETUNREACH if family in (INET, INET6) else errno.EAFNOSUPPORT, (Is(0, family),))
+        for call in ("socket", "socketpair")
+        for family in range(INET6 + 1)
+        if family != UNIX
+    ),
+    # The same as inotify; and holding up who opens a file.
+    *(ArgumentRule("fcntl", errno.EPERM, (Is(1, command),)) for command in (fcntl.F_NOTIFY, fcntl.F_SETLEASE)),
+    *(ArgumentRule("setsockopt", errno.EPERM, (Is(1, SOL_SOCKET), Is(2, option))) for option in SOCKET_BUFFERS),
+    *(ArgumentRule("ioctl", errno.EPERM, (Is(1, request),)) for request in (TIOCSTI, TIOCLINUX)),
+)
+
+
 def seccomp_program(also: Iterable[str] = ()) -> bytes:
     """Compile the filter; `also` are calls to deny beside DENIED.
 
-    Raises BackendUnavailable when libseccomp is not there.
+    Raises BackendUnavailable when libseccomp is not there, or older than a name of these.
     """
+    sc = _libseccomp()
+    made = sc.SyscallFilter(sc.ALLOW)  # calls of another architecture's ABI (int 0x80) are killed
+    for name in (*DENIED, *also):
+        number = system_call(name)
+        if number >= 0:
+            made.add_rule(sc.ERRNO(errno.EPERM), number)
+    for number in DENIED_BY_NUMBER.values():
+        made.add_rule(sc.ERRNO(errno.EPERM), number)
+    # The flags of clone3 lie in memory, where a filter cannot look; libc then falls back to clone.
+    made.add_rule(sc.ERRNO(errno.ENOSYS), CLONE3)
+    for rule in ARGUMENT_RULES:
+        made.add_rule(sc.ERRNO(rule.error), rule.call, *(_compared(sc, condition) for condition in rule.conditions))
+    with os.fdopen(os.memfd_create("seccomp"), "r+b") as file:
+        made.export_bpf(file)
+        file.seek(0)
+        return _unknown_numbers() + file.read()
+
+
+def system_call(name: str) -> int:
+    """Return the number of a system call here; negative if this architecture has none of that name.
+
+    Raises BackendUnavailable when libseccomp is not there, or does not know the name.
+    """
+    if name in DENIED_BY_NUMBER:
+        return DENIED_BY_NUMBER[name]
+    sc = _libseccomp()
+    number: int = sc.resolve_syscall(sc.Arch.NATIVE, name)
+    if number == -1:  # other negative numbers: a call of other architectures
+        raise BackendUnavailable(f"libseccomp does not know the system call {name}.", "Update it.")
+    return number
+
+
+def _compared(sc: Any, condition: Is | Has | Above) -> Any:
+    match condition:
+        case Is(position, value):
+            return sc.Arg(position, sc.MASKED_EQ, INT, value)
+        case Has(position, bits):
+            return sc.Arg(position, sc.MASKED_EQ, bits, bits)
+        case Above(position, value):
+            return sc.Arg(position, sc.GT, value)
+
+
+def _unknown_numbers() -> bytes:
+    """Return what stands before libseccomp's instructions, which cannot compare numbers of calls by size.
+
+    Numbers of x86_64's second ABI, x32, are all above LATEST. Jumps count the instructions that they leave out.
+    """
+    load, above, from_, answer = 0x20, 0x25, 0x35, 0x06  # BPF_LD|W|ABS, BPF_JMP|JGT|K, BPF_JMP|JGE|K, BPF_RET|K
+    fail_enosys = 0x00050000 | errno.ENOSYS  # SECCOMP_RET_ERRNO
+    instructions = (
+        (load, 0, 0, 0),  # the number
+        (above, 2, 0, LATEST),  # refuse
+        (above, 0, 2, LAST_OWN[platform.machine()]),  # otherwise it is known: go on
+        (from_, 1, 0, COMMON),  # known: go on
+        (answer, 0, 0, fail_enosys),
+    )
+    return b"".join(struct.pack("=HBBI", *instruction) for instruction in instructions)
+
+
+def _libseccomp() -> Any:
     try:
-        import pyseccomp as sc  # noqa: PLC0415 - loads the shared library
+        import pyseccomp  # noqa: PLC0415 - loads the shared library
     except (ImportError, OSError, RuntimeError) as error:
         raise BackendUnavailable(
             f"libseccomp cannot be loaded ({error}).",
             "Install it: `apt-get install libseccomp2` (Debian, Ubuntu), `dnf install libseccomp` (Fedora, RHEL).",
         ) from error
-    made = sc.SyscallFilter(sc.ALLOW)  # calls of a foreign ABI (int 0x80, x32) are killed
-    for name in (*DENIED, *also):
-        _deny(sc, made, name)
-    # The flags of clone3 lie in memory, where a filter cannot look; libc then falls back to clone.
-    made.add_rule(sc.ERRNO(errno.ENOSYS), "clone3")
-    for flag in (CLONE_PARENT, *NAMESPACE_FLAGS):
-        made.add_rule(sc.ERRNO(errno.EPERM), "clone", sc.Arg(0, sc.MASKED_EQ, flag, flag))
-    # AF_VSOCK is in no namespace and reaches the hypervisor; packet, netlink, alg, bluetooth, ... are attack surface.
-    for call in ("socket", "socketpair"):
-        made.add_rule(sc.ERRNO(errno.EAFNOSUPPORT), call, sc.Arg(0, sc.GT, INET6))
-        for family in set(range(INET6 + 1)) - {UNIX}:
-            # No address can be reached anyway, so say what `connect` would, without the code behind these sockets.
-            number = errno.ENETUNREACH if family in (INET, INET6) else errno.EAFNOSUPPORT
-            made.add_rule(sc.ERRNO(number), call, sc.Arg(0, sc.EQ, family))
-    for command in (fcntl.F_NOTIFY, fcntl.F_SETLEASE):  # the same as inotify; and holding up who opens a file
-        made.add_rule(sc.ERRNO(errno.EPERM), "fcntl", sc.Arg(1, sc.MASKED_EQ, 0xFFFFFFFF, command))
-    for option in SOCKET_BUFFERS:
-        made.add_rule(sc.ERRNO(errno.EPERM), "setsockopt", sc.Arg(1, sc.EQ, SOL_SOCKET), sc.Arg(2, sc.EQ, option))
-    for request in (TIOCSTI, TIOCLINUX):
-        made.add_rule(sc.ERRNO(errno.EPERM), "ioctl", sc.Arg(1, sc.MASKED_EQ, 0xFFFFFFFF, request))
-    with os.fdopen(os.memfd_create("seccomp"), "r+b") as file:
-        made.export_bpf(file)
-        file.seek(0)
-        return file.read()
-
-
-def _deny(sc: Any, made: Any, name: str) -> None:
-    try:
-        made.add_rule(sc.ERRNO(errno.EPERM), name)
-    except (OSError, ValueError, RuntimeError):
-        return  # the call is newer than this libseccomp, or not of this architecture
+    return pyseccomp
