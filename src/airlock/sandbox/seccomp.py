@@ -9,6 +9,7 @@ import errno
 import fcntl
 import os
 import platform
+import stat
 import struct
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -121,12 +122,15 @@ ARGUMENT_RULES: Final = (
     # The same as inotify; and holding up who opens a file.
     *(ArgumentRule("fcntl", errno.EPERM, (Is(1, command),)) for command in (fcntl.F_NOTIFY, fcntl.F_SETLEASE)),
     *(ArgumentRule("setsockopt", errno.EPERM, (Is(1, SOL_SOCKET), Is(2, option))) for option in SOCKET_BUFFERS),
+    # gVisor lets everybody make devices. No other type of file that can be made has this bit.
+    ArgumentRule("mknod", errno.EPERM, (Has(1, stat.S_IFCHR & stat.S_IFBLK),)),
+    ArgumentRule("mknodat", errno.EPERM, (Has(2, stat.S_IFCHR & stat.S_IFBLK),)),
     *(ArgumentRule("ioctl", errno.EPERM, (Is(1, request),)) for request in (TIOCSTI, TIOCLINUX)),
 )
 
 
 def seccomp_program(also: Iterable[str] = ()) -> bytes:
-    """Compile the filter; `also` are calls to deny beside DENIED.
+    """Compile the filter, for x86_64 or aarch64; `also` are calls to deny beside DENIED.
 
     Raises BackendUnavailable when libseccomp is not there, or older than a name of these.
     """
@@ -141,7 +145,9 @@ def seccomp_program(also: Iterable[str] = ()) -> bytes:
     # The flags of clone3 lie in memory, where a filter cannot look; libc then falls back to clone.
     made.add_rule(sc.ERRNO(errno.ENOSYS), CLONE3)
     for rule in ARGUMENT_RULES:
-        made.add_rule(sc.ERRNO(rule.error), rule.call, *(_compared(sc, condition) for condition in rule.conditions))
+        number = system_call(rule.call)
+        if number >= 0:
+            made.add_rule(sc.ERRNO(rule.error), number, *(_compared(sc, condition) for condition in rule.conditions))
     with os.fdopen(os.memfd_create("seccomp"), "r+b") as file:
         made.export_bpf(file)
         file.seek(0)

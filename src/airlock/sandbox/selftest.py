@@ -33,6 +33,14 @@ def call(number, *arguments):
     if ctypes.CDLL(None, use_errno=True).syscall(number, *arguments) < 0:
         raise OSError(ctypes.get_errno(), "")
 
+def is_empty(path):
+    if not os.path.exists(path):
+        return True
+    if os.path.isdir(path):
+        return not os.listdir(path)
+    with open(path) as file:
+        return not file.read(1)
+
 limits = json.loads(settings.get("limits"))
 with open("/proc/self/status") as file:
     status = dict(line.split(":\\t", 1) for line in file.read().splitlines() if ":\\t" in line)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from docker.types import HostConfig, LogConfig, Ulimit
 
-from airlock.worker import warm
+from airlock.worker import layers, warm
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -22,6 +22,10 @@ OWN_PROCESSES: Final = 1  # the supervisor
 # Of a kernel in user space, like gVisor's, the host counts its own threads: measured are 45, and 5.5 for each process.
 KERNEL_PROCESSES: Final = 64
 PROCESSES_EACH: Final = 16
+# Instead of Docker's own list, which changes with its releases: what it covers of /proc, all of /sys, and what `local`
+# covers. What a kernel does not have is left out.
+DOCKERS: Final = "acpi asound kcore keys latency_stats sched_debug scsi timer_list timer_stats".split()  # noqa: SIM905
+MASKED: Final = ("/sys", *(f"/proc/{name}" for name in (*DOCKERS, *layers.HIDDEN)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +79,7 @@ def host_config(limits: Limits, runtime: Runtime, volumes: Collection[str]) -> d
     shared = f"size={limits.scratch // 2},nr_inodes=256,mode=1777,nosuid,nodev,noexec"
     # A volume would be a directory on the host's disk that a script can fill.
     nothing = dict.fromkeys(volumes, "size=4k,nr_inodes=1,mode=755,ro,nosuid,nodev,noexec")
-    return HostConfig(
+    made = HostConfig(
         version=API,
         network_mode="none",
         cap_drop=["ALL"],
@@ -99,6 +103,8 @@ def host_config(limits: Limits, runtime: Runtime, volumes: Collection[str]) -> d
         publish_all_ports=False,
         init=False,
     )
+    made["MaskedPaths"] = list(MASKED)  # docker-py has no argument for it
+    return made
 
 
 def _ulimit(name: str, value: int) -> Ulimit:

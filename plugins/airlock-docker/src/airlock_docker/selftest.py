@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import resource
 from typing import TYPE_CHECKING, Final
 
 from airlock.sandbox import self_test
+
+from . import hardening
 
 if TYPE_CHECKING:
     from airlock import Limits
@@ -18,18 +21,24 @@ OWN: Final = """{
     "a supervisor that cannot be read": refused(lambda: os.listdir("/proc/1/fd"))
         and refused(lambda: open("/proc/1/mem", "rb")),
     "a small /tmp": os.statvfs("/tmp").f_blocks * os.statvfs("/tmp").f_frsize <= int(settings.get("scratch")),
+    "nothing of the host's in /proc and /sys": all(map(is_empty, json.loads(settings.get("masked")))),
     "no Docker socket": not os.path.exists("/var/run/docker.sock"),
 }"""
 
 
-ONLY_LINUX: Final = ("Landlock", "a supervisor that cannot be read")
+ONLY_LINUX: Final = (
+    "Landlock",
+    "a supervisor that cannot be read",
+    "nothing of the host's in /proc and /sys",
+)
 
 
 async def failures(worker: DockerWorker, limits: Limits) -> list[str]:
     """Run the self-test on this worker; returns what does not hold.
 
-    Where there is no Landlock, the kernel may be gVisor's: that has no message queues, and does not keep the supervisor
-    from being read. Neither is needed: the server believes a supervisor no more than a script.
+    Where there is no Landlock, the kernel may be gVisor's: that has no message queues, does not keep the supervisor
+    from being read, and shows a /proc and a /sys of its own. Nothing else is needed: the server believes a supervisor
+    no more than a script.
     """
     bounds = {
         resource.RLIMIT_NOFILE: limits.files,
@@ -38,5 +47,6 @@ async def failures(worker: DockerWorker, limits: Limits) -> list[str]:
     }
     if worker.landlock_version:
         bounds[resource.RLIMIT_MSGQUEUE] = 0  # which Docker itself does not limit
-    missing = await self_test(worker, bounds, OWN, {"scratch": str(limits.scratch), "uid": str(worker.uid)})
+    settings = {"scratch": str(limits.scratch), "uid": str(worker.uid), "masked": json.dumps(hardening.MASKED)}
+    missing = await self_test(worker, bounds, OWN, settings)
     return missing if worker.landlock_version else [what for what in missing if what not in ONLY_LINUX]

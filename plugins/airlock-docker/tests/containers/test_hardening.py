@@ -39,6 +39,8 @@ async def test_docker_took_away_all_that_it_can(client: docker.DockerClient, up:
     assert found["IpcMode"] == "private"
     assert found["CgroupnsMode"] == "private"
     assert (found["PidMode"], found["UTSMode"], found["UsernsMode"]) == ("", "", "")
+    assert {"/sys", "/proc/kcore", "/proc/keys", "/proc/scsi", "/proc/locks"} < {*found["MaskedPaths"]}
+    assert "/proc/sys" in found["ReadonlyPaths"]
     assert found["LogConfig"] == {"Type": "none", "Config": {}}
     assert found["RestartPolicy"]["Name"] in ("", "no")
     assert not found["Binds"]
@@ -143,7 +145,8 @@ async def test_docker_that_leaves_something_out_is_found(
 ) -> None:
     def weaker(*arguments: Any, **options: Any) -> dict[str, Any]:
         made = real(*arguments, **options)
-        host = {**made["host_config"], "NetworkMode": "host", "CapDrop": [], "ReadonlyRootfs": False}
+        weak = {"NetworkMode": "host", "CapDrop": [], "ReadonlyRootfs": False, "MaskedPaths": ["/sys"]}
+        host = {**made["host_config"], **weak}
         return {**made, "host_config": host, "network_disabled": False}
 
     real = hardening.container
@@ -152,6 +155,7 @@ async def test_docker_that_leaves_something_out_is_found(
         await make_docker()
     assert "no capabilities" in str(caught.value)
     assert "no network" in str(caught.value)
+    assert "nothing of the host's in /proc" in str(caught.value)
 
 
 def test_limits_that_would_keep_python_from_starting_are_left_to_the_worker() -> None:

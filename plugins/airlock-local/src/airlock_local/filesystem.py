@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +17,7 @@ SITE: Final = "/site"  # a fixed place: the private /tmp would hide packages bel
 
 @dataclass(frozen=True)
 class View:
-    """`binds` are (path outside, path inside), `masks` directories inside them that stay empty."""
+    """`binds` are (path outside, path inside), `masks` directories and sockets inside them that are covered."""
 
     executable: str
     binds: list[tuple[str, str]]
@@ -41,11 +42,19 @@ def visible(packages: Path | None) -> View:
     if packages is not None:
         binds.append((str(packages), SITE))
     executable = getattr(sys, "_base_executable", None) or sys.executable
-    return View(executable, binds, _masks(prefixes, trees), SITE if packages is not None else None)
+    return View(executable, binds, [*_masks(prefixes, trees), *_sockets(trees)], SITE if packages is not None else None)
 
 
 def _inside_another(tree: Path, trees: list[Path]) -> bool:
     return any(other in tree.parents for other in trees)
+
+
+def _sockets(trees: list[Path]) -> list[str]:
+    """Sockets of programs that are running now: neither a read-only mount nor Landlock before Linux 7.1 bars them."""
+    lines = Path("/proc/net/unix").read_text(errors="surrogateescape").splitlines()
+    columns = [line.split(maxsplit=7) for line in lines]  # the last is the path as it was bound, @... if it is abstract
+    found = [Path(os.path.realpath(names[7])) for names in columns if len(names) == 8 and names[7].startswith("/")]
+    return [str(path) for path in dict.fromkeys(found) if _inside_another(path, trees)]
 
 
 def _masks(prefixes: list[Path], trees: list[Path]) -> list[str]:

@@ -6,6 +6,7 @@ import json
 from typing import TYPE_CHECKING, Final
 
 from airlock.sandbox import self_test
+from airlock.worker.layers import HIDDEN
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -21,6 +22,7 @@ OWN: Final = """{
     "pid 2": os.getpid() == 2,
     "its own uid": open("/proc/self/uid_map").read().split() == ["1000", settings.get("uid"), "1"],
     "no host files": not os.path.exists(settings.get("canary")) and os.listdir("/etc") in ([], ["ld.so.cache"]),
+    "no files of the host's in /proc": all(map(is_empty, json.loads(settings.get("hidden")))),
     "no environment of the server": len(os.environ) < 12 and settings.get("canary") not in str(os.environ),
 }"""
 
@@ -30,6 +32,7 @@ async def failures(box: Box, worker: LocalWorker, canary: Path) -> list[str]:
     missing = [] if worker.is_in_its_cgroup() else ["its cgroup"]
     settings = {
         "canary": str(canary),
+        "hidden": json.dumps([f"/proc/{name}" for name in HIDDEN]),
         "namespaces": json.dumps(box.zygotes_namespaces),
         "uid": str(worker.uid_in_box),
     }

@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 import airlock
+from airlock.testing.backend.capabilities import needs
+from airlock.worker.layers import HIDDEN
 
 from .arena import Arena
 from .canaries import Pool
@@ -63,6 +65,16 @@ import importlib.util
 set_result([name for name in ("airlock", {own!r}, "pydantic", "fastapi", "pytest") if importlib.util.find_spec(name)])
 """
         assert await pool.result(code) == []
+
+    @needs("seen_by_host")
+    async def test_proc_tells_nothing_of_the_hosts_locks_devices_and_file_systems(self, pool: Pool) -> None:
+        """Only of a kernel that it shares with the host."""
+        reads = [
+            f"os.listdir('/proc/{name}') if os.path.isdir('/proc/{name}') else open('/proc/{name}').read()"
+            for name in HIDDEN
+        ]
+        answers = await self.attempts(pool, *reads)
+        assert set(answers.values()) <= {"''", "[]", "ENOENT", "EACCES"}
 
     async def test_nothing_can_be_written_outside_scratch(self, pool: Pool) -> None:
         writes = [f"open('{folder}/canary', 'w')" for folder in READ_ONLY]

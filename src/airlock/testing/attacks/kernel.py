@@ -80,6 +80,7 @@ set_result(dict(line.split(":\\t") for line in lines))
             _call(rule, above): REFUSALS if any(above) else {errno.errorcode[rule.error]}
             for rule in seccomp.ARGUMENT_RULES
             for above in itertools.product(UPPER_HALVES, repeat=len(rule.conditions))
+            if seccomp.system_call(rule.call) >= 0
         }
         answers = await self.attempts(pool, *expected)
         assert {call: answer for call, answer in answers.items() if answer not in expected[call]} == {}
@@ -105,7 +106,10 @@ set_result(dict(line.split(":\\t") for line in lines))
         ran = await pool.run(f"{TRY}\nset_result(attempt(lambda: call({X32} + 39)))")  # getpid of x32
         assert ran.outcome.result == "ENOSYS" or "SIGSYS" in (ran.error or "")
         ran = await pool.run(GETPID_OF_32_BITS)
-        assert any(signal in (ran.error or "") for signal in ("SIGSYS", "SIGSEGV")), ran  # a filter; a kernel without
+        if ran.error is None:  # gVisor takes it for a call of 64 bits, which the filter has seen: writev
+            assert ran.outcome.result < 0
+        else:
+            assert "SIGSYS" in ran.error or "SIGSEGV" in ran.error  # a filter, or a kernel that has no such calls
 
     async def test_limits_cannot_be_raised(self, pool: Pool) -> None:
         code = """
@@ -120,7 +124,7 @@ set_result(raised)
 """
         assert await pool.result(code) == []
 
-    async def test_devices_are_the_harmless_ones_and_no_others_can_be_made(self, pool: Pool) -> None:
+    async def test_devices_are_the_harmless_ones(self, pool: Pool) -> None:
         code = """
 import os, stat
 found = set()
@@ -134,9 +138,13 @@ set_result(sorted(found))
 """
         # null, zero, full, random, urandom; tty and ptmx lead to terminals of the sandbox, which has none
         assert set(await pool.result(code)) <= {"1:3", "1:5", "1:7", "1:8", "1:9", "5:0", "5:2"}
-        for kind in ("0o20000", "0o60000"):
-            made = await self.attempt(pool, f"os.mknod('/tmp/d', {kind} | 0o666, os.makedev(254, 0))")
-            assert made in ("EPERM", "EACCES")
+
+    async def test_no_devices_can_be_made(self, pool: Pool) -> None:
+        """Files, pipes and sockets can."""
+        kinds = ("S_IFCHR", "S_IFBLK", "S_IFREG", "S_IFIFO", "S_IFSOCK")
+        made = [f"os.mknod('/tmp/{kind}', __import__('stat').{kind} | 0o600, os.makedev(254, 0))" for kind in kinds]
+        answers = await self.attempts(pool, *made)
+        assert [answers[call] in ("EPERM", "EACCES") for call in made] == [True, True, False, False, False]
 
     async def test_a_setuid_bit_raises_nobody(self, pool: Pool) -> None:
         code = """

@@ -157,8 +157,11 @@ def bind(source: str, target: str) -> None:
 
 
 def cover(path: str) -> None:
-    """Hide a directory behind an empty one."""
-    if not os.path.isdir(path):
+    """Hide a directory behind an empty one, and a socket behind what is none."""
+    if os.path.isdir(path):
+        syscalls.mount("tmpfs", path, "tmpfs", 0, "mode=755,size=4k,nr_inodes=1")
+    elif os.path.exists(path):
+        syscalls.mount("/dev/null", path, None, syscalls.MS_BIND)
+    else:
         return  # not here, or below a directory that we, and so the scripts, cannot pass
-    syscalls.mount("tmpfs", path, "tmpfs", 0, "mode=755,size=4k,nr_inodes=1")
     syscalls.lock_tree(path, ATTR_RDONLY | ATTR_NOSUID | ATTR_NODEV | ATTR_NOEXEC)

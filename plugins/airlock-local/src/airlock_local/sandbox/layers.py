@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from airlock.worker import syscalls
 from airlock.worker.layers import (
+    HIDDEN,
     landlock,
     no_new_privileges,
     only_own_descriptors,
@@ -20,7 +21,7 @@ from airlock.worker.layers import (
     system_call_filter,
 )
 from airlock.worker.reached import Reached
-from airlock.worker.syscalls import MS_NODEV, MS_NOEXEC, MS_NOSUID
+from airlock.worker.syscalls import MS_BIND, MS_NODEV, MS_NOEXEC, MS_NOSUID
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -39,6 +40,7 @@ class Confinement:
         with open("/proc/sys/kernel/cap_last_cap", encoding="ascii") as file:
             self.last_capability = int(file.read())
         self.resource_limits: Mapping[int, int] = bounds(self.limits)
+        self.hidden = covers(HIDDEN)
         self.reached = Reached(self.limits["reached"], self.limits["processes"])
         self.uid_offset = 0  # these four belong to the standby that is being made
         self.network = -1
@@ -67,6 +69,16 @@ def own_namespaces(box: Confinement) -> None:
     syscalls.unshare(syscalls.NEWNS | syscalls.NEWIPC | syscalls.NEWUTS | syscalls.NEWCGROUP)
 
 
+def own_proc(box: Confinement) -> None:
+    """Without it: /proc shows the processes of the scripts beside this one, and what the host does with its files.
+
+    Not possible after `own_user`; before `own_scratch`, /dev/shm is an empty directory that nobody can write.
+    """
+    syscalls.mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC)
+    for nothing, path in box.hidden:
+        syscalls.mount(nothing, path, None, MS_BIND)
+
+
 def own_scratch(box: Confinement) -> None:
     """Without it: files of other executions, and disks and inode tables that fill up."""
     size = box.limits["scratch"]
@@ -75,11 +87,6 @@ def own_scratch(box: Confinement) -> None:
     options = f"size={size // 2},nr_inodes=256,mode=1777"
     syscalls.mount("tmpfs", "/dev/shm", "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, options)
     os.chdir("/tmp")
-
-
-def own_proc(box: Confinement) -> None:
-    """Without it: /proc shows the processes of the scripts beside this one. Not possible after `own_user`."""
-    syscalls.mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC)
 
 
 def own_network(box: Confinement) -> None:
@@ -107,6 +114,12 @@ def no_capabilities(box: Confinement) -> None:
     syscalls.drop_capabilities(box.last_capability)
 
 
+def covers(names: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
+    """Return pairs of (what is empty, path), for those of these files and directories that this kernel's /proc has."""
+    paths = [path for name in names if os.path.exists(path := f"/proc/{name}")]
+    return tuple(("/dev/shm" if os.path.isdir(path) else "/dev/null", path) for path in paths)
+
+
 def bounds(limits: BoxLimits) -> dict[int, int]:
     """Return the resource limits of a script; without cgroups they stand in for those, process by process.
 
@@ -130,8 +143,8 @@ LAYERS: tuple[Callable[[Confinement], None], ...] = (
     join_cgroups,
     own_uid,
     own_namespaces,
-    own_scratch,
     own_proc,
+    own_scratch,
     own_network,
     own_user,
     only_own_descriptors,
