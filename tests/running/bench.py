@@ -15,6 +15,7 @@ from airlock.running.patience import Patience
 from airlock.running.run import LiveRun, Surroundings
 from airlock.running.slots import Slots
 from airlock.stores.memory import MemoryStore
+from airlock.stores.store import Store
 
 Script = Callable[[Run], Awaitable[Outcome]]
 Complete = Callable[[LLMRequest, Callable[[LLMRequest], Awaitable[str]]], Awaitable[str]]
@@ -54,13 +55,18 @@ class Bench:
     """Stands in for the gateway and a project."""
 
     def __init__(
-        self, replicas: int = 1, mediate: Complete | None = None, patience: Patience | None = None, **limits: Any
+        self,
+        replicas: int = 1,
+        mediate: Complete | None = None,
+        patience: Patience | None = None,
+        store: Store[Any] | None = None,
+        **limits: Any,
     ) -> None:
         project = Project(name="p", limits=Limits(**limits))
         self.backend = FunctionBackend(project)
         self.mediator = FunctionMediator(project, mediate) if mediate else AgentMediator(project, MediatorSettings())
         self.slots = Slots(replicas)
-        self.store = MemoryStore()
+        self.store = store or MemoryStore()
         self.surroundings = Surroundings(
             backend=self.backend,
             mediator=self.mediator,

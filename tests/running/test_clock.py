@@ -8,6 +8,7 @@ import pytest
 from tests.running.bench import Benches, asks, endless, quick, status_is, until
 
 from airlock import LLMRequest, Outcome, Run
+from airlock.errors import LLMError
 from airlock.executions import Answer
 from airlock.models import ExecutionStatus
 from airlock.running.clock import Phase
@@ -262,9 +263,10 @@ async def test_an_answer_that_comes_to_a_lingering_run_takes_a_slot_until_it_is_
         return "at last"
 
     async def script(run: Run) -> Outcome:
-        outcome = await asks(run)
+        with pytest.raises(LLMError, match="the execution has finished"):
+            await asks(run)
         await may_end.wait()
-        return outcome
+        return Outcome()
 
     one = bench(mediate=stubborn, patience=Patience(kill=0.01))
     live = await one.launch(script)

@@ -132,7 +132,7 @@ async def test_any_name_of_a_file_will_do(tmp_path: Path) -> None:
 
 async def fill(store: SqliteStore) -> None:
     """Let SQLite refuse to grow the file, as on a full disk."""
-    await store._thread.call(lambda connection: _limit(connection, 1))
+    await store._writer.call(lambda connection: _limit(connection, 1))
 
 
 def _limit(connection: sqlite3.Connection, pages: int) -> None:
@@ -151,7 +151,7 @@ async def test_full_disk_refuses_new_ones_answers_reads_and_recovers(tmp_path: P
     assert await known(store, 3) == [0, 1]
     assert await store.get("1") == an_execution(1)
     assert [each.id for each in await store.page(Listing(limit=9))] == ["1", "0"]
-    await store._thread.call(lambda connection: _limit(connection, 1 << 30))
+    await store._writer.call(lambda connection: _limit(connection, 1 << 30))
     await store.create(an_execution(2, code="x" * 100_000))
     assert (await store.transition("1", 0, {"status": Status.running})).version == 1
     await store.close()

@@ -1,11 +1,13 @@
 """Core's own stores pass the contract for plugins' stores."""
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.stores.held import held
 
 from airlock.errors import Conflict, ExecutionNotFound
 from airlock.executions import Execution
@@ -22,12 +24,20 @@ class TestMemoryStore(StoreContract):
         return MemoryStore()
 
 
-class TestSqliteStore(StoreContract):
+class SqliteContract(StoreContract):
+    @asynccontextmanager
+    async def writes_held(self, store: Store[Any]) -> AsyncIterator[None]:
+        assert isinstance(store, SqliteStore)
+        with held(store.path):
+            yield
+
+
+class TestSqliteStore(SqliteContract):
     def make_store(self, directory: Path) -> Store[Any]:
         return SqliteStore(SqliteSettings(), directory)
 
 
-class TestSqliteStoreThatWithstandsPowerLoss(StoreContract):
+class TestSqliteStoreThatWithstandsPowerLoss(SqliteContract):
     def make_store(self, directory: Path) -> Store[Any]:
         return SqliteStore(SqliteSettings(path="deep/er/file.db", durability="power"), directory)
 

@@ -14,7 +14,10 @@ if TYPE_CHECKING:
     from airlock.backends import Project
 
 AskAgent = Callable[[LLMRequest], Awaitable[str]]
-"""Sends a request to the agent that polls, and returns its answer. Raises LLMError when that is an error."""
+"""Sends a request to the agent that polls, and returns its answer. Raises LLMError when that is an error.
+
+Cancel it to give up. If an answer has been accepted by then, it is returned all the same: the agent was told so.
+"""
 
 
 class MediatorSettings(BaseModel):

@@ -47,6 +47,11 @@ class End:
         """Whether it is ending: its code is being killed, and it opens no more LLM requests."""
         return self._decided.done()
 
+    @property
+    def ending(self) -> Ending | None:
+        """What was decided, or None."""
+        return self._decided.result() if self._decided.done() else None
+
     def decide(self, ending: Ending) -> None:
         """End the execution like this, unless its end is already decided."""
         if not self._decided.done():
@@ -56,7 +61,7 @@ class End:
         """Wait until the work is done or the end is decided; returns the ending if there is one."""
         waiting: tuple[asyncio.Future[Any], asyncio.Future[Any]] = (work, self._decided)
         await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
-        return self._decided.result() if self._decided.done() else None
+        return self.ending
 
 
 def judge(outcome: Outcome, limits: Limits, redactor: Redactor) -> Ending:

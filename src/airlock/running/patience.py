@@ -16,7 +16,7 @@ class Patience:
     soon: float = 0.5
     kill: float = 2.0  # for a backend to kill what it runs
     cancel: float = 30.0  # for a cancelled execution to end before its client gets an answer; longer than `kill`
-    change: float = 2.0  # for a client's change to wait for an earlier one
+    change: float = 2.0  # for a client's change to wait for an earlier one, or for the end that refuses it
     store_first_retry: float = 0.1  # before a write to the store is retried
     store_last_retry: float = 5.0
     sweep: float = 60.0  # between sweeps for executions to forget

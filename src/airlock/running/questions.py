@@ -13,6 +13,7 @@ from airlock.executions import OpenRequest
 from airlock.models import ExecutionStatus
 from airlock.units import format_size
 
+from .deadline import Deadline
 from .ending import Ending
 
 if TYPE_CHECKING:
@@ -56,7 +57,12 @@ def not_given_before(execution: Execution, answers: Sequence[Answer]) -> dict[in
 
 
 class Questions:
-    """Asks the mediator, which answers itself or asks the agent; several requests may be open at once."""
+    """Asks the mediator, which answers itself or asks the agent; several requests may be open at once.
+
+    An answer competes with the deadline, the mediator's patience and every other end. The first wins, and both sides
+    learn it: an answer is accepted only before the end is decided, and from then on its deadline is held. An end that
+    is decided while the answer is being stored comes after it, and a mediator that gives up waits for it.
+    """
 
     def __init__(self, record: LiveRecord, limits: Limits, mediator: Mediator[Any], end: End) -> None:
         """Once the `end` is decided, no request is opened, and nothing waits for the open ones."""
@@ -66,12 +72,13 @@ class Questions:
         self._end = end
         self._asked = 0
         self._sizes: dict[int, int] = {}  # bytes of the unanswered prompts
+        self._deadlines: dict[int, Deadline] = {}
         self._answers: dict[int, asyncio.Future[str]] = {}  # awaited from the agent
         self._asking: set[asyncio.Task[Any] | None] = set()  # the tasks that wait for the mediator
 
     def count(self, request: LLMRequest) -> int:
         """Return the number of a new request. Raises LLMError when it is one too many, too long, or too late."""
-        self._check_open()
+        self.check_open()
         limits, size = self._limits, len(request.prompt.encode())
         if self._asked >= limits.llm_calls:
             error = f"the script made more LLM requests than limits.llm_calls allows ({limits.llm_calls})"
@@ -101,7 +108,7 @@ class Questions:
     async def put(self, number: int, request: LLMRequest) -> str | LLMError:
         """Return the mediator's answer."""
         patience = self._limits.llm_timeout
-        alarm = asyncio.get_running_loop().call_later(patience, self._on_timeout)
+        deadline = self._deadlines[number] = Deadline(patience, self._on_timeout)
         now = time.time()
         asking = asyncio.current_task()
         self._asking.add(asking)
@@ -123,35 +130,58 @@ class Questions:
                 "execution %s: the mediator %r answered with %s", self._record.execution.id, self._mediator.type, kind
             )
         finally:
-            alarm.cancel()
+            deadline.hold()
             self._asking.discard(asking)
-            del self._sizes[number]
+            del self._sizes[number], self._deadlines[number]
         return LLMError("the mediator failed")
 
     async def answer(self, answers: Sequence[Answer]) -> None:
         """Hand over the agent's answers: all of them, or none.
 
-        Raises what `not_given_before` raises, and StoreUnavailable.
+        Raises what `not_given_before` raises, NotAwaitingLLM once the end is decided, and StoreUnavailable.
         """
         if not not_given_before(self._record.execution, answers):  # a refusal does not wait for the record either
             return
-        async with self._record.changing_soon():
-            execution = self._record.execution
-            new = not_given_before(execution, answers)
-            if not new:
-                return
-            still_open = tuple(request for request in execution.llm_requests if request.id not in new)
-            digests = {str(number): answer.digest for number, answer in new.items()}
-            changes = {"llm_requests": still_open, "answered": {**execution.answered, **digests}}
+        if not self._end.is_decided:
+            async with self._record.changing_soon():
+                if not self._end.is_decided:
+                    await self._accept(answers)
+                    return
+        await self._record.ended_soon()  # so that the client finds the end when it looks
+        raise NotAwaitingLLM(f"nothing awaits the answer: the execution {self._told_end()}")
+
+    async def _accept(self, answers: Sequence[Answer]) -> None:
+        """Store the answers, then hand them over; the record's `changing` is held."""
+        before = self._record.execution
+        new = not_given_before(before, answers)
+        if not new:
+            return
+        if not new.keys() <= self._answers.keys():
+            raise NotAwaitingLLM("nothing awaits the answer: the LLM request was withdrawn")
+        for number in new:
+            self._deadlines[number].hold()
+        still_open = tuple(request for request in before.llm_requests if request.id not in new)
+        digests = {str(number): answer.digest for number, answer in new.items()}
+        try:
+            changes = {"llm_requests": still_open, "answered": {**before.answered, **digests}}
             await self._record.change(insist=False, **changes)  # the client can retry
-        for number, answer in new.items():
-            waiting = self._answers.pop(number, None)
-            if waiting is None or waiting.done():
-                continue
-            if answer.is_error:
-                waiting.set_exception(LLMError(answer.text))
-            else:
-                waiting.set_result(answer.text)
+        finally:  # also when the client is gone: what is stored is handed over
+            is_stored = self._record.execution is not before
+            for number, answer in new.items():
+                if is_stored:
+                    self._hand_over(number, answer)
+                elif number in self._deadlines:
+                    self._deadlines[number].resume()
+
+    def _hand_over(self, number: int, answer: Answer) -> None:
+        waiting = self._answers.get(number)
+        if waiting is None or waiting.done():  # an end was decided meanwhile
+            return
+        self._deadlines[number].restart()  # for what the mediator makes of it
+        if answer.is_error:
+            waiting.set_exception(LLMError(answer.text))
+        else:
+            waiting.set_result(answer.text)
 
     def drop(self) -> None:
         """Give up all open requests: the script is gone."""
@@ -163,25 +193,37 @@ class Questions:
         self._answers[request.id] = answer
         try:
             async with self._record.changing:
-                self._check_open()
+                self.check_open()
                 execution = self._record.execution
                 asked = replace(request, version=execution.version + 1)
                 await self._record.change(llm_requests=(*execution.llm_requests, asked), **self._record.progress())
-            return await answer
+            return await asyncio.shield(answer)  # not cancelled with the task: it may be being stored
+        except asyncio.CancelledError:
+            if self._end.is_decided:  # then all are dropped at once
+                raise
+            await self._withdraw(request.id)  # the mediator gave up
+            if answer.done() and not answer.cancelled():  # but the answer came first
+                return answer.result()
+            raise
         finally:
-            gave_up = self._answers.pop(request.id, None) is not None
-            if gave_up and not self._end.is_decided:  # the mediator did; at the end, all are dropped at once
-                await self._withdraw(request.id)
+            del self._answers[request.id]
 
     async def _withdraw(self, number: int) -> None:
         async with self._record.changing:
-            execution = self._record.execution
-            if not execution.status.is_terminal:
-                await self._record.change(llm_requests=tuple(r for r in execution.llm_requests if r.id != number))
+            is_open = self._record.execution.llm_requests
+            if any(request.id == number for request in is_open):
+                await self._record.change(llm_requests=tuple(r for r in is_open if r.id != number))
 
-    def _check_open(self) -> None:
+    def check_open(self) -> None:
+        """Raise LLMError once the end is decided."""
         if self._end.is_decided:
             raise LLMError("the execution has finished")
+
+    def _told_end(self) -> str:
+        ending = self._end.ending
+        if ending is None or ending.error_type is None:
+            return "has finished"
+        return f"ended as {ending.status.value} ({ending.error_type}: {ending.error})"
 
     def _on_timeout(self) -> None:
         error = f"the LLM request was not answered within limits.llm_timeout ({self._limits.llm_timeout:g} s)"

@@ -118,6 +118,12 @@ class LiveRecord:
         finally:
             self.changing.release()
 
+    async def ended_soon(self) -> None:
+        """Wait for the end, which is decided, as long as a client's change waits for an earlier one."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._patience.change):
+                await self.until(lambda execution: execution.status.is_terminal)
+
     def leave(self) -> None:
         """Release everything that waits: nothing will change while this server runs."""
         self._is_left = True

@@ -201,6 +201,7 @@ class LiveRun:
         except asyncio.CancelledError:
             self._clock.abandon()
             raise
+        self._questions.check_open()  # an answer that comes after the end is none, in the log and for observers too
         outcome = "error" if isinstance(answer, LLMError) else "text"
         self._log_event("execution answered", llm_request=number, answer=outcome)
         if isinstance(answer, LLMError):

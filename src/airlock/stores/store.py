@@ -31,6 +31,8 @@ class Store(ABC, Generic[S]):
 
     Core makes one change of an execution at a time; different executions change concurrently. A method that raises
     StoreUnavailable has changed nothing: core tries again later, and answers new executions with 503 meanwhile.
+
+    `get`, `find` and `page` see every write that has returned, and wait for none that is still going on.
     """
 
     type: ClassVar[str]

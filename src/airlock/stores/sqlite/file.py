@@ -6,7 +6,7 @@ import errno
 import fcntl
 import os
 import sqlite3
-from contextlib import closing
+from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Final
 
 from airlock.errors import StoreRefused
@@ -15,6 +15,7 @@ from . import migration
 from .rows import SCHEMA
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 APPLICATION_ID: Final = 0x41_69_72_6C  # "Airl": tells our files from those of other programs
@@ -95,14 +96,14 @@ def connect(path: Path, durability: str) -> sqlite3.Connection:
     Raises StoreRefused when it is not Airlock's, newer or damaged, or cannot be migrated; then it is unchanged. For
     what a commit withstands, see https://www.sqlite.org/pragma.html#pragma_synchronous.
     """
-    try:
+    with _refusing(path):
         is_new = not path.exists() or path.stat().st_size == 0
         if is_new:
             os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))  # it holds what clients sent
         version = 0 if is_new else _version(path, "mode=ro", deep=True)
         connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
         try:
-            connection.execute("PRAGMA journal_mode = WAL")
+            keep_log(connection, path)
             connection.execute(f"PRAGMA synchronous = {'FULL' if durability == 'power' else 'NORMAL'}")
             if is_new:
                 _create(connection)
@@ -112,11 +113,40 @@ def connect(path: Path, durability: str) -> sqlite3.Connection:
         except BaseException:
             connection.close()
             raise
+        return connection
+
+
+def connect_to_read(path: Path) -> sqlite3.Connection:
+    """Open a file that is open for writing, so that what is read does not wait for what is written.
+
+    Raises StoreRefused.
+    """
+    with _refusing(path):
+        uri = f"{path.absolute().as_uri()}?mode=ro"
+        return sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False)
+
+
+def keep_log(connection: sqlite3.Connection, path: Path) -> None:
+    """Have changes written to a log beside the file. No other program can end that while this connection is open.
+
+    Raises StoreRefused where SQLite cannot do it, and sqlite3.Error.
+    """
+    (mode,) = connection.execute("PRAGMA journal_mode = WAL").fetchone()
+    if mode != "wal":
+        raise StoreRefused(
+            f"{path}: SQLite cannot keep a write-ahead log here, so reads would wait for writes; "
+            "set store.path to a file on a local disk"
+        )
+
+
+@contextmanager
+def _refusing(path: Path) -> Iterator[None]:
+    try:
+        yield
     except OSError as error:
         raise StoreRefused(f"{path}: {error.strerror}; store.path needs a file that can be written") from None
     except sqlite3.Error as error:
         raise _refusal(path, error) from None
-    return connection
 
 
 def _create(connection: sqlite3.Connection) -> None:

@@ -36,7 +36,11 @@ class SqliteSettings(StoreSettings):
 
 
 class SqliteStore(Store[SqliteSettings]):
-    """Keeps executions in one file, which one thread reads and writes.
+    """Keeps executions in one file, which one thread writes.
+
+    Two others read it, on connections of their own, so that no read waits for a write: the file's write-ahead log lets
+    them see what was committed before (https://www.sqlite.org/wal.html#concurrency). Lists may visit the whole file;
+    so that polls do not wait for them, they have one of the two to themselves.
 
     Unfinished executions are also held in memory, so that a change need not read the version before it.
     """
@@ -49,7 +53,9 @@ class SqliteStore(Store[SqliteSettings]):
         """Keep the path of the file."""
         super().__init__(settings, directory)
         self.path = directory / settings.path
-        self._thread = SqliteThread()
+        self._writer = SqliteThread("airlock store")
+        self._reader = SqliteThread("airlock store reads")
+        self._lister = SqliteThread("airlock store lists")
         self._lock: file.Lock | None = None
         self._live: dict[str, Execution] = {}
 
@@ -69,12 +75,14 @@ class SqliteStore(Store[SqliteSettings]):
         """Open the file, and migrate one of an earlier release. Raises StoreRefused."""
         file.check(self.path)  # before a lock file is created beside it
         self._lock = file.Lock(self.path)
-        await self._thread.start(lambda: file.connect(self.path, self.settings.durability))
-        self._live = {execution.id: execution for execution in await self._thread.call(rows.unfinished)}
+        await self._writer.start(lambda: file.connect(self.path, self.settings.durability))
+        for thread in (self._reader, self._lister):
+            await thread.start(lambda: file.connect_to_read(self.path))
+        self._live = {execution.id: execution for execution in await self._writer.call(rows.unfinished)}
 
     async def create(self, execution: Execution) -> Execution:
         """Keep a new execution."""
-        known = await self._thread.call(lambda connection: rows.insert(connection, execution))
+        known = await self._writer.call(lambda connection: rows.insert(connection, execution))
         if known is not None:
             return self._live.get(known.id, known)
         self._live[execution.id] = execution
@@ -84,16 +92,16 @@ class SqliteStore(Store[SqliteSettings]):
         """Return an execution, or None."""
         if (live := self._live.get(execution_id)) is not None:
             return live
-        return await self._thread.call(lambda connection: rows.select(connection, execution_id))
+        return await self._reader.call(lambda connection: rows.select(connection, execution_id))
 
     async def find(self, client: str | None, idempotency_key: str) -> Execution | None:
-        """Return the execution of this key, or None."""
-        found = await self._thread.call(lambda connection: rows.find(connection, client, idempotency_key))
-        return found and self._live.get(found.id, found)
+        """Return the execution of this key, or None, also while `create` has not returned it yet."""
+        found = await self._reader.call(lambda connection: rows.find(connection, client, idempotency_key))
+        return found if found is None or found.status.is_terminal else self._live.get(found.id)
 
     async def update(self, execution: Execution) -> None:
         """Write the next version of an execution."""
-        await self._thread.call(lambda connection: rows.update(connection, execution))
+        await self._writer.call(lambda connection: rows.update(connection, execution))
         if execution.status.is_terminal:
             del self._live[execution.id]
         else:
@@ -101,7 +109,7 @@ class SqliteStore(Store[SqliteSettings]):
 
     async def page(self, listing: Listing) -> list[Summary]:
         """Return summaries, newest first."""
-        return await self._thread.call(lambda connection: rows.page(connection, listing))
+        return await self._lister.call(lambda connection: rows.page(connection, listing))
 
     async def unfinished(self) -> list[Execution]:
         """Return the unfinished executions."""
@@ -114,11 +122,12 @@ class SqliteStore(Store[SqliteSettings]):
         def some(connection: sqlite3.Connection) -> bool:
             return rows.forget(connection, bounds.max_count, bounds.max_bytes, bounds.max_age)
 
-        while await self._thread.call(some):
+        while await self._writer.call(some):
             pass
 
     async def close(self) -> None:
         """Finish pending work, and release the file."""
-        await self._thread.close()
+        for thread in (self._lister, self._reader, self._writer):  # whoever closes last empties the write-ahead log
+            await thread.close()
         if self._lock is not None:
             self._lock.release()

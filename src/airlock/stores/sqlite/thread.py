@@ -1,4 +1,4 @@
-"""The thread that works on a SQLite file. Calls that arrive meanwhile share a transaction: commits are what costs."""
+"""A thread that works on a SQLite file. Calls that arrive meanwhile share a transaction: commits are what costs."""
 
 from __future__ import annotations
 
@@ -36,7 +36,8 @@ class _Work(NamedTuple):
 class SqliteThread:
     """Runs functions on one connection, in the order of the calls."""
 
-    def __init__(self) -> None:
+    def __init__(self, name: str) -> None:
+        self._name = name
         self._queue: queue.SimpleQueue[_Work | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
         self._connection: sqlite3.Connection | None = None
@@ -44,7 +45,7 @@ class SqliteThread:
     async def start(self, connect: Callable[[], sqlite3.Connection]) -> None:
         """Connect, and start the thread. Raises what `connect` raises."""
         self._connection = await asyncio.get_running_loop().run_in_executor(None, connect)
-        self._thread = threading.Thread(target=self._run, name="airlock store", daemon=True)
+        self._thread = threading.Thread(target=self._run, name=self._name, daemon=True)
         self._thread.start()
 
     async def call(self, function: Callable[[sqlite3.Connection], T]) -> T:
@@ -86,9 +87,12 @@ class SqliteThread:
     def _results(self, batch: list[_Work]) -> list[Any]:
         """Run all of them in one transaction; if that fails, each in its own, so that none fails because of another."""
         if len(batch) > 1:
-            # The one that fails fails again below, and its caller gets the error.
-            with contextlib.suppress(Exception), self._transaction() as connection:
-                return [work.function(connection) for work in batch]
+            try:
+                with self._transaction() as connection:
+                    return [work.function(connection) for work in batch]
+            except Exception as error:  # noqa: BLE001 - the one that fails fails again below, and its caller gets it
+                if getattr(error, "sqlite_errorname", "") == "SQLITE_BUSY":  # each would wait as long once more
+                    return [_unavailable(error) for _ in batch]
         return [self._result(work) for work in batch]
 
     def _result(self, work: _Work) -> Any:
@@ -96,7 +100,7 @@ class SqliteThread:
             with self._transaction() as connection:
                 return work.function(connection)
         except sqlite3.Error as error:
-            return StoreUnavailable(f"the store is unavailable for now: {error}")
+            return _unavailable(error)
         except Exception as error:  # noqa: BLE001 - it is the caller's, and the thread goes on
             return error
 
@@ -113,3 +117,7 @@ class SqliteThread:
             if connection.in_transaction:  # SQLite rolls back by itself after some errors, such as a full disk
                 connection.execute("ROLLBACK")
             raise
+
+
+def _unavailable(error: Exception) -> StoreUnavailable:
+    return StoreUnavailable(f"the store is unavailable for now: {error}")
