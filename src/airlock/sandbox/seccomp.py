@@ -8,6 +8,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import signal
 from typing import TYPE_CHECKING, Any, Final
 
 from airlock.errors import BackendUnavailable
@@ -43,6 +44,16 @@ UNIX, INET, INET6 = 1, 2, 10
 SOL_SOCKET: Final = 1
 SOCKET_BUFFERS: Final = (7, 8, 32, 33)  # SO_SNDBUF, SO_RCVBUF, ...FORCE: memory of the kernel, many times the usual
 TIOCSTI, TIOCLINUX = 0x5412, 0x541C  # typing into a terminal
+# SIGXFSZ is the kernel's word that limits.file_size was reached. It looks like one that a script sent to itself: both
+# have SI_USER and the script's own pid, so scripts send none. (The argument that is the signal's number.)
+SENDS_A_SIGNAL: Final = {
+    "kill": 1,
+    "tkill": 1,
+    "tgkill": 2,
+    "rt_sigqueueinfo": 1,
+    "rt_tgsigqueueinfo": 2,
+    "pidfd_send_signal": 1,
+}
 
 
 def seccomp_program(also: Iterable[str] = ()) -> bytes:
@@ -77,6 +88,8 @@ def seccomp_program(also: Iterable[str] = ()) -> bytes:
         made.add_rule(sc.ERRNO(errno.EPERM), "setsockopt", sc.Arg(1, sc.EQ, SOL_SOCKET), sc.Arg(2, sc.EQ, option))
     for request in (TIOCSTI, TIOCLINUX):
         made.add_rule(sc.ERRNO(errno.EPERM), "ioctl", sc.Arg(1, sc.MASKED_EQ, 0xFFFFFFFF, request))
+    for call, position in SENDS_A_SIGNAL.items():
+        made.add_rule(sc.ERRNO(errno.EPERM), call, sc.Arg(position, sc.MASKED_EQ, 0xFFFFFFFF, int(signal.SIGXFSZ)))
     with os.fdopen(os.memfd_create("seccomp"), "r+b") as file:
         made.export_bpf(file)
         file.seek(0)
