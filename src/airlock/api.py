@@ -15,6 +15,7 @@ from airlock.http import (
     Extensions,
     HeadMiddleware,
     Lifespan,
+    NoSniffMiddleware,
     RequestIdMiddleware,
     events,
     executions,
@@ -56,6 +57,7 @@ def create_app(config: Config | None = None, plugins: Plugins | None = None) -> 
     app.router.routes.append(lifespan.extensions)
     app.add_middleware(HeadMiddleware)
     app.add_middleware(AccessMiddleware, policy=lifespan.policy, is_public=lifespan.is_public)
+    app.add_middleware(NoSniffMiddleware)
     app.add_middleware(RequestIdMiddleware)  # the last one added is the first to see a request
     return app
 

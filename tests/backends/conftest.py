@@ -91,6 +91,9 @@ class Nobody:
     def on_pause(self, changed: Callable[[bool], None]) -> None:
         """Do nothing: this run never pauses."""
 
+    def note(self, text: str) -> None:
+        raise AssertionError(text)
+
     async def complete(self, request: LLMRequest) -> str:
         raise AssertionError(request)
 

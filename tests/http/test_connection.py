@@ -132,7 +132,7 @@ def impatient() -> Iterator[tuple[str, int]]:
 
 @pytest.mark.parametrize(
     "sent",
-    [b"G", b"GET / HTTP/1.1\r\nX: ", b"POST /reads HTTP/1.1\r\nContent-Length: 9\r\n\r\n{"],
+    [b"G", b"GET / HTTP/1.1\r\nX: ", b"POST /reads HTTP/1.1\r\n" + HOST + b"Content-Length: 9\r\n\r\n{"],
     ids=["line", "header", "body"],
 )
 def test_what_is_not_whole_in_time_is_408(impatient: tuple[str, int], sent: bytes) -> None:
@@ -140,6 +140,7 @@ def test_what_is_not_whole_in_time_is_408(impatient: tuple[str, int], sent: byte
         status, headers, problem = answer_to(connection, sent)
         assert status == 408
         check_problem(headers, problem, "request_timeout")
+        assert headers["x-content-type-options"] == "nosniff"
         assert connection.recv(1) == b""
 
 
@@ -150,7 +151,7 @@ def test_a_connection_that_brings_nothing_is_closed_without_a_word(impatient: tu
 
 def test_what_was_answered_gets_no_second_answer_when_the_rest_is_late(impatient: tuple[str, int]) -> None:
     with socket.create_connection(impatient, timeout=30) as connection:
-        assert answer_to(connection, b"POST / HTTP/1.1\r\nContent-Length: 9\r\n\r\n{")[0] == 200
+        assert answer_to(connection, b"POST / HTTP/1.1\r\n" + HOST + b"Content-Length: 9\r\n\r\n{")[0] == 200
         assert connection.recv(1) == b""
 
 
@@ -158,7 +159,7 @@ def test_a_request_in_time_rearms_the_patience(impatient: tuple[str, int]) -> No
     with socket.create_connection(impatient, timeout=30) as connection:
         for _ in range(4):
             time.sleep(0.15)
-            assert answer_to(connection, b"GET / HTTP/1.1\r\n\r\n")[0] == 200
+            assert answer_to(connection, b"GET / HTTP/1.1\r\n" + HOST + b"\r\n")[0] == 200
 
 
 def test_a_client_that_leaves_while_it_sends_is_no_fault_of_the_server(server: Any, connection: socket.socket) -> None:

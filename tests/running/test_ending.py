@@ -35,6 +35,31 @@ async def test_error_that_is_not_the_scripts_reports_no_result(bench: Benches) -
     assert (done.result, done.memory_updates) == (None, {})
 
 
+async def test_a_note_of_the_backend_is_in_every_error_once(bench: Benches) -> None:
+    async def script(run: Run) -> Outcome:
+        await run.started()
+        run.note("memory\nwas short")
+        run.note("memory\nwas short")
+        return Outcome(error="x" * 3000, error_type="script_error")
+
+    async def hangs(run: Run) -> Outcome:
+        try:
+            return await endless(run)
+        finally:
+            run.note("memory was short")
+
+    async def completes(run: Run) -> Outcome:
+        await run.started()
+        run.note("memory was short")
+        return Outcome()
+
+    done = await bench().run(script)
+    assert done.error == "x" * (2000 - len("; memory was short")) + "; memory was short"
+    done = await bench().run(hangs, timeout=1)
+    assert done.error == "the script ran longer than its timeout of 1 s; memory was short"
+    assert (await bench().run(completes)).error is None
+
+
 @pytest.mark.parametrize(
     ("outcome", "error"),
     [

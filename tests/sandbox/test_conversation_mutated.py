@@ -61,6 +61,9 @@ class Agent:
     def write(self, stream: Stream, data: bytes) -> None:
         raise AssertionError(stream, data)
 
+    def note(self, text: str) -> None:
+        raise AssertionError(text)
+
     def on_pause(self, changed: Callable[[bool], None]) -> None:
         """There is no clock."""
 

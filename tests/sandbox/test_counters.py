@@ -66,6 +66,15 @@ def test_what_was_read_last_is_kept_when_the_group_is_gone(groups: list[Path]) -
     assert read(late) == (0, 0, 0)
 
 
+def test_a_process_that_was_killed_for_lack_of_memory_elsewhere_is_not_counted(tmp_path: Path) -> None:
+    """The machine may be out of memory, or a group around this one."""
+    elsewhere = VERSION_2 | {"memory.events": "low 0\nhigh 0\nmax 9\noom 0\noom_kill 2\noom_group_kill 0\n"}
+    counters = Counters([write(tmp_path / "group", elsewhere)])
+    assert counters.counts_memory
+    assert read(counters) == (1.5, 0, 3)
+    counters.close()
+
+
 def test_close_gives_all_descriptors_back_and_opens_none_again(groups: list[Path]) -> None:
     before = os.listdir("/proc/self/fd")
     counters = Counters(groups)
@@ -79,5 +88,6 @@ def test_close_gives_all_descriptors_back_and_opens_none_again(groups: list[Path
 def test_what_no_controller_counts_stays_0(tmp_path: Path) -> None:
     counters = Counters([write(tmp_path / "pids", VERSION_1["pids"]), tmp_path / "none"])
     assert not counters.counts_cpu_time
+    assert not counters.counts_memory
     assert read(counters) == (0, 0, 3)
     counters.close()

@@ -113,6 +113,12 @@ class Run(Protocol):
         Raises LLMError when the answer is an error: pass its text to the script.
         """
 
+    def note(self, text: str) -> None:
+        """Add a sentence to the execution's `error`, whatever causes that: a limit that was also reached, say.
+
+        An execution that completes has no `error`; say such a thing on stderr, too.
+        """
+
     def on_pause(self, changed: Callable[[bool], None]) -> None:
         """Have `changed(True)` called when the clock stops for an LLM request, `changed(False)` when it continues.
 

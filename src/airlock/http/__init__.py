@@ -7,7 +7,7 @@ of backends, mediators or secrets.
 from .access import AccessMiddleware, AccessPolicy
 from .extensions import Extensions
 from .lifespan import Lifespan
-from .middleware import HeadMiddleware, RequestIdMiddleware
+from .middleware import HeadMiddleware, NoSniffMiddleware, RequestIdMiddleware
 from .requests import BodyRoom
 from .routes import events, executions, health, projects
 from .server import AirlockServer, listen
@@ -22,6 +22,7 @@ __all__ = [
     "Extensions",
     "HeadMiddleware",
     "Lifespan",
+    "NoSniffMiddleware",
     "RequestIdMiddleware",
     "events",
     "executions",

@@ -10,7 +10,6 @@ from __future__ import annotations
 import ipaddress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers
 
@@ -19,6 +18,7 @@ from airlock.gateway import KeyRing
 from airlock.plugins import STRANGER, Client
 
 from .errors import NotLocal, Unauthorized
+from .hosts import is_local, is_local_authority, is_local_origin
 from .problems import ProblemResponse, tell_refusal
 
 if TYPE_CHECKING:
@@ -112,27 +112,17 @@ class AccessMiddleware:
         await self._app(scope, receive, send)
 
 
-def is_local(host: str) -> bool:
-    """Tell whether a host name or address can only mean this machine."""
-    if host.lower().rstrip(".") == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return False
-
-
 def _check_local(scope: Scope, headers: Headers) -> None:
     client = scope.get("client")
     if client is not None and not is_local(client[0]):
         raise NotLocal(_REMEDY)
     # If a header is sent several times, every one counts: programs differ in which of them they believe.
-    if not all(is_local(_host(value)) for value in headers.getlist("host") or [""]):
+    if not all(is_local_authority(value) for value in headers.getlist("host") or [""]):
         raise NotLocal(f"Host is not local, and no key is set; {_REMEDY}")
     # X-Forwarded-For needs no check: if a proxy on this machine sent it, `client` is the address in it.
     if "forwarded" in headers or "via" in headers or not all(is_local(ip) for ip in headers.getlist("x-real-ip")):
         raise NotLocal(f"a proxy forwarded it, and no key is set; {_REMEDY}")
-    if not all(is_local(_origin_host(value)) for value in headers.getlist("origin")):
+    if not all(is_local_origin(value) for value in headers.getlist("origin")):
         raise NotLocal(f"Origin is not local, and no key is set; {_REMEDY}")
     if headers.get("sec-fetch-site") == "cross-site" and not _is_followed_link(scope, headers):
         raise NotLocal(f"it comes from a foreign web page (Sec-Fetch-Site), and no key is set; {_REMEDY}")
@@ -151,17 +141,3 @@ def _is_real_socket(scope: Scope) -> bool:
         return server is not None and bool(ipaddress.ip_address(server[0]))
     except ValueError:
         return False
-
-
-def _host(value: str) -> str:
-    try:
-        return urlsplit(f"//{value}").hostname or ""
-    except ValueError:
-        return ""
-
-
-def _origin_host(value: str) -> str:
-    try:
-        return urlsplit(value).hostname or ""  # sandboxed frames and files send "null", which is not local
-    except ValueError:
-        return ""

@@ -15,6 +15,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from airlock.logs import log_event
 
+from . import hosts
 from .errors import BodyTooLarge, HeadTooLarge, NotHttp, PathTooLong, TooSlow
 from .problems import ProblemResponse
 from .requests import MAX_BODY
@@ -79,7 +80,7 @@ class BoundedHttp(HttpToolsProtocol):
             self._refuse(BodyTooLarge(f"a request may have at most {MAX_REQUEST} bytes"))
 
     def on_headers_complete(self) -> None:
-        """Hand the request over, unless its head is too large."""
+        """Hand the request over, unless its head is too large or names no host."""
         if len(self.url) > MAX_PATH:
             self._refused = PathTooLong(f"a path with its query may have at most {MAX_PATH} bytes")
             raise self._refused
@@ -87,7 +88,12 @@ class BoundedHttp(HttpToolsProtocol):
             self._refused = _head_too_large()
             raise self._refused
         # Blanks after a value are not part of it (RFC 9110, section 5.5), but the parser keeps them.
-        self.headers[:] = [(name, value.rstrip(b" \t")) for name, value in self.headers]
+        headers = [(name, value.rstrip(b" \t")) for name, value in self.headers]
+        try:
+            self.url, self.headers[:] = hosts.settled(self.parser.get_http_version(), self.url, headers)
+        except NotHttp as refused:
+            self._refused = refused
+            raise
         if len(self._unanswered()) >= MAX_UNANSWERED:
             self._refused = NotHttp(f"a connection may have at most {MAX_UNANSWERED} unanswered requests")
             raise self._refused

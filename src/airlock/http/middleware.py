@@ -1,4 +1,4 @@
-"""What surrounds every request but access control, which is in access.py: an id for each request, and HEAD."""
+"""What surrounds every request but access control, which is in access.py: headers of each response, and HEAD."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 REQUEST_ID_HEADER: Final = "X-Request-ID"
+NO_SNIFF: Final = ("X-Content-Type-Options", "nosniff")
 _USABLE: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
@@ -42,6 +43,24 @@ class RequestIdMiddleware:
             await send(message)
 
         await self._app(scope, receive, send_with_id)
+
+
+class NoSniffMiddleware:
+    """Tells browsers to take every response for what it says it is: output of a script may look like a page."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+
+        async def send_with_header(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                name, value = NO_SNIFF
+                MutableHeaders(scope=message)[name] = value
+            await send(message)
+
+        await self._app(scope, receive, send_with_header)
 
 
 class HeadMiddleware:

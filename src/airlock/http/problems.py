@@ -18,7 +18,7 @@ from airlock.logs import REQUEST_ID, log_event
 from airlock.models import AnswerModel
 
 from .errors import Fault
-from .middleware import REQUEST_ID_HEADER
+from .middleware import NO_SNIFF, REQUEST_ID_HEADER
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -85,7 +85,9 @@ class ProblemResponse(JSONResponse):
         }
         if errors is not None:
             body["errors"] = list(errors)
-        super().__init__(body, status, {REQUEST_ID_HEADER: request_id, **(headers or {})})
+        # Of its own, as no middleware sees what is answered outside of the app.
+        own = dict([(REQUEST_ID_HEADER, request_id), NO_SNIFF])
+        super().__init__(body, status, {**own, **(headers or {})})
 
     @classmethod
     def of(cls, error: RequestError) -> ProblemResponse:

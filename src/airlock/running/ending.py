@@ -11,7 +11,7 @@ from airlock.models import ExecutionStatus
 from airlock.units import format_size
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from airlock.backends import Limits, Outcome
     from airlock.secrets import Redactor
@@ -95,6 +95,14 @@ def judge(outcome: Outcome, limits: Limits, redactor: Redactor) -> Ending:
     return ending._replace(
         result=redactor.value(outcome.result), memory_updates=redactor.memory(dict(outcome.memory_updates))
     )
+
+
+def noted(ending: Ending, notes: Sequence[str], redactor: Redactor) -> Ending:
+    """Add a backend's notes to the error of an ending, which gives way where both together are too long."""
+    if ending.error is None or not notes:
+        return ending
+    added = _error_line("; ".join(dict.fromkeys(notes)), redactor)
+    return ending._replace(error=f"{ending.error[: max(0, MAX_ERROR - len(added) - 2)]}; {added}")
 
 
 def _error_line(error: str, redactor: Redactor) -> str:

@@ -16,7 +16,7 @@ from airlock.plugins import LLMAnswered, LLMRequested, notify_observers
 from airlock.secrets import Redactor
 
 from .clock import STOPPED, Phase, RunClock
-from .ending import LEFT, SHUT_DOWN, End, Ending, judge
+from .ending import LEFT, SHUT_DOWN, End, Ending, judge, noted
 from .output import Outputs
 from .patience import Patience
 from .questions import Questions
@@ -80,6 +80,7 @@ class LiveRun:
         self.limits = limits = surroundings.limits
         self._around = surroundings
         self._end = End()
+        self._notes: list[str] = []
         self._clock = RunClock(
             execution.timeout, limits.queue_timeout, surroundings.slots, surroundings.may_pause, self._end
         )
@@ -179,6 +180,11 @@ class LiveRun:
         waited = (self.execution.started_at or 0) - self.execution.created_at
         self._log_event("execution started", queued_ms=max(0, round(waited * 1000)))
 
+    def note(self, text: str) -> None:
+        """See `Run.note`."""
+        if self.phase not in STOPPED:
+            self._notes.append(text)
+
     def write(self, stream: Stream, data: bytes) -> None:
         """See `Run.write`."""
         check_write(stream, data)
@@ -271,6 +277,7 @@ class LiveRun:
                 if ending.status is not ExecutionStatus.error:
                     log.error("execution %s: the backend returned without Run.started()", self.execution.id)
                     ending = Ending(ExecutionStatus.error, "internal", "the backend never started the script")
+            ending = noted(ending, self._notes, self._around.redactor)
             changes = {**ending._asdict(), **self.record.progress()}
             await self.record.change(**changes, llm_requests=(), finished_at=time.time())
 

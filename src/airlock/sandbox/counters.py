@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
 ONLY_VERSION_2: Final = "cgroup.controllers"  # a file that tells its groups from those of version 1
 CPU, MEMORY, PIDS = "cpu", "memory", "pids"
+FULL = "full"  # how often memory was short because of the group's own limit, which version 1 does not count
 # The file, what stands before the number in it, and how many of that make one.
 VERSION_1: Final = {
     CPU: ("cpuacct.usage", b"", 1e9),
@@ -20,6 +21,7 @@ VERSION_1: Final = {
 VERSION_2: Final = {
     CPU: ("cpu.stat", b"usage_usec ", 1e6),
     MEMORY: ("memory.events", b"oom_kill ", 1),
+    FULL: ("memory.events", b"oom ", 1),
     PIDS: ("pids.events", b"max ", 1),
 }
 
@@ -45,13 +47,23 @@ class Counters:
         """Whether `cpu_time` is counted at all."""
         return CPU in self._counters
 
+    @property
+    def counts_memory(self) -> bool:
+        """Whether `oom_kills` is counted at all."""
+        return MEMORY in self._counters
+
     def cpu_time(self) -> float:
         """Return the CPU seconds of all processes, dead ones included."""
         return self._read(CPU)
 
     def oom_kills(self) -> int:
-        """Return how often the kernel killed a process for lack of memory."""
-        return int(self._read(MEMORY))
+        """Return how often the kernel killed a process because the group had reached its limit.
+
+        It also kills when a group around this one, or the whole machine, is out of memory. With version 2 that does not
+        count here; version 1 does not tell it apart.
+        """
+        kills = int(self._read(MEMORY))
+        return kills if FULL not in self._counters or self._read(FULL) else 0
 
     def refused_forks(self) -> int:
         """Return how often the kernel refused one more process or thread."""

@@ -47,7 +47,7 @@ class SandboxRun:
     ) -> None:
         """`send` is that of `Conversation`. `cores` is how many CPU cores the script can keep busy at once.
 
-        Without `counters` CPU time in pauses is not bounded, a child that was killed for lack of memory and refused
+        Without `counters` CPU time in pauses is not bounded, a process that was killed for lack of memory and refused
         processes are not told, and causes are found by less.
         """
         self._job = job
@@ -60,6 +60,7 @@ class SandboxRun:
         self._began = 0.0
         self._pauses: _Pauses | None = None
         self.exit_code: int | None = None  # of the script's process, as far as it is known
+        self._is_death = False  # what ended it is that its process was gone
         self.named: set[str] = set()
         """The limits whose line is on stderr. Add those that the sandbox itself has named."""
 
@@ -91,19 +92,22 @@ class SandboxRun:
         """
         try:
             outcome = await self._settled(end)
+        except asyncio.CancelledError:  # core has a cause of its own, such as the timeout
+            self._tell_of_killed_processes()
+            raise
         finally:
             if self._pauses is not None:
                 self._pauses.stop()
             if self._refused_forks():
                 self.name_limit("processes")
-            if self.exit_code == -signal.SIGXFSZ:
+            if self._is_death and self.exit_code == -signal.SIGXFSZ:
                 self.name_limit("file_size")
             await self._conversation.close()
-        if outcome.error is None and self._oom_kills():  # of a child, say
-            self.name_limit("memory")
-        if outcome.error_type not in MAY_BE_A_LIMIT:
-            return outcome
-        return await self._limit_reached(outcome, killed_for_memory) or outcome
+        if outcome.error_type in MAY_BE_A_LIMIT:
+            outcome = await self._limit_reached(outcome, killed_for_memory) or outcome
+        if outcome.error_type != "memory_limit":
+            self._tell_of_killed_processes()
+        return outcome
 
     def feed(self, data: bytes) -> None:
         """Take what the worker sent, in pieces of any size. Never raises: a violation ends it as `protocol`."""
@@ -116,6 +120,7 @@ class SandboxRun:
         """
         if self.exit_code is None:
             self.exit_code = code
+        self._is_death = self._is_death or not self.is_settled
         self._conversation.exited(code)
 
     def end(self, error_type: str, error: str) -> None:
@@ -141,19 +146,31 @@ class SandboxRun:
     async def _limit_reached(
         self, outcome: Outcome, killed_for_memory: Callable[[], Awaitable[bool]] | None
     ) -> Outcome | None:
-        """Name the limit behind a death that looks like any other."""
-        was_refused = self._counters is None and (outcome.error or "").startswith(NO_MEMORY)
-        if was_refused or self._oom_kills():
+        """Name the limit behind an end that looks like any other.
+
+        The kernel kills for lack of memory with SIGKILL, the script's process or the sandbox around it. Whatever else
+        ended the script, such as an exception after the death of a child, was its own doing.
+        """
+        was_refused = not self._counts_memory and (outcome.error or "").startswith(NO_MEMORY)
+        if was_refused:
             return self._over_memory()
-        looks_like_memory = outcome.error_type == "worker_lost" or self.exit_code == -signal.SIGKILL
-        if looks_like_memory and killed_for_memory is not None and await killed_for_memory():
+        died_by = self.exit_code if self._is_death else 0
+        looks_like_memory = outcome.error_type == "worker_lost" or died_by == -signal.SIGKILL
+        if looks_like_memory and (self._oom_kills() or (killed_for_memory and await killed_for_memory())):
             return self._over_memory()
         most = self._job.timeout * self._cores + CPU_SLACK
         is_over_time = self._cpu_time() >= most - 1  # otherwise it sent the signal to itself
-        if self.exit_code in (-signal.SIGXCPU, -signal.SIGKILL) and is_over_time:
+        if died_by in (-signal.SIGXCPU, -signal.SIGKILL) and is_over_time:
             error = f"the script used more CPU time than its timeout of {self._job.timeout} s allows (limits.timeout)"
             return Outcome(error=error, error_type="cpu_limit")
         return None
+
+    def _tell_of_killed_processes(self) -> None:
+        """Say that memory was short where that is not the cause: a pool may wait forever for a process that died."""
+        if self._oom_kills():
+            self.name_limit("memory")
+            limit = format_size(self._limits.memory)
+            self._run.note(f"the kernel killed a process of the script for lack of memory (limits.memory is {limit})")
 
     def _over_memory(self) -> Outcome:
         limit = format_size(self._limits.memory)
@@ -164,6 +181,10 @@ class SandboxRun:
         """Return the CPU seconds that the script used at most."""
         counted = 0.0 if self._counters is None else self._counters.cpu_time()
         return counted or (self._loop.time() - self._began) * self._cores  # also in pauses
+
+    @property
+    def _counts_memory(self) -> bool:
+        return self._counters is not None and self._counters.counts_memory
 
     def _oom_kills(self) -> int:
         return 0 if self._counters is None else self._counters.oom_kills()

@@ -9,6 +9,7 @@ import errno
 import fcntl
 import os
 import platform
+import signal
 import stat
 import struct
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
@@ -77,6 +78,16 @@ UNIX, INET, INET6 = 1, 2, 10
 SOL_SOCKET: Final = 1
 SOCKET_BUFFERS: Final = (7, 8, 32, 33)  # SO_SNDBUF, SO_RCVBUF, ...FORCE: memory of the kernel, many times the usual
 TIOCSTI, TIOCLINUX = 0x5412, 0x541C  # typing into a terminal
+# SIGXFSZ is the kernel's word that limits.file_size was reached. It looks like one that a script sent to itself: both
+# have SI_USER and the script's own pid, so scripts send none. (The argument that is the signal's number.)
+SENDS_A_SIGNAL: Final = {
+    "kill": 1,
+    "tkill": 1,
+    "tgkill": 2,
+    "rt_sigqueueinfo": 1,
+    "rt_tgsigqueueinfo": 2,
+    "pidfd_send_signal": 1,
+}
 
 
 class Is(NamedTuple):
@@ -126,6 +137,7 @@ ARGUMENT_RULES: Final = (
     ArgumentRule("mknod", errno.EPERM, (Has(1, stat.S_IFCHR & stat.S_IFBLK),)),
     ArgumentRule("mknodat", errno.EPERM, (Has(2, stat.S_IFCHR & stat.S_IFBLK),)),
     *(ArgumentRule("ioctl", errno.EPERM, (Is(1, request),)) for request in (TIOCSTI, TIOCLINUX)),
+    *(ArgumentRule(call, errno.EPERM, (Is(position, signal.SIGXFSZ),)) for call, position in SENDS_A_SIGNAL.items()),
 )
 
 

@@ -34,6 +34,7 @@ class RecordingRun:
         self.requests: list[LLMRequest] = []
         self.output: dict[Stream, bytes] = {"stdout": b"", "stderr": b""}
         self.faults: list[str] = []
+        self.notes: list[str] = []
         self._answer = answers if callable(answers) else _in_turn(answers)
         self._changed = asyncio.Event()
         self._on_pause: Callable[[bool], None] = lambda _: None
@@ -91,6 +92,11 @@ class RecordingRun:
             self._open -= 1
             if not self._open:
                 self._on_pause(False)
+
+    def note(self, text: str) -> None:
+        """See `Run.note`."""
+        self._check_started("note()")
+        self.notes.append(text)
 
     def on_pause(self, changed: Callable[[bool], None]) -> None:
         """See `Run.on_pause`."""

@@ -29,7 +29,7 @@ class Reached:
         self.owner = os.getpid()
 
     def file_size(self, *_: object) -> None:
-        """Handle SIGXFSZ, which the kernel sends for this reason only."""
+        """Handle SIGXFSZ, which the kernel sends for this reason only; the filter of a sandbox lets nobody else."""
         self._say("file_size")
 
     def look_at_error(self, error: BaseException | None) -> None:

@@ -204,7 +204,8 @@ class DockerWorker(Worker):
         if state["Running"]:
             self._lost = "the connection to the container was lost"
         else:
-            how = "was killed from outside" if state["ExitCode"] == KILLED else "failed"
+            unseen = "was killed from outside, or for lack of memory that the daemon did not see"
+            how = unseen if state["ExitCode"] == KILLED else "failed"
             self._lost = f"the container {how} (exit code {state['ExitCode']})"
         return bool(state["OOMKilled"])
 

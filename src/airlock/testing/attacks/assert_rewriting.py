@@ -2,6 +2,9 @@
 
 import pytest
 
-_WITH_ASSERTS = ("arena", "ends", "files", "frames", "kernel", "limits", "mixture", "network", "pauses", "processes")
+_WITH_ASSERTS = (
+    *("arena", "causes", "ends", "files", "frames", "kernel", "limits", "mixture", "network", "pauses", "processes"),
+    *("reached", "values"),
+)
 
-pytest.register_assert_rewrite(*(f"{__package__}.{name}" for name in (*_WITH_ASSERTS, "reached", "values")))
+pytest.register_assert_rewrite(*(f"{__package__}.{name}" for name in _WITH_ASSERTS))

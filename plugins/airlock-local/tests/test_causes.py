@@ -1,0 +1,37 @@
+"""What the user reads about an execution that ran out of memory, from the kernel's kill to the command line."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from airlock.testing import missing
+from airlock.testing.attacks.causes import CHILD, LINE, NOTE, WAITS_FOREVER
+
+CONFIG = "projects: {p: {backend: local, replicas: 1, limits: {memory: 64MiB}}}\n"
+
+
+@pytest.mark.parametrize(
+    ("script", "error"),
+    [
+        (WAITS_FOREVER, f"timeout: the script ran longer than its timeout of 5 s; {NOTE[0]}"),
+        (f"{CHILD}raise ValueError('no')", f"script_error: ValueError: no; {NOTE[0]}"),
+        (
+            "x = bytearray(400 << 20)",
+            "memory_limit: the script used more than its memory (limits.memory is 64MiB)",
+        ),
+    ],
+    ids=["waits", "fails", "dies"],
+)
+def test_the_error_says_what_ended_it_and_that_memory_was_short(tmp_path: Path, script: str, error: str) -> None:
+    if os.geteuid() != 0:
+        missing("root", "only a control group counts the memory of all processes of a script")
+    (tmp_path / "airlock.yaml").write_text(CONFIG)
+    (tmp_path / "script").write_text(script)
+    command = [sys.executable, "-c", "from airlock.cli import main; main()", "run", "script", "--timeout", "5"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, check=False, text=True, timeout=60)
+    assert done.returncode == 1, done.stderr
+    assert error in done.stderr
+    assert (LINE[0] in done.stderr) == (NOTE[0] in error)
