@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from airlock import Limits
+from airlock.sandbox import Watch
 from airlock_docker.engine import Engine
 from airlock_docker.worker import DockerWorker
 
@@ -19,7 +20,7 @@ async def test_a_start_that_is_given_up_while_its_container_dies_is_no_error(any
     asyncio.get_running_loop().set_exception_handler(lambda _, context: said.append(context))
     for turns in range(5):  # wherever it is
         ours, theirs = socket.socketpair()
-        worker = DockerWorker(engine, "c", 64111, Limits(), 1, lambda worker: None)
+        worker = DockerWorker(engine, "c", 64111, Limits(), 1, Watch(), lambda worker: None)
         starting = asyncio.create_task(worker.start(ours, 30))
         for _ in range(turns):
             await asyncio.sleep(0)

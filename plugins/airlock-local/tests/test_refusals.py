@@ -2,13 +2,14 @@
 
 import asyncio
 import os
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
 
-from airlock.testing import missing
+from airlock.testing import missing, never_answers
 
 pytestmark = [
     pytest.mark.anyio,
@@ -23,7 +24,7 @@ async def slowed_down(local: Any, code: str) -> AsyncIterator[tuple[Any, Any]]:
     if groups is None or not {"pids", "cpu"} <= groups.controllers:
         missing("cgroup", local.backend.isolation)
     group = local.backend._idle[0]._group
-    task, run = local.start(code)
+    task, run = local.start(code, never_answers)
     try:
         async with asyncio.timeout(60):
             await run.until(lambda run: "slowed down" in run.stderr)
@@ -65,6 +66,41 @@ while True:
     async with slowed_down(local, code) as (group, _):
         refused = group.counters.refused_forks()
     assert refused < 900
+
+
+async def test_a_bomb_behind_a_pause_is_slowed_down_too(local: Any) -> None:
+    bomb = """
+import os
+if os.fork() == 0:
+    while True:
+        try: os.fork()
+        except OSError: pass
+llm.complete("?")
+"""
+    async with slowed_down(local, bomb) as (_, run):
+        assert len(run.requests) == 1
+
+
+async def test_a_paused_script_is_looked_at_a_tenth_as_often(local: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    if local.backend._groups is None:
+        missing("cgroup", local.backend.isolation)
+    looks: list[float] = []
+    counters = local.backend._idle[0]._group.counters
+    real = counters.refused_forks
+
+    def refused_forks() -> int:
+        looks.append(time.monotonic())
+        return int(real())
+
+    monkeypatch.setattr(counters, "refused_forks", refused_forks)
+    task, run = local.start("import time\ntime.sleep(2)\nllm.complete('?')", never_answers)
+    async with asyncio.timeout(30):
+        await run.until(lambda run: run.requests)
+    running = len(looks)
+    await asyncio.sleep(2)
+    assert 0 < (len(looks) - running) * 2 < running
+    task.cancel()
+    await asyncio.wait({task})
 
 
 async def test_a_few_refused_processes_slow_nothing_down(make_local: Any) -> None:

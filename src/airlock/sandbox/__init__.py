@@ -11,12 +11,14 @@ from .packages import install_packages
 from .run import SandboxRun
 from .seccomp import seccomp_program
 from .selftest import self_test
+from .watch import Watch
 
 __all__ = [
     "Conversation",
     "Counters",
     "FrameReader",
     "SandboxRun",
+    "Watch",
     "install_packages",
     "seccomp_program",
     "self_test",

@@ -11,6 +11,7 @@ from airlock.units import format_size
 from airlock.worker.one_script import CPU_SLACK
 
 from .conversation import Conversation
+from .watch import Watch
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
     from .counters import Counters
 
-SHORTEST_WAIT: Final = 0.1  # seconds between two looks at the CPU time of a script that waits
+SHORTEST_WAIT: Final = 0.5  # seconds between two looks at the CPU time of a script that waits
 MAY_BE_A_LIMIT: Final = ("script_error", "worker_lost", "protocol")  # that a limit of the sandbox may have caused
 NO_MEMORY: Final = "OSError: [Errno 12]"  # what mmap says where the kernel bounds each process by itself
 
@@ -44,8 +45,11 @@ class SandboxRun:
         *,
         cores: int,
         counters: Counters | None = None,
+        watch: Watch | None = None,
     ) -> None:
         """`send` is that of `Conversation`. `cores` is how many CPU cores the script can keep busy at once.
+
+        `watch` is the pool's; without one it has its own, and many that wait cost more.
 
         Without `counters` CPU time in pauses is not bounded, a process that was killed for lack of memory and refused
         processes are not told, and causes are found by less.
@@ -55,6 +59,7 @@ class SandboxRun:
         self._limits = limits
         self._cores = cores
         self._counters = counters
+        self._watch = Watch() if watch is None else watch
         self._conversation = Conversation(job, run, limits, send)
         self._loop = asyncio.get_running_loop()
         self._began = 0.0
@@ -74,12 +79,17 @@ class SandboxRun:
         """Whether it is known how the script ended, so that nothing more needs to be fed."""
         return self._conversation.ended.done()
 
+    @property
+    def is_paused(self) -> bool:
+        """Whether the script waits for an answer, as far as its CPU time is counted then."""
+        return self._pauses is not None and self._pauses.is_paused
+
     async def started(self) -> None:
         """Tell core that the script begins, and watch its pauses. Call `exited(None)` if the sandbox died meanwhile."""
         await self._run.started()
         self._began = self._loop.time()
         if self._counters is not None and self._counters.counts_cpu_time:
-            self._pauses = _Pauses(self._run, self._job.timeout, self._cores, self._counters, self.end)
+            self._pauses = _Pauses(self._run, self._job.timeout, self._cores, self._counters, self._watch, self.end)
 
     async def outcome(
         self, end: Callable[[], Awaitable[None]], killed_for_memory: Callable[[], Awaitable[bool]] | None = None
@@ -201,41 +211,43 @@ class _Pauses:
     """
 
     def __init__(
-        self, run: Run, timeout: float, cores: int, counters: Counters, end: Callable[[str, str], None]
+        self, run: Run, timeout: float, cores: int, counters: Counters, watch: Watch, end: Callable[[str, str], None]
     ) -> None:
         self._timeout = timeout
         self._cores = cores
         self._counters = counters
+        self._watch = watch
         self._end = end
         self._loop = asyncio.get_running_loop()
         self._ran = 0.0  # seconds on the clock
         self._used = 0.0  # CPU seconds in former pauses
         self._began_with = 0.0  # CPU seconds before this one
         self._since = self._loop.time()
-        self._alarm: asyncio.TimerHandle | None = None
+        self.is_paused = False
         run.on_pause(self._on_pause)
 
     def stop(self) -> None:
         """Look no more: the sandbox is gone, or the pause is over."""
-        if self._alarm is not None:
-            self._alarm.cancel()
-            self._alarm = None
+        self.is_paused = False
+        self._watch.remove(self._look)
 
     def _on_pause(self, is_paused: bool) -> None:
         if is_paused:
+            self.is_paused = True
             self._ran += self._loop.time() - self._since
             self._began_with = self._counters.cpu_time()
-            self._look()
+            if (wait := self._look()) is not None:
+                self._watch.add(self._look, wait)
         else:
             self.stop()
             self._used += self._counters.cpu_time() - self._began_with
             self._since = self._loop.time()
 
-    def _look(self) -> None:
+    def _look(self) -> float | None:
         used = self._used + self._counters.cpu_time() - self._began_with
         left = self._timeout - self._ran - used
         if left > 0:
-            self._alarm = self._loop.call_later(max(left / self._cores, SHORTEST_WAIT), self._look)
-            return
+            return max(left / self._cores, SHORTEST_WAIT)
         used_more = "while it waited for an answer, the script used more CPU time"
         self._end("cpu_limit", f"{used_more} than its timeout of {self._timeout} s had left (limits.timeout)")
+        return None

@@ -11,6 +11,7 @@ from docker.errors import NotFound
 from pydantic import Field
 
 from airlock import BackendSettings, BackendUnavailable, PooledBackend, Project
+from airlock.sandbox import Watch
 
 from . import groups, hardening, images, instance, old_images, selftest
 from .engine import Engine
@@ -69,6 +70,7 @@ class DockerBackend(PooledBackend[DockerSettings]):
         self._cores = 1
         self._runtime = hardening.Runtime(settings.runtime)
         self._groups: groups.Groups | None = None
+        self._watch = Watch()
         self._starts = asyncio.Semaphore(STARTS_AT_ONCE)
         self._preparing = asyncio.Lock()
 
@@ -164,6 +166,7 @@ class DockerBackend(PooledBackend[DockerSettings]):
             self._instance.next_uid(self.settings.first_uid, hardening.UIDS),
             self.project.limits,
             self._cores,
+            self._watch,
             self.lost,
         )
         try:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from airlock import Job, Limits, Run
-    from airlock.sandbox import Counters
+    from airlock.sandbox import Counters, Watch
 
     from .engine import Engine
 
@@ -47,6 +47,7 @@ class DockerWorker(Worker):
         uid: int,
         limits: Limits,
         cores: int,
+        watch: Watch,
         on_idle_death: Callable[[DockerWorker], None],
     ) -> None:
         self.name = name
@@ -57,6 +58,7 @@ class DockerWorker(Worker):
         self._engine = engine
         self._limits = limits
         self._cores = cores
+        self._watch = watch
         self._on_idle_death = on_idle_death
         self._loop = asyncio.get_running_loop()
         self._records = FrameReader(READ_SIZE, ENDLESS)
@@ -100,7 +102,15 @@ class DockerWorker(Worker):
         attachment = self._attachment
         if attachment is None or attachment.ended.done():
             raise WorkerLost("the container was gone before its job came")
-        sandbox_run = SandboxRun(job, run, self._limits, attachment.send, cores=self._cores, counters=self.counters)
+        sandbox_run = SandboxRun(
+            job,
+            run,
+            self._limits,
+            attachment.send,
+            cores=self._cores,
+            counters=self.counters,
+            watch=self._watch,
+        )
         await sandbox_run.started()
         self._run, self._sandbox_run = run, sandbox_run
         if attachment.ended.done():

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, ClassVar, Final, Literal
 from pydantic import Field
 
 from airlock import BackendSettings, BackendUnavailable, PooledBackend, Project, WorkerLost
+from airlock.sandbox import Watch
 
 from . import cgroups, diagnosis, hierarchies, packages, run_directory, selftest
 from .box import Box
@@ -66,6 +67,7 @@ class LocalBackend(PooledBackend[LocalSettings]):
         self._site: Site | None = None
         self._directory: RunDirectory | None = None
         self._groups: Groups | None = None
+        self._watch = Watch()
         self._starts = asyncio.Semaphore(STARTS_AT_ONCE)
         self._running = 0
         self._none_runs = asyncio.Event()
@@ -218,7 +220,7 @@ class LocalBackend(PooledBackend[LocalSettings]):
         return self.project.limits.cpus is not None and "cpu" not in held
 
     async def _start_in(self, box: Box) -> LocalWorker:
-        return await LocalWorker.start(box, self._groups, self.project.limits, self.lost)
+        return await LocalWorker.start(box, self._groups, self._watch, self.project.limits, self.lost)
 
 
 async def _close(groups: Groups) -> None:

@@ -6,12 +6,11 @@ No share of CPU time accounts for that, and neighbours on two cores took more th
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from airlock import Run
-    from airlock.sandbox import SandboxRun
+    from airlock.sandbox import SandboxRun, Watch
 
     from .cgroups import Group
 
@@ -19,33 +18,34 @@ MANY: Final = 1000  # refusals; a thread pool that is too large has one for each
 PERIOD: Final = 0.1  # seconds
 OFTEN: Final = 10  # refusals in one period: who has imported much needs milliseconds for each
 LASTING: Final = 5  # periods in a row with so many
+PAUSED_PERIOD: Final = 1.0  # seconds, in a pause without any refusal: many executions may be paused at once
 SLOWED: Final = b"airlock: the script is slowed down, as it keeps asking for more processes\n"
 
 
 class RefusalWatch:
     """Looks at the group of an execution until it has finished."""
 
-    def __init__(self, group: Group, run: Run, sandbox_run: SandboxRun) -> None:
-        """Begin to look."""
+    def __init__(self, group: Group, run: Run, sandbox_run: SandboxRun, watch: Watch) -> None:
+        """Begin to look, in the turns of the pool's watch."""
         self._group = group
         self._run = run
         self._sandbox_run = sandbox_run
+        self._watch = watch
         self._known = 0
         self._periods = 0
-        self._loop = asyncio.get_running_loop()
-        self._alarm = self._loop.call_later(PERIOD, self._look)
+        watch.add(self._look, PERIOD)
 
     def stop(self) -> None:
         """Look no more."""
-        self._alarm.cancel()
+        self._watch.remove(self._look)
 
-    def _look(self) -> None:
+    def _look(self) -> float | None:
         refused = self._group.counters.refused_forks()
-        self._periods = self._periods + 1 if refused - self._known >= OFTEN else 0
-        self._known = refused
+        new, self._known = refused - self._known, refused
+        self._periods = self._periods + 1 if new >= OFTEN else 0
         if refused < MANY and self._periods < LASTING:
-            self._alarm = self._loop.call_later(PERIOD, self._look)
-            return
+            return PERIOD if new or not self._sandbox_run.is_paused else PAUSED_PERIOD
         self._sandbox_run.name_limit("processes")
         if self._group.throttle():
             self._run.write("stderr", SLOWED)
+        return None

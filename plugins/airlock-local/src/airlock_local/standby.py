@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from airlock import Job, Limits, Outcome, Run
+    from airlock.sandbox import Watch
 
     from .box import Box
     from .cgroups import Group, Groups
@@ -42,6 +43,7 @@ class LocalWorker(Worker):
     def __init__(
         self,
         box: Box,
+        watch: Watch,
         limits: Limits,
         frames: FrameSocket,
         outputs: tuple[OutputPipe, OutputPipe],
@@ -51,6 +53,7 @@ class LocalWorker(Worker):
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self._box = box
+        self._watch = watch
         self._limits = limits
         self._frames = frames
         self._outputs = outputs
@@ -65,7 +68,12 @@ class LocalWorker(Worker):
 
     @classmethod
     async def start(
-        cls, box: Box, groups: Groups | None, limits: Limits, on_idle_death: Callable[[LocalWorker], None]
+        cls,
+        box: Box,
+        groups: Groups | None,
+        watch: Watch,
+        limits: Limits,
+        on_idle_death: Callable[[LocalWorker], None],
     ) -> LocalWorker:
         """Have the zygote fork a standby; returns when it stands ready.
 
@@ -86,7 +94,7 @@ class LocalWorker(Worker):
                 undo.pop_all()
         except OSError as error:
             raise diagnosis.explain("server", error.errno, str(error)) from error
-        worker = cls(box, limits, frames, (stdout, stderr), group, identity, on_idle_death)
+        worker = cls(box, watch, limits, frames, (stdout, stderr), group, identity, on_idle_death)
         try:
             await worker._hand_over()
         except OSError as error:
@@ -102,22 +110,30 @@ class LocalWorker(Worker):
         if self._died() or not self._box.is_alive:
             raise WorkerLost("the standby died before its job came")
         counters = None if self._group is None else self._group.counters
-        sandbox_run = SandboxRun(job, run, self._limits, self._frames.send, cores=self._box.cores, counters=counters)
+        sandbox_run = SandboxRun(
+            job,
+            run,
+            self._limits,
+            self._frames.send,
+            cores=self._box.cores,
+            counters=counters,
+            watch=self._watch,
+        )
         await sandbox_run.started()
         self._run = sandbox_run
         if self._died():
             sandbox_run.exited(None)
         for output in self._outputs:
             output.connect(run.write)
-        watch = self._loop.call_later(PUMP_DELAY, self._watch_output)
-        refusals = None if self._group is None else RefusalWatch(self._group, run, sandbox_run)
+        pump = self._loop.call_later(PUMP_DELAY, self._watch_output)
+        refusals = None if self._group is None else RefusalWatch(self._group, run, sandbox_run, self._watch)
 
         async def end() -> None:
             try:
                 if not sandbox_run.said_end:
                     await self._kill()
             finally:
-                watch.cancel()
+                pump.cancel()
                 if refusals is not None:
                     refusals.stop()
                 self._frames.unwatch()
