@@ -7,7 +7,8 @@ from airlock import Project
 from airlock.testing.attacks import ATTACK_CAPABILITIES, AttackSuite
 from airlock_local.backend import LocalBackend, LocalSettings
 
-NEED_A_CGROUP = {"counts_cpu_time", "counts_refusals", "together"}  # which an ordinary user may not have
+# An ordinary user may have none.
+NEED_A_CGROUP = {"counts_cpu_time", "counts_locks", "counts_refusals", "together"}
 
 
 class TestLocalAttacks(AttackSuite):

@@ -152,7 +152,7 @@ set_result(sum(os.write(file, bytes(1 << 20)) for file in files for _ in range(3
 
 
 @as_user
-@pytest.mark.parametrize("call", ["shmget(0, 4096, 0o1600)", "msgget(0, 0o1600)"])
+@pytest.mark.parametrize("call", ["shmget(0, 4096, 0o1600)", "msgget(0, 0o1600)", "semget(0, 1, 0o1600)"])
 async def test_system_v_memory_that_nobody_counts_is_refused(make_local: Any, call: str) -> None:
     local = await make_local()
     if local.backend._groups is not None:

@@ -200,7 +200,7 @@ HELD_BY: list[tuple[Attack, tuple[str, ...]]] = [
     (finds_packages_of_the_system, ("masks",)),
     (reaches_a_service_of_the_host, ("own network of the box", "own_network", "landlock", "system_call_filter")),
 ]
-NEED_ROOT = {uses_more_memory_than_it_may, reads_a_file_of_root}
+NEED_ROOT = {uses_more_memory_than_it_may, finds_a_semaphore_of_a_neighbour, reads_a_file_of_root}
 
 
 @pytest.fixture

@@ -36,7 +36,9 @@ class Counters:
     def __init__(self, directories: Iterable[Path]) -> None:
         """`directories` are its control groups: one of version 2, or with version 1 one for each controller."""
         self._counters: dict[str, _Counter] = {}
+        self._members: Path | None = None
         for directory in directories:
+            self._members = self._members or directory / "cgroup.procs"
             version = VERSION_2 if (directory / ONLY_VERSION_2).exists() else VERSION_1
             for name, (file, label, unit) in version.items():
                 if name not in self._counters and (directory / file).exists():
@@ -68,6 +70,13 @@ class Counters:
     def refused_forks(self) -> int:
         """Return how often the kernel refused one more process or thread."""
         return int(self._read(PIDS))
+
+    def processes(self) -> list[int]:
+        """Return the processes that are alive, as this server sees them."""
+        try:
+            return [] if self._members is None else [*map(int, self._members.read_bytes().split())]
+        except OSError:  # the group is gone
+            return []
 
     def look(self) -> None:
         """Read all of them, as the groups may soon be gone."""

@@ -52,7 +52,7 @@ class SandboxRun:
         `watch` is the pool's; without one it has its own, and many that wait cost more.
 
         Without `counters` CPU time in pauses is not bounded, a process that was killed for lack of memory and refused
-        processes are not told, and causes are found by less.
+        processes are not told, POSIX locks are not counted, and causes are found by less.
         """
         self._job = job
         self._run = run
@@ -100,12 +100,16 @@ class SandboxRun:
         when all output was given to `run.write`. `killed_for_memory` is asked about a death that the counters do not
         explain, where somebody else may know.
         """
+        if self._counters is not None:
+            self._watch.locks.add(self._counters, self.end)
         try:
             outcome = await self._settled(end)
         except asyncio.CancelledError:  # core has a cause of its own, such as the timeout
             self._tell_of_killed_processes()
             raise
         finally:
+            if self._counters is not None:
+                self._watch.locks.discard(self._counters)
             if self._pauses is not None:
                 self._pauses.stop()
             if self._refused_forks():

@@ -36,6 +36,10 @@ DENIED: Final = (  # noqa: SIM905 - readable as it is
     "kexec_load kexec_file_load init_module finit_module delete_module syslog swapon swapoff reboot acct vhangup "
     "settimeofday clock_settime clock_adjtime adjtimex iopl ioperm modify_ldt personality sethostname setdomainname "
     "mbind move_pages migrate_pages set_mempolicy "
+    # what the kernel counts for the whole machine (fs.aio-max-nr)
+    "io_setup "
+    # memory that no control group counts: 64 KiB for each access control list
+    "setxattr lsetxattr fsetxattr "
     # this layer
     "seccomp"
 ).split()
@@ -77,6 +81,14 @@ NAMESPACE_FLAGS: Final = (0x20000, 0x2000000, 0x4000000, 0x8000000, 0x10000000, 
 UNIX, INET, INET6 = 1, 2, 10
 SOL_SOCKET: Final = 1
 SOCKET_BUFFERS: Final = (7, 8, 32, 33)  # SO_SNDBUF, SO_RCVBUF, ...FORCE: memory of the kernel, many times the usual
+# Programs for a socket: memory of the kernel, and of what it has for all (net.core.bpf_jit_limit). SO_ATTACH_FILTER,
+# SO_ATTACH_BPF, SO_ATTACH_REUSEPORT_CBPF, SO_ATTACH_REUSEPORT_EBPF.
+SOCKET_PROGRAMS: Final = (26, 50, 51, 52)
+PR_SET_SECCOMP: Final = 22  # the same as the call `seccomp`, with the same memory
+MAP_HUGETLB, SHM_HUGETLB, MFD_HUGETLB = 0x40000, 0o4000, 4  # pages that limits.memory does not count
+OFD_LOCKS: Final = (fcntl.F_OFD_SETLK, fcntl.F_OFD_SETLKW)  # they name no process, so that nobody could count them
+F_SETDELEG: Final = 1040
+CLONE_FILES, CLONE_THREAD = 0x400, 0x10000
 TIOCSTI, TIOCLINUX = 0x5412, 0x541C  # typing into a terminal
 # SIGXFSZ is the kernel's word that limits.file_size was reached. It looks like one that a script sent to itself: both
 # have SI_USER and the script's own pid, so scripts send none. (The argument that is the signal's number.)
@@ -98,10 +110,11 @@ class Is(NamedTuple):
 
 
 class Has(NamedTuple):
-    """All of these bits are set in the argument."""
+    """All of `bits` are set in the argument, and none of `without`."""
 
     position: int
     bits: int
+    without: int = 0
 
 
 class Above(NamedTuple):
@@ -121,6 +134,8 @@ class ArgumentRule(NamedTuple):
 
 ARGUMENT_RULES: Final = (
     *(ArgumentRule("clone", errno.EPERM, (Has(0, flag),)) for flag in (CLONE_PARENT, *NAMESPACE_FLAGS)),
+    # Processes that share descriptors: one could hold the POSIX locks that another one took.
+    ArgumentRule("clone", errno.EPERM, (Has(0, CLONE_FILES, without=CLONE_THREAD),)),
     # AF_VSOCK is in no namespace and reaches the hypervisor; packet, netlink, alg, bluetooth, ... are attack surface.
     *(ArgumentRule(call, errno.EAFNOSUPPORT, (Above(0, INET6),)) for call in ("socket", "socketpair")),
     *(
@@ -130,9 +145,20 @@ ARGUMENT_RULES: Final = (
         for family in range(INET6 + 1)
         if family != UNIX
     ),
-    # The same as inotify; and holding up who opens a file.
-    *(ArgumentRule("fcntl", errno.EPERM, (Is(1, command),)) for command in (fcntl.F_NOTIFY, fcntl.F_SETLEASE)),
-    *(ArgumentRule("setsockopt", errno.EPERM, (Is(1, SOL_SOCKET), Is(2, option))) for option in SOCKET_BUFFERS),
+    # The same as inotify; and, twice, holding up who opens a file.
+    *(
+        ArgumentRule("fcntl", errno.EPERM, (Is(1, command),))
+        for command in (fcntl.F_NOTIFY, fcntl.F_SETLEASE, F_SETDELEG)
+    ),
+    *(ArgumentRule("fcntl", errno.EINVAL, (Is(1, command),)) for command in OFD_LOCKS),
+    *(
+        ArgumentRule("setsockopt", errno.EPERM, (Is(1, SOL_SOCKET), Is(2, option)))
+        for option in (*SOCKET_BUFFERS, *SOCKET_PROGRAMS)
+    ),
+    ArgumentRule("prctl", errno.EPERM, (Is(0, PR_SET_SECCOMP),)),
+    ArgumentRule("mmap", errno.EPERM, (Has(3, MAP_HUGETLB),)),
+    ArgumentRule("shmget", errno.EPERM, (Has(2, SHM_HUGETLB),)),
+    ArgumentRule("memfd_create", errno.EPERM, (Has(1, MFD_HUGETLB),)),
     # gVisor lets everybody make devices. No other type of file that can be made has this bit.
     ArgumentRule("mknod", errno.EPERM, (Has(1, stat.S_IFCHR & stat.S_IFBLK),)),
     ArgumentRule("mknodat", errno.EPERM, (Has(2, stat.S_IFCHR & stat.S_IFBLK),)),
@@ -184,8 +210,8 @@ def _compared(sc: Any, condition: Is | Has | Above) -> Any:
     match condition:
         case Is(position, value):
             return sc.Arg(position, sc.MASKED_EQ, INT, value)
-        case Has(position, bits):
-            return sc.Arg(position, sc.MASKED_EQ, bits, bits)
+        case Has(position, bits, without):
+            return sc.Arg(position, sc.MASKED_EQ, bits | without, bits)
         case Above(position, value):
             return sc.Arg(position, sc.GT, value)
 

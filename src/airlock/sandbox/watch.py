@@ -6,6 +6,8 @@ import asyncio
 import math
 from typing import TYPE_CHECKING, Final
 
+from .locks import LockWatch
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -23,6 +25,7 @@ class Watch:
         self._due: dict[Callable[[], float | None], int] = {}  # in which turn, since the loop's clock began
         self._next = 0  # the turn of the alarm
         self._alarm: asyncio.TimerHandle | None = None
+        self.locks = LockWatch(self)
 
     def add(self, look: Callable[[], float | None], wait: float = TURN) -> None:
         """Have `look` called in `wait` seconds or up to a turn later; it returns its next wait, or None for never.

@@ -26,6 +26,7 @@ PROCESSES_EACH: Final = 16
 # covers. What a kernel does not have is left out.
 DOCKERS: Final = "acpi asound kcore keys latency_stats sched_debug scsi timer_list timer_stats".split()  # noqa: SIM905
 MASKED: Final = ("/sys", *(f"/proc/{name}" for name in (*DOCKERS, *layers.HIDDEN)))
+NOTHING: Final = "size=4k,nr_inodes=1,mode=755,ro,nosuid,nodev,noexec"  # options of an empty tmpfs
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,14 +79,15 @@ def host_config(limits: Limits, runtime: Runtime, volumes: Collection[str]) -> d
     scratch = f"size={limits.scratch},nr_inodes={max(limits.scratch >> 12, 256)},mode=1777,nosuid,nodev,exec"
     shared = f"size={limits.scratch // 2},nr_inodes=256,mode=1777,nosuid,nodev,noexec"
     # A volume would be a directory on the host's disk that a script can fill.
-    nothing = dict.fromkeys(volumes, "size=4k,nr_inodes=1,mode=755,ro,nosuid,nodev,noexec")
+    nothing = dict.fromkeys(volumes, NOTHING)
     made = HostConfig(
         version=API,
         network_mode="none",
         cap_drop=["ALL"],
         security_opt=["no-new-privileges"],
         read_only=True,
-        tmpfs={**nothing, "/tmp": scratch, "/dev/shm": shared},  # noqa: S108 - the private ones inside
+        # The machine counts terminals for all containers together (kernel.pty.max), and nobody needs one here.
+        tmpfs={**nothing, "/tmp": scratch, "/dev/shm": shared, "/dev/pts": NOTHING},  # noqa: S108 - private, inside
         ipc_mode="private",
         cgroupns="private",
         mem_limit=limits.memory,

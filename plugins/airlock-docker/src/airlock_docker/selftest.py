@@ -22,6 +22,7 @@ OWN: Final = """{
         and refused(lambda: open("/proc/1/mem", "rb")),
     "a small /tmp": os.statvfs("/tmp").f_blocks * os.statvfs("/tmp").f_frsize <= int(settings.get("scratch")),
     "nothing of the host's in /proc and /sys": all(map(is_empty, json.loads(settings.get("masked")))),
+    "no terminals": refused(lambda: os.open("/dev/ptmx", os.O_RDWR)),
     "no Docker socket": not os.path.exists("/var/run/docker.sock"),
 }"""
 

@@ -64,6 +64,7 @@ async def test_docker_holds_the_limits(client: docker.DockerClient, make_docker:
     assert found["Tmpfs"] == {
         "/tmp": "size=4194304,nr_inodes=1024,mode=1777,nosuid,nodev,exec",
         "/dev/shm": "size=2097152,nr_inodes=256,mode=1777,nosuid,nodev,noexec",
+        "/dev/pts": "size=4k,nr_inodes=1,mode=755,ro,nosuid,nodev,noexec",
     }
 
 
@@ -156,6 +157,20 @@ async def test_docker_that_leaves_something_out_is_found(
     assert "no capabilities" in str(caught.value)
     assert "no network" in str(caught.value)
     assert "nothing of the host's in /proc" in str(caught.value)
+
+
+async def test_terminals_that_all_containers_share_are_found(
+    monkeypatch: pytest.MonkeyPatch, make_docker: Callable[..., Awaitable[Up]]
+) -> None:
+    def with_terminals(*arguments: Any) -> dict[str, Any]:
+        made = real(*arguments)
+        del made["Tmpfs"]["/dev/pts"]
+        return made
+
+    real = hardening.host_config
+    monkeypatch.setattr(hardening, "host_config", with_terminals)
+    with pytest.raises(BackendUnavailable, match="no terminals"):
+        await make_docker()
 
 
 def test_limits_that_would_keep_python_from_starting_are_left_to_the_worker() -> None:

@@ -39,7 +39,8 @@ log = logging.getLogger(__name__)
 
 START_TIMEOUT: Final = 120.0  # seconds; `preload` may import something big from a cold disk
 END_TIMEOUT: Final = 5.0
-NOT_COUNTED: Final = ("memfd_create", "shmget", "msgget")  # memory that is in no address space; only a cgroup counts it
+# Memory that is in no address space: only a cgroup counts it.
+NOT_COUNTED: Final = ("memfd_create", "shmget", "msgget", "semget")
 EVERY_LAYER: Final = tuple(layer.__name__ for layer in LAYERS)
 PACKAGES: Final = ("airlock.worker", "airlock_local.sandbox")
 ENVIRONMENT: Final = {"PATH": "/usr/local/bin:/usr/bin:/bin", **warm.ENVIRONMENT}

@@ -17,6 +17,7 @@ not withstand does real damage, so run the suite on a machine that you can affor
 
 from . import assert_rewriting  # noqa: F401 - first: the other imports need it
 from .arena import ATTACK_CAPABILITIES, IS_SOAK, Arena, Pools
+from .budgets import Budgets
 from .canaries import Pool
 from .causes import TrueCauses
 from .ends import Ends
@@ -36,6 +37,7 @@ __all__ = ["ATTACK_CAPABILITIES", "IS_SOAK", "Arena", "AttackSuite", "Mixture", 
 
 class AttackSuite(
     Kernel,
+    Budgets,
     Files,
     Processes,
     Network,
