@@ -18,6 +18,7 @@ not withstand does real damage, so run the suite on a machine that you can affor
 from . import assert_rewriting  # noqa: F401 - first: the other imports need it
 from .arena import ATTACK_CAPABILITIES, IS_SOAK, Arena, Pools
 from .canaries import Pool
+from .descriptors import Descriptors
 from .ends import Ends
 from .files import Files
 from .frames import HostileFrames
@@ -34,7 +35,17 @@ __all__ = ["ATTACK_CAPABILITIES", "IS_SOAK", "Arena", "AttackSuite", "Mixture", 
 
 
 class AttackSuite(
-    Kernel, Files, Processes, Network, LimitAttacks, ReachedLimits, Pauses, Ends, HostileFrames, HostileValues
+    Kernel,
+    Files,
+    Descriptors,
+    Processes,
+    Network,
+    LimitAttacks,
+    ReachedLimits,
+    Pauses,
+    Ends,
+    HostileFrames,
+    HostileValues,
 ):
     """Subclass it, write `make_backend` and claim `capabilities`; pytest does the rest.
 

@@ -2,6 +2,8 @@
 
 import pytest
 
-_WITH_ASSERTS = ("arena", "ends", "files", "frames", "kernel", "limits", "mixture", "network", "pauses", "processes")
+_WITH_ASSERTS = ("arena", "descriptors", "ends", "files", "frames", "kernel", "limits", "mixture", "network", "pauses")
 
-pytest.register_assert_rewrite(*(f"{__package__}.{name}" for name in (*_WITH_ASSERTS, "reached", "values")))
+pytest.register_assert_rewrite(
+    *(f"{__package__}.{name}" for name in (*_WITH_ASSERTS, "processes", "reached", "values"))
+)
