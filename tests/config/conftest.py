@@ -30,7 +30,7 @@ from airlock.plugins.plugin import Source
 class MockBackend(Backend[BackendSettings]):
     type = "mock"
     runs_code = False
-    uses = frozenset({"packages", "preload"})
+    uses = frozenset({"packages", "preload", "preload_reseed"})
 
     async def scale(self, replicas: int) -> None:
         pass

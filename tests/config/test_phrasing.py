@@ -41,6 +41,10 @@ def test_mistake_at_the_top_is_told(text: str, told: str, plugins: Plugins) -> N
         ("{backend: mock, packages: pandas}", "projects.p.packages: must be a list, like [a, b]"),
         ("{backend: mock, packages: [5]}", "projects.p.packages[0]: must be text"),
         ("{backend: mock, preload: [a, 'b-c']}", "projects.p.preload[1]: not the name of a module"),
+        (
+            "{backend: mock, preload_reseed: ['a:b', numpy.seed]}",
+            "projects.p.preload_reseed[1]: not a function; write module:function, like package.numbers:seed",
+        ),
         ("{backend: mock, settings: {PORT: 80}}", "projects.p.settings.PORT: must be text; put it in quotes"),
         ("{backend: mock, limits: {tmeout: 5}}", "projects.p.limits.tmeout: unknown key; did you mean 'timeout'?"),
         ("{backend: mock, limits: {timeout: 0}}", "projects.p.limits.timeout: must be at least 1"),

@@ -41,6 +41,7 @@ def test_project_takes_what_is_written(plugins: Plugins) -> None:
             replicas: 0
             packages: ["pandas[excel]>=2.2,<3", requests]
             preload: [pandas, xml.etree]
+            preload_reseed: ["numbers:draw.seed"]
             settings: {REPORT: weekly}
             limits: {memory: 64MiB, timeout: 5, shutdown_grace: 0.5}
             llm: {type: canned, answers: ["42"]}
@@ -52,6 +53,7 @@ def test_project_takes_what_is_written(plugins: Plugins) -> None:
     assert project.replicas == 0
     assert project.project.packages == ("pandas[excel]>=2.2,<3", "requests")
     assert project.project.preload == ("pandas", "xml.etree")
+    assert project.project.preload_reseed == ("numbers:draw.seed",)
     assert project.settings == {"REPORT": "weekly"}
     limits = project.project.limits
     assert (limits.memory, limits.timeout, limits.shutdown_grace) == (64 << 20, 5, 0.5)
@@ -85,13 +87,13 @@ def test_limit_that_the_backend_cannot_enforce_is_refused_with_what_it_can(plugi
     )
 
 
-@pytest.mark.parametrize("key", ["packages", "preload"])
-def test_key_that_the_backend_does_not_use_is_refused_where_it_stands(key: str, plugins: Plugins) -> None:
-    text = f"projects:\n  p:\n    backend: plain\n    {key}: [pandas]\n"
+@pytest.mark.parametrize(("key", "value"), [("packages", "pandas"), ("preload", "pandas"), ("preload_reseed", "a:b")])
+def test_key_that_the_backend_does_not_use_is_refused_where_it_stands(key: str, value: str, plugins: Plugins) -> None:
+    text = f"projects:\n  p:\n    backend: plain\n    {key}: ['{value}']\n"
     assert problems(text, plugins) == [
         f"airlock.yaml:4:5: projects.p.{key}: backend plain does not use this key; remove it or choose another backend"
     ]
-    assert load(text.replace("[pandas]", "[]"), plugins).projects
+    assert load(text.replace(f"['{value}']", "[]"), plugins).projects
     assert load(text.replace("plain", "local"), plugins).projects
 
 

@@ -3,7 +3,7 @@
 import pytest
 from tests.config.conftest import load, problems
 
-from airlock.config.sections import check_module, check_requirement
+from airlock.config.sections import check_function, check_module, check_requirement
 from airlock.plugins.manager import Plugins
 
 
@@ -67,3 +67,14 @@ def test_other_requirement_is_refused_with_the_reason(text: str, reason: str) ->
 def test_preload_that_is_no_module_name_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="not the name of a module"):
         check_module(text)
+
+
+@pytest.mark.parametrize("text", ["faker.generator:random.seed", "a:b"])
+def test_function_of_preload_reseed_is_accepted(text: str) -> None:
+    assert check_function(text) == text
+
+
+@pytest.mark.parametrize("text", ["", "a", "a.b", "a:", ":b", "a:b:c", "a:b()", "a b:c", "a: b", "a:b\n", "a:class"])
+def test_other_function_of_preload_reseed_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="write module:function"):
+        check_function(text)

@@ -223,8 +223,8 @@ def test_everything_is_told_at_once() -> None:
         (Echo, {"Settings": MediatorSettings}, "which is not a subclass of airlock.BackendSettings"),
         (Parrot, {"Settings": BackendSettings()}, "which is not a subclass of airlock.MediatorSettings"),
         (Kept, {"Settings": None}, "which is not a subclass of airlock.StoreSettings"),
-        (Echo, {"uses": "packages"}, "uses must be a frozenset of names from: packages, preload"),
-        (Echo, {"uses": {"package"}}, "uses has unknown names: package (known: packages, preload)"),
+        (Echo, {"uses": "packages"}, "uses must be a frozenset of names from: packages, preload, preload_reseed"),
+        (Echo, {"uses": {"package"}}, "uses has unknown names: package (known: packages, preload, preload_reseed)"),
         (Kept, {"is_durable": 1}, "is_durable is 1, and must be True or False"),
     ],
 )

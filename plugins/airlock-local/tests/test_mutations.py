@@ -66,7 +66,6 @@ async def ends_the_pool_by_a_descriptor_of_the_zygote(local: Any) -> bool:
     lost = await neighbour(local)
     await local.run("""
 import socket
-import sys
 for number in range(4, 1024):
     try:
         socket.socket(fileno=number).shutdown(socket.SHUT_RDWR)
@@ -74,6 +73,11 @@ for number in range(4, 1024):
         pass
 """)
     return await dies(lost)
+
+
+async def finds_what_a_former_execution_did_to_stdin(local: Any) -> bool:
+    code = "import fcntl; seen = fcntl.fcntl(0, 3); fcntl.fcntl(0, 4, 2048); set_result(seen & 2048)"  # O_NONBLOCK
+    return any([await local.result(code) for _ in range(2)])
 
 
 async def kills_its_process_group(local: Any) -> bool:
@@ -188,6 +192,7 @@ HELD_BY: list[tuple[Attack, tuple[str, ...]]] = [
     (sees_processes_of_a_neighbour, ("own_proc",)),
     (uses_up_the_processes_of_a_neighbour, ("own_user", "own_uid")),
     (ends_the_pool_by_a_descriptor_of_the_zygote, ("only_own_descriptors",)),
+    (finds_what_a_former_execution_did_to_stdin, ("only_own_descriptors",)),
     (kills_its_process_group, ("own_session", "landlock", "own_uid")),
     (kills_every_process_in_sight, ("own pid namespace", "landlock", "own_uid")),
     (opens_more_files_than_it_may, ("resource_limits",)),
@@ -220,14 +225,12 @@ async def up_without(
             pytest.skip("in the host's own tree nobody but root reaches this interpreter, so nothing starts there")
         leave_out(*(name for name in names if name not in STEPS))
         sources = box.sandbox_sources()
-        for name in names:
-            if name in STEPS:
-                STEPS[name](sources)
+        for name in STEPS.keys() & names:
+            STEPS[name](sources)
         monkeypatch.setattr(box, "sandbox_sources", lambda: sources)
         local = await make_local(isolation="reduced", memory="64MiB", processes=20, files=64)
-        await local.backend.scale(
-            2
-        )  # one after the other: without namespaces of their own they would disturb each other
+        # One after the other: without namespaces of their own they would disturb each other.
+        await local.backend.scale(2)
         return local
 
     return up

@@ -34,6 +34,17 @@ async def test_a_package_can_be_imported_inside_and_preloaded(make_local: Any) -
     assert await local.result(code) == [True, "/site/six.py"]
 
 
+async def test_preloaded_packages_give_each_execution_its_own_random_numbers(make_local: Any) -> None:
+    local = await make_local(packages=("numpy", "faker"), preload=("numpy.random", "faker"))
+    code = """
+import numpy, faker
+set_result([numpy.random.rand(), numpy.random.mtrand._rand.rand(), faker.Faker().sha1()])
+"""
+    drawn = [await local.result(code) for _ in range(3)]
+    for numbers in zip(*drawn, strict=True):
+        assert len(set(numbers)) == 3
+
+
 async def test_an_interpreter_that_a_script_starts_has_the_packages_too(make_local: Any) -> None:
     local = await make_local(packages=("six",))
     code = "import subprocess, sys; subprocess.run([sys.executable, '-c', 'import six; print(six.__file__)'])"

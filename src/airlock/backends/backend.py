@@ -46,13 +46,15 @@ Stream = Literal["stdout", "stderr"]
 class Project:
     """What airlock.yaml says about a project, apart from its backend's own settings.
 
-    `packages` are requirements, `preload` are modules to import before an execution needs them.
+    `packages` are requirements, `preload` are modules to import before an execution needs them, and `preload_reseed`
+    functions ("module:function") to call without arguments in each process that runs a script, before the script.
     """
 
     name: str
     description: str = ""
     packages: tuple[str, ...] = ()
     preload: tuple[str, ...] = ()
+    preload_reseed: tuple[str, ...] = ()
     limits: Limits = field(default_factory=Limits)
 
 
@@ -126,7 +128,7 @@ class Run(Protocol):
         """
 
 
-USED_BY_BACKEND: Final = frozenset({"packages", "preload"})
+USED_BY_BACKEND: Final = frozenset({"packages", "preload", "preload_reseed"})
 """The keys of a project that only a backend can implement. Core implements all others, for every backend."""
 
 
@@ -145,9 +147,9 @@ class Backend(ABC, Generic[S]):
 
     `type` is the word in airlock.yaml. `runs_code` is False only if no script is ever executed: such projects may be
     served without a key. `enforces` names the `limits:` (of `limits.ENFORCED_BY_BACKEND`) that this backend enforces,
-    and `uses` which of the project's `packages` and `preload` it implements: airlock.yaml may set no others. `Settings`
-    are its options: core validates airlock.yaml against them. `isolation` tells operators in one line what separates
-    scripts from the host; it may be refined on the instance once `scale` has inspected the machine.
+    and `uses` which of the project's `packages`, `preload` and `preload_reseed` it implements: airlock.yaml may set no
+    others. `Settings` are its options: core validates airlock.yaml against them. `isolation` tells operators in one
+    line what separates scripts from the host; it may be refined on the instance once `scale` has inspected the machine.
     """
 
     type: ClassVar[str]

@@ -46,6 +46,17 @@ def check_module(text: str) -> str:
     return text
 
 
+def check_function(text: str) -> str:
+    """Accept a function as "module:function". Raises ValueError for everything else."""
+    module, _, function = text.partition(":")
+    try:
+        check_module(module)
+        check_module(function)
+    except ValueError:
+        raise ValueError("not a function; write module:function, like package.numbers:seed") from None
+    return text
+
+
 def check_name(text: str) -> str:
     """Accept the name of a project or a key. Raises ValueError for everything else."""
     if not re.fullmatch(PROJECT_NAME.removesuffix("$"), text):
@@ -144,6 +155,11 @@ class ProjectSection(Section):
     )
     preload: list[Annotated[str, AfterValidator(check_module)]] = Field(
         [], description="modules imported before an execution needs them"
+    )
+    preload_reseed: list[Annotated[str, AfterValidator(check_function)]] = Field(
+        [],
+        description="functions, like faker.generator:random.seed, called before each execution to seed anew what a "
+        "preloaded module seeded when it was imported",
     )
     settings: dict[str, str] = Field(
         {}, description="texts that scripts read with settings.get; they override those of the request"

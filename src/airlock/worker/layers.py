@@ -44,7 +44,10 @@ class Confined(Protocol):
 
 
 def only_own_descriptors(box: Confined) -> None:
-    """Without it: the script gets every inherited descriptor, opened with the rights of the sandbox's creator."""
+    """Without it: the script gets every inherited descriptor, opened with the rights of the sandbox's creator; and what
+    one script does to an inherited stdin (flags, owner, signal, locks), the next one finds there.
+    """
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     os.dup2(box.frames, FRAMES, inheritable=False)
     syscalls.close_from(FRAMES + 1)
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import os
 import socket
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from . import codec, reached, script
+
+if TYPE_CHECKING:
+    from types import ModuleType
 
 PRIMING = (
     "class A: pass\nprint([x for x in (1, 2.5)], {1: A()})\nset_result({'a': [1, 'x']})",
@@ -29,7 +33,10 @@ ENVIRONMENT = {
 
 
 class CannotPreload(Exception):
-    """Raised when a module of `preload` cannot be imported, or leaves threads behind, which a fork does not copy."""
+    """Raised when a module of `preload` cannot be imported or used in forks, or a function of `preload_reseed` fails.
+
+    The message begins with the key, and names the module or the function.
+    """
 
 
 def open_standard_streams() -> None:
@@ -47,12 +54,43 @@ def _output(descriptor: int) -> Any:
 def preload(names: list[str]) -> None:
     """Import modules before an execution needs them. Raises CannotPreload."""
     for name in names:
-        try:
-            importlib.import_module(name)
-        except BaseException as error:
-            raise CannotPreload(f"{name}: {type(error).__name__}: {error}") from error
-        if len(os.listdir("/proc/self/task")) > 1:
-            raise CannotPreload(f"{name}: it starts a thread when it is imported, and threads do not survive a fork")
+        load(name, f"preload: {name}")
+
+
+def load(name: str, place: str) -> ModuleType:
+    """Import a module that forks can use. Raises CannotPreload, with `place` before the reason, if there is none."""
+    before = _open_files()
+    try:
+        module = importlib.import_module(name)
+    except BaseException as error:
+        raise CannotPreload(f"{place}: {type(error).__name__}: {error}") from error
+    if (fault := _left_behind(before)) is not None:
+        raise CannotPreload(f"{place}: {fault}")
+    return module
+
+
+def _left_behind(before: dict[str, str]) -> str | None:
+    """Say what an import left in this process that does not work in forks of it."""
+    if len(os.listdir("/proc/self/task")) > 1:
+        return "it starts a thread when it is imported, and threads do not survive a fork"
+    for descriptor, file in _open_files().items():
+        if before.get(descriptor) != file:
+            return f"it keeps {file} open when it is imported, and scripts do not inherit open files"
+    with open("/proc/self/maps", encoding="utf-8", errors="replace") as maps:
+        for line in maps:
+            _, rights, *_ = line.split(maxsplit=2)
+            if rights[1] == "w" and rights[3] == "s":
+                return "it maps shared memory when it is imported, in which one script could leave data for the next"
+    return None
+
+
+def _open_files() -> dict[str, str]:
+    """Return what is open, by descriptor."""
+    found = {}
+    for descriptor in os.listdir("/proc/self/fd"):
+        with contextlib.suppress(FileNotFoundError):  # the list itself, which was open while it was made
+            found[descriptor] = os.readlink(f"/proc/self/fd/{descriptor}")
+    return found
 
 
 def prime() -> None:

@@ -56,7 +56,7 @@ class DockerBackend(PooledBackend[DockerSettings]):
 
     type = "docker"
     enforces: ClassVar[frozenset[str]] = frozenset({"cpus", "memory", "processes", "files", "file_size", "scratch"})
-    uses: ClassVar[frozenset[str]] = frozenset({"packages", "preload"})
+    uses: ClassVar[frozenset[str]] = frozenset({"packages", "preload", "preload_reseed"})
     Settings = DockerSettings
     isolation = "container without network and capabilities, seccomp"
     refill_delay: ClassVar[float] = 0.01  # making a container keeps two cores busy for a third of a second
@@ -191,6 +191,7 @@ class DockerBackend(PooledBackend[DockerSettings]):
         limits = self.project.limits
         config: Config = {
             "preload": list(self.project.preload),
+            "preload_reseed": list(self.project.preload_reseed),
             "processes": limits.processes,
             "files": limits.files,
             "file_size": limits.file_size,

@@ -88,7 +88,7 @@ class DockerWorker(Worker):
             raise await self._why_not_ready() from lost
         if ready.get("failed") == "preload":
             raise BackendUnavailable(
-                f"preload: {ready['message']}.", "Correct `preload`, or add what it needs to `packages`."
+                f"{ready['message']}.", "Correct that key, or add what `preload` needs to `packages`."
             )
         if "failed" in ready:
             raise BackendUnavailable(

@@ -205,7 +205,16 @@ set_result(failed)
 
 async def test_what_the_server_told_the_container_holds_no_secret_and_no_id(up: Up) -> None:
     arguments = await up.result("set_result(open('/proc/1/cmdline').read().split(chr(0)))")
-    told = {"preload", "processes", "files", "file_size", "reached", "cores", "counts_processes_by_user"}
+    told = {
+        "preload",
+        "preload_reseed",
+        "processes",
+        "files",
+        "file_size",
+        "reached",
+        "cores",
+        "counts_processes_by_user",
+    }
     assert set(json.loads(arguments[3])) == told
 
 

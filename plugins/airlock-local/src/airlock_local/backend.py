@@ -54,7 +54,7 @@ class LocalBackend(PooledBackend[LocalSettings]):
 
     type = "local"
     enforces: ClassVar[frozenset[str]] = frozenset({"cpus", "memory", "processes", "files", "file_size", "scratch"})
-    uses: ClassVar[frozenset[str]] = frozenset({"packages", "preload"})
+    uses: ClassVar[frozenset[str]] = frozenset({"packages", "preload", "preload_reseed"})
     Settings = LocalSettings
     isolation = "namespaces, seccomp, Landlock"
 

@@ -73,6 +73,7 @@ class Box:
             "masks": self._view.masks,
             "site": self._view.site,
             "preload": list(project.preload),
+            "preload_reseed": list(project.preload_reseed),
             "layers": list(layers),
             "limits": {
                 "memory": project.limits.memory,
@@ -271,6 +272,4 @@ def sandbox_sources() -> dict[str, str]:
 
 
 def _explain(kind: str, number: int | None, message: str) -> BackendUnavailable:
-    if kind == "CannotPreload":
-        return BackendUnavailable(f"preload: {message}.", "Correct `preload`, or add what it needs to `packages`.")
-    return diagnosis.explain("box", number, message)
+    return diagnosis.explain("preload" if kind == "CannotPreload" else "box", number, message)

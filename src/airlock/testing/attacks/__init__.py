@@ -20,6 +20,7 @@ from .arena import ATTACK_CAPABILITIES, IS_SOAK, Arena, Pools
 from .budgets import Budgets
 from .canaries import Pool
 from .causes import TrueCauses
+from .descriptors import Descriptors
 from .ends import Ends
 from .files import Files
 from .frames import HostileFrames
@@ -39,6 +40,7 @@ class AttackSuite(
     Kernel,
     Budgets,
     Files,
+    Descriptors,
     Processes,
     Network,
     LimitAttacks,

@@ -1,10 +1,10 @@
-"""Lets pytest show the values in failing asserts of attacks. Import it before the attacks."""
+"""Has pytest explain failed assertions of the attacks; imported before the modules that have them."""
+
+import pkgutil
+from pathlib import Path
 
 import pytest
 
-_WITH_ASSERTS = (
-    *("arena", "causes", "ends", "files", "frames", "kernel", "limits", "mixture", "network", "pauses", "processes"),
-    *("reached", "values"),
-)
+_MODULES = {module.name for module in pkgutil.iter_modules([str(Path(__file__).parent)])}
 
-pytest.register_assert_rewrite(*(f"{__package__}.{name}" for name in _WITH_ASSERTS))
+pytest.register_assert_rewrite(*(f"{__package__}.{name}" for name in _MODULES - {Path(__file__).stem}))

@@ -101,7 +101,7 @@ llm.complete("look")
         async def look(_: LLMRequest) -> str:
             nonlocal seen
             async with asyncio.timeout(self.patience):
-                while (seen := sleepers(token)) < 3:  # noqa: ASYNC110 - there is no event for it
+                while (seen := len(sleepers(token))) < 3:  # noqa: ASYNC110 - there is no event for it
                     await asyncio.sleep(0.01)
             return "seen"
 
@@ -112,13 +112,15 @@ llm.complete("look")
                 await asyncio.sleep(0.01)
 
 
-def sleepers(token: str) -> int:
-    """Count the processes of the machine that sleep for `token` seconds."""
-    found = 0
+def sleepers(token: str) -> list[int]:
+    """Return the processes of the machine that sleep for `token` seconds."""
+    found = []
     for entry in Path("/proc").iterdir():
         if entry.name.isdecimal():
             try:
-                found += token in (entry / "cmdline").read_text(encoding="utf-8", errors="replace").split("\0")
+                command = (entry / "cmdline").read_text(encoding="utf-8", errors="replace").split("\0")
             except OSError:
                 continue  # it has ended
+            if token in command:
+                found.append(int(entry.name))
     return found

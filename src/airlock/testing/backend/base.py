@@ -84,10 +84,13 @@ class BackendBench(Contract):
                 await shared_backend.drop()
 
     @asynccontextmanager
-    async def up(self, replicas: int = 1, **limits: Any) -> AsyncIterator[Backend[Any]]:
+    async def up(
+        self, replicas: int = 1, preload: tuple[str, ...] = (), preload_reseed: tuple[str, ...] = (), **limits: Any
+    ) -> AsyncIterator[Backend[Any]]:
         """Start a backend, and release everything at the end of the block."""
         with LoopWatch(self.patience):
-            backend = self.make_backend(Project(name="contract", limits=Limits(**limits)))
+            project = Project(name="contract", preload=preload, preload_reseed=preload_reseed, limits=Limits(**limits))
+            backend = self.make_backend(project)
             await backend.scale(replicas)
             try:
                 yield backend
@@ -182,6 +185,9 @@ class BackendBench(Contract):
             return f"{type(self).__name__}.runs_python is False"
         if requirement == "runs_code":
             return None
+        if requirement.startswith("uses."):
+            is_used = requirement.removeprefix("uses.") in backend.uses
+            return None if is_used else f"{requirement.removeprefix('uses.')} is not in {backend.__name__}.uses"
         if requirement.startswith("limits."):
             is_held = requirement.removeprefix("limits.") in backend.enforces
             return None if is_held else f"{requirement} is not in {backend.__name__}.enforces"

@@ -25,7 +25,7 @@ MEDIATOR_CAPABILITIES: Final[Mapping[str, str]] = MappingProxyType(
 
 
 def needs(*requirements: str) -> Callable[[Test], Test]:
-    """Mark what a test needs: `runs_code`, `limits.NAME` (which `enforces` must have), or a capability."""
+    """Mark what a test needs: `runs_code`, `limits.NAME` (of `enforces`), `uses.KEY` (of `uses`), or a capability."""
 
     def mark(test: Test) -> Test:
         test.__dict__["needs"] = requirements

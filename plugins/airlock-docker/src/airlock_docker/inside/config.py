@@ -9,6 +9,7 @@ class Config(TypedDict):
     """The one argument of `main`. Sizes are bytes; a script may read all of it."""
 
     preload: list[str]
+    preload_reseed: list[str]
     processes: int
     files: int
     file_size: int

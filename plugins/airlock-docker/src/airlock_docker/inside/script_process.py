@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Callable, NoReturn
 
 from airlock.worker import codec, layers, one_script, syscalls, warm
 from airlock.worker.reached import Reached
+from airlock.worker.reseed import Reseeding
 
 if TYPE_CHECKING:
     from .config import Config
@@ -54,6 +55,7 @@ def be_script(config: Config, bpf: bytes, frames: int, stdout: int, stderr: int)
         step = "preload"
         be_a_plain_interpreter()
         warm.preload(config["preload"])
+        reseeding = Reseeding(config["preload_reseed"])
         step = "confinement"
         confinement = Confinement(config, bpf, frames)
         reached = Reached(config["reached"], config["processes"])
@@ -64,6 +66,8 @@ def be_script(config: Config, bpf: bytes, frames: int, stdout: int, stderr: int)
             layer(confinement)
             if step == "only_own_descriptors":
                 frames = layers.FRAMES
+        step = "preload"
+        reseeding.run()
         step = "warm-up"
         channel = codec.Channel(socket.socket(fileno=frames))
         one_script.warm_up(channel, reached)

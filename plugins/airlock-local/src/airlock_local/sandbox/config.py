@@ -28,6 +28,7 @@ class BoxConfig(TypedDict):
     masks: list[str]  # directories inside those that are not
     site: str | None  # where the project's packages lie inside
     preload: list[str]
+    preload_reseed: list[str]
     layers: list[str]  # names of `layers.LAYERS`: all of them, but for tests that prove what each one is good for
     limits: BoxLimits
     bpf: str  # seccomp program, base64

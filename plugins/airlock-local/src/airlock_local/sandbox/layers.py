@@ -21,6 +21,7 @@ from airlock.worker.layers import (
     system_call_filter,
 )
 from airlock.worker.reached import Reached
+from airlock.worker.reseed import Reseeding
 from airlock.worker.syscalls import MS_BIND, MS_NODEV, MS_NOEXEC, MS_NOSUID
 
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ class Confinement:
         self.resource_limits: Mapping[int, int] = bounds(self.limits)
         self.hidden = covers(HIDDEN)
         self.reached = Reached(self.limits["reached"], self.limits["processes"])
+        self.reseeding = Reseeding(config["preload_reseed"])
         self.uid_offset = 0  # these four belong to the standby that is being made
         self.network = -1
         self.frames = -1

@@ -29,6 +29,8 @@ def be_script(box: Confinement, stdout: int, stderr: int) -> NoReturn:
             layer(box)
             if step == "only_own_descriptors":
                 frames = FRAMES
+        step = "preload"
+        box.reseeding.run()
         step = "warm-up"
         gc.enable()
         sock = socket.socket(fileno=frames)
