@@ -22,7 +22,13 @@ class Limits(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
-    cpus: float | None = Field(None, gt=0, le=1024, description="CPU cores that one execution may use; unset: no limit")
+    cpus: float | None = Field(
+        None,
+        gt=0,
+        le=1024,
+        description="CPU cores that one execution may use; unset: half of the machine's if several projects could set "
+        "it, else no limit",
+    )
     memory: Size = Field(512 << 20, ge=16 << 20, description="memory of one execution, all its processes together")
     processes: int = Field(64, ge=1, le=32_768, description="processes and threads of one execution")
     files: int = Field(256, ge=16, le=65_536, description="open descriptors of one process")

@@ -13,7 +13,7 @@ from airlock.errors import ConfigError
 from airlock.plugins import BACKEND, STORE
 from airlock.stores import MemorySettings, MemoryStore
 
-from . import yaml_source
+from . import cores, yaml_source
 from .advice import advise
 from .config import Config
 from .projects import Resolver
@@ -97,7 +97,7 @@ def _built_in(plugins: Plugins, environ: Mapping[str, str]) -> Config:
         f"there is no {FILE} in {Path.cwd()}, and {VARIABLE} is not set: {served}; "
         "'airlock init' writes a file to start from, --config FILE names another one"
     )
-    return Config(projects=projects, unlisted=unlisted, warnings=warnings)
+    return Config(projects=cores.share(projects), unlisted=unlisted, warnings=warnings)
 
 
 def _resolve(resolver: Resolver, source: YamlSource, path: Path) -> Config:
@@ -126,7 +126,7 @@ def _resolve(resolver: Resolver, source: YamlSource, path: Path) -> Config:
         server=server,
         store=store.cls if store else MemoryStore,
         store_settings=store.settings if store else MemorySettings(),
-        projects={name: project for name, project in resolved.items() if project is not None},
+        projects=cores.share({name: project for name, project in resolved.items() if project is not None}),
         unlisted=unlisted,
         path=path,
         source=source,

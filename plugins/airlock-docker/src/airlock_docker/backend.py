@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal
 
 from docker.errors import NotFound
@@ -112,7 +113,11 @@ class DockerBackend(PooledBackend[DockerSettings]):
                 f"The Docker daemon has no runtime {settings.runtime}; it has: {known}.",
                 "Install it and register it with the daemon, or correct `runtime`.",
             )
-        self._cores = self.project.limits.usable_cores(info["NCPU"])
+        limits = self.project.limits
+        self._cores = limits.usable_cores(info["NCPU"])
+        if limits.cpus is not None:  # of the server's cores by default; the daemon may have fewer, and would refuse
+            fewer = limits.model_copy(update={"cpus": min(limits.cpus, self._cores)})
+            self.project = replace(self.project, limits=fewer)
         name = settings.runtime or info["DefaultRuntime"]
         program = info["Runtimes"][name].get("path", "").split("/")[-1]
         self._runtime = hardening.Runtime(settings.runtime, has_own_kernel=USER_SPACE_KERNEL in (name, program))

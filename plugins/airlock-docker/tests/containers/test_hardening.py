@@ -28,6 +28,14 @@ def inspected(client: docker.DockerClient, up: Up) -> dict[str, Any]:
     return found
 
 
+async def test_more_cores_than_the_daemon_has_are_what_it_has(
+    client: docker.DockerClient, make_docker: Callable[..., Awaitable[Up]]
+) -> None:
+    """Half of the server's cores, the default beside other projects, may be more: the daemon would refuse that."""
+    up = await make_docker(cpus=1000)
+    assert inspected(client, up)["HostConfig"]["NanoCpus"] == client.info()["NCPU"] * 1_000_000_000
+
+
 async def test_docker_took_away_all_that_it_can(client: docker.DockerClient, up: Up) -> None:
     found = inspected(client, up)["HostConfig"]
     assert found["NetworkMode"] == "none"

@@ -88,3 +88,22 @@ set_result(time.process_time())
 """
         async with self.up(cpus=0.25) as backend:
             assert await self.result_of(backend, code) < 1.0
+
+    @needs("limits.cpus")
+    async def test_processes_that_wake_all_the_time_get_no_more_than_limits_cpus_together(self) -> None:
+        """The weight of a control group does not bound them: Linux hardly charges what they use to it."""
+        code = """
+import os, resource, time
+begin = time.monotonic()
+for _ in range(8):
+    if os.fork() == 0:
+        while time.monotonic() - begin < 2:
+            for _ in range(5000): pass
+            time.sleep(0.0001)
+        os._exit(0)
+for _ in range(8): os.wait()
+used = resource.getrusage(resource.RUSAGE_CHILDREN)
+set_result(used.ru_utime + used.ru_stime)
+"""
+        async with self.up(cpus=0.1) as backend:
+            assert await self.result_of(backend, code) < 0.6
