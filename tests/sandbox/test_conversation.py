@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from airlock import Job, Limits, LLMError, LLMRequest, Outcome, strict_json
@@ -85,7 +85,6 @@ async def outcome_of(*frames: bytes, **limits: Any) -> Outcome:
 # --- any bytes at all --------------------------------------------------------------------------------------------
 
 
-@settings(deadline=None)
 @given(
     st.lists(
         st.binary(max_size=100)

@@ -5,7 +5,7 @@ import time
 from typing import Any
 
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from tests.secrets.leaks import FORMS, SECRET, leaks, letters, secrets
 
@@ -108,7 +108,6 @@ def test_prompts_and_names_of_models_are_redacted() -> None:
     assert asked == LLMRequest(prompt=f"Is {MARK} safe?", model=MARK)
 
 
-@settings(deadline=None)
 @given(
     secrets, st.recursive(st.none() | st.integers() | st.text(letters, max_size=5), st.lists, max_leaves=10), st.data()
 )

@@ -5,7 +5,7 @@ import time
 from itertools import pairwise
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from tests.secrets.leaks import FORMS, SECRET, leaks, letters, secrets
 
@@ -51,7 +51,6 @@ def test_secret_at_a_cut_is_redacted_before_the_cut(before: int) -> None:
     assert output.truncated == (before + len(MARK) + 30 > 80)
 
 
-@settings(deadline=None)
 @given(st.data(), secrets, st.integers(0, 400), st.lists(st.integers(0, 10_000), max_size=20))
 def test_nothing_leaks_whatever_is_said_in_whatever_pieces(
     data: st.DataObject, secrets: list[str], limit: int, cuts: list[int]
@@ -78,7 +77,6 @@ def test_nothing_leaks_whatever_is_said_in_whatever_pieces(
         assert leaks(secret, redactor.text(text)) == []
 
 
-@settings(deadline=None)
 @given(secrets, st.text(letters, max_size=200), st.lists(st.integers(0, 10_000), max_size=20), st.data())
 def test_pieces_make_no_difference(secrets: list[str], text: str, cuts: list[int], data: st.DataObject) -> None:
     text += "".join(data.draw(st.lists(st.sampled_from([*secrets, *(s[:-1] for s in secrets)]), max_size=6)))
