@@ -1,0 +1,44 @@
+"""A standby that dies in the moment in which it becomes ready."""
+
+import asyncio
+import os
+import select
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from airlock_local.standby import LocalWorker
+
+pytestmark = pytest.mark.anyio
+
+SOON = 30.0
+
+
+async def test_a_standby_that_dies_before_its_last_word_is_read_is_replaced(
+    make_local: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    local = await make_local(replicas=1)
+    read, died = LocalWorker._on_ready, []
+
+    def die_first(worker: LocalWorker) -> None:
+        if died:
+            read(worker)
+            return
+        died.append(worker)
+        time.sleep(0.3)  # the standby says that it is ready
+        box = local.backend._box
+        waiting = box._process.pid
+        zygote = int(Path(f"/proc/{waiting}/task/{waiting}/children").read_text())
+        os.kill(zygote, signal.SIGKILL)
+        while box._exits:
+            select.select([box._control], [], [], SOON)
+            box._on_exits()
+
+    monkeypatch.setattr(LocalWorker, "_on_ready", die_first)
+    assert await local.result("set_result('the next one dies')") == "the next one dies"
+    async with asyncio.timeout(SOON):
+        while not died or local.backend.pool().idle < 1 or not local.backend._box.is_alive:
+            await asyncio.sleep(0.01)
