@@ -68,6 +68,20 @@ async def test_a_server_that_may_not_know_the_number_of_locks_reads_whose_they_a
 
 
 @as_root
+@pytest.mark.parametrize("file", ["ALLOCATED", "ALL_LOCKS"])
+async def test_locks_are_found_after_a_time_in_which_they_could_not_be_counted(
+    local: Any, monkeypatch: pytest.MonkeyPatch, file: str
+) -> None:
+    """As where clients take all descriptors of the server."""
+    with monkeypatch.context() as patch:
+        patch.setattr(locks, file, Path("/nothing"))
+        task, run = local.start(f"{LOCKS}\nimport time\ntake(40, 500)\nprint(1, flush=True)\ntime.sleep(60)")
+        await run.until(lambda run: run.stdout)
+        await asyncio.sleep(0.3)
+    assert (await task).error_type == "memory_limit"
+
+
+@as_root
 async def test_locks_of_others_are_not_blamed_on_a_script(local: Any, tmp_path: Path) -> None:
     code = f"{LOCKS.replace('/tmp', str(tmp_path))}\ntake(40, 500)\nprint(1, flush=True)\ninput()"
     other = await asyncio.create_subprocess_exec(

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import logging
 import os
 from collections import Counter
 from pathlib import Path
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from .counters import Counters
+
+log = logging.getLogger(__name__)
 
 MOST: Final = 1000  # locks of one execution, 192 bytes each; SQLite holds a few for each connection
 GROWN: Final = 5000  # locks more on the whole machine, 1 MB: who made them?
@@ -66,27 +69,36 @@ class LockWatch:
             self._watch.remove(self._look)
 
     def _look(self) -> float | None:
-        # Other small things of the kernel may be counted with them.
-        number = 0 if self._is_blind else int(ALLOCATED.read_bytes().split()[0])
+        try:
+            # Other small things of the kernel may be counted with them.
+            number = 0 if self._is_blind else int(ALLOCATED.read_bytes().split()[0])
+        except OSError as error:
+            return self._failed(error)
         if self._is_blind or number >= self._known + GROWN:
-            self._known = number
-            self._reading = asyncio.create_task(self._end_who_holds_too_many())
+            self._reading = asyncio.create_task(self._end_who_holds_too_many(number))
             return None
         self._known = min(self._known, number)
         return self._period
 
-    async def _end_who_holds_too_many(self) -> None:
+    def _failed(self, error: OSError) -> float:
+        """Look again a little later: the server may have no descriptor left at the moment."""
+        log.warning("the POSIX locks of executions cannot be counted at the moment: %s", error)
+        return BLIND_PERIOD
+
+    async def _end_who_holds_too_many(self, number: int) -> None:
+        wait = self._period
         try:
             of_process = {process: counters for counters in self._live for process in counters.processes()}
             found = await asyncio.to_thread(_who_holds_too_many, of_process)
-            if found is not None:
-                self._known = 0  # there may be more of them: look again
-                if found in self._live:
-                    self._live[found]("memory_limit", TOO_MANY)
+            self._known = number if found is None else 0  # there may be more of them: look again
+            if found is not None and found in self._live:
+                self._live[found]("memory_limit", TOO_MANY)
+        except OSError as error:
+            wait = self._failed(error)
         finally:
             self._reading = None
             if self._live:
-                self._watch.add(self._look, self._period)
+                self._watch.add(self._look, wait)
 
 
 def _who_holds_too_many(of_process: Mapping[int, Counters]) -> Counters | None:
