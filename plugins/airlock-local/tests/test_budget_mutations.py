@@ -10,7 +10,14 @@ import pytest
 
 from airlock.sandbox import locks
 from airlock.testing.attacks.arena import TRY
-from airlock.testing.attacks.budgets import LOCKS, TOO_MANY_LOCKS, refused_calls
+from airlock.testing.attacks.budgets import (
+    ACCESS_CONTROL_LIST,
+    FLUSHES,
+    LOCKS,
+    TOO_MANY_LOCKS,
+    refused_calls,
+    with_numbers,
+)
 
 pytestmark = pytest.mark.anyio
 
@@ -39,6 +46,16 @@ async def test_a_call_is_answered_by_the_kernel_without_the_filter(
     leave_out("system_call_filter")
     local = await make_local(isolation="reduced")
     assert await local.result(f"{TRY}\nset_result(attempt(lambda: {call}))") != "EPERM"
+
+
+@pytest.mark.parametrize("call", [ACCESS_CONTROL_LIST, *map(with_numbers, FLUSHES)])
+async def test_a_call_does_what_the_filter_makes_programs_do_without(
+    make_local: Callable[..., Awaitable[Any]], leave_out: Callable[..., None], call: str
+) -> None:
+    leave_out("system_call_filter")
+    local = await make_local(isolation="reduced")
+    done = {"None"} if call == ACCESS_CONTROL_LIST else {"EBADF", "ENOMEM"}
+    assert await local.result(f"{TRY}\nset_result(attempt(lambda: {call}))") in done
 
 
 @as_root
