@@ -1,4 +1,4 @@
-"""Ends an execution that holds too many POSIX locks (fcntl), which the kernel charges to no control group.
+"""Ends an execution that holds too many locks of files (fcntl, flock), which the kernel charges to no control group.
 
 It did so in Linux 5.15-rc1 (commit 0f12156dff28), but that made locking slow, and was taken back (3754707bcc3e).
 """
@@ -27,7 +27,7 @@ BLIND_PERIOD: Final = 1.0  # seconds; /proc/locks makes the reader wait 10 ms, a
 LONGEST: Final = 200_000  # lines of /proc/locks that are read; each new lock of a CPU core comes before its older ones
 ALL_LOCKS: Final = Path("/proc/locks")
 ALLOCATED: Final = Path("/sys/kernel/slab/file_lock_cache/total_objects")  # for root only
-TOO_MANY: Final = f"the script held more than {MOST} POSIX locks, memory of the kernel that limits.memory cannot count"
+TOO_MANY: Final = f"the script held more than {MOST} locks of files, memory that limits.memory cannot count"
 
 
 class Turns(Protocol):
@@ -82,7 +82,7 @@ class LockWatch:
 
     def _failed(self, error: OSError) -> float:
         """Look again a little later: the server may have no descriptor left at the moment."""
-        log.warning("the POSIX locks of executions cannot be counted at the moment: %s", error)
+        log.warning("the locks of executions cannot be counted at the moment: %s", error)
         return BLIND_PERIOD
 
     async def _end_who_holds_too_many(self, number: int) -> None:
@@ -104,14 +104,16 @@ class LockWatch:
 def _who_holds_too_many(of_process: Mapping[int, Counters]) -> Counters | None:
     """Read all locks of the machine, until one execution has too many.
 
-    A lock names the process that took it, which lives as long as the lock: the seccomp filter lets no two processes
-    share a table of descriptors (CLONE_FILES), by which one keeps the locks of the other.
+    A lock of fcntl names the process that took it, which lives as long as the lock: the seccomp filter lets no two
+    processes share a table of descriptors (CLONE_FILES), by which one keeps the locks of the other. A lock of flock
+    may outlive it, and is then not counted. The others are: the kernel begins anew for every page of the list, and all
+    who lock on this machine wait meanwhile, so that many lines cost seconds.
     """
     held: Counter[Counters] = Counter()
     with ALL_LOCKS.open("rb") as lines:
         for line in itertools.islice(lines, LONGEST):
             words = line.split()  # number, kind, ADVISORY, READ or WRITE, process, ...; `->` before those who wait
-            if words[1] == b"POSIX" and (counters := of_process.get(int(words[4]))) is not None:
+            if words[1] in (b"POSIX", b"FLOCK") and (counters := of_process.get(int(words[4]))) is not None:
                 held[counters] += 1
                 if held[counters] > MOST:
                     return counters

@@ -62,6 +62,15 @@ TOO_MANY_LOCKS = {
     "of the script": f"{LOCKS}\nimport time\ntake(40, 500)\ntime.sleep(60)",
     "of a child": f"{LOCKS}\nimport time\nif os.fork() == 0: take(40, 500)\ntime.sleep(60)",
     "of an orphan": f"{LOCKS}\nimport time\nif os.fork() == 0: os.fork() or take(40, 500)\ntime.sleep(60)",
+    "of open files": """
+import fcntl, os, time
+for _ in range(30):
+    if os.fork() == 0:
+        try:
+            while True: fcntl.flock(os.open("/tmp/x", os.O_RDWR | os.O_CREAT), fcntl.LOCK_SH)
+        except OSError: break
+time.sleep(60)
+""",
 }
 MODEST = """
 import sqlite3, threading, time
@@ -133,7 +142,7 @@ class Budgets(Arena):
         pool = await pools.get(memory="64MiB")
         ran = await pool.run(code)
         assert ran.error_type == "memory_limit"
-        assert "POSIX locks" in (ran.error or "")
+        assert "locks of files" in (ran.error or "")
         assert await pool.result("set_result(1)") == 1
 
     @needs("counts_locks")
