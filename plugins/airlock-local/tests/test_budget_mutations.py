@@ -10,7 +10,14 @@ import pytest
 
 from airlock.sandbox import locks
 from airlock.testing.attacks.arena import TRY
-from airlock.testing.attacks.budgets import LOCKS, TOO_MANY_LOCKS, refused_calls
+from airlock.testing.attacks.budgets import (
+    ACCESS_CONTROL_LIST,
+    FLUSHES,
+    LOCKS,
+    TOO_MANY_LOCKS,
+    refused_calls,
+    with_numbers,
+)
 
 pytestmark = pytest.mark.anyio
 
@@ -41,6 +48,16 @@ async def test_a_call_is_answered_by_the_kernel_without_the_filter(
     assert await local.result(f"{TRY}\nset_result(attempt(lambda: {call}))") != "EPERM"
 
 
+@pytest.mark.parametrize("call", [ACCESS_CONTROL_LIST, *map(with_numbers, FLUSHES)])
+async def test_a_call_does_what_the_filter_makes_programs_do_without(
+    make_local: Callable[..., Awaitable[Any]], leave_out: Callable[..., None], call: str
+) -> None:
+    leave_out("system_call_filter")
+    local = await make_local(isolation="reduced")
+    done = {"None"} if call == ACCESS_CONTROL_LIST else {"EBADF", "ENOMEM"}
+    assert await local.result(f"{TRY}\nset_result(attempt(lambda: {call}))") in done
+
+
 @as_root
 async def test_locks_are_held_without_the_watch(
     make_local: Callable[..., Awaitable[Any]], monkeypatch: pytest.MonkeyPatch
@@ -65,6 +82,20 @@ async def test_a_server_that_may_not_know_the_number_of_locks_reads_whose_they_a
     monkeypatch.setattr(locks, "ALLOCATED", Path("/nothing"))
     local = await make_local()
     assert (await local.run(TOO_MANY_LOCKS["of the script"])).error_type == "memory_limit"
+
+
+@as_root
+@pytest.mark.parametrize("file", ["ALLOCATED", "ALL_LOCKS"])
+async def test_locks_are_found_after_a_time_in_which_they_could_not_be_counted(
+    local: Any, monkeypatch: pytest.MonkeyPatch, file: str
+) -> None:
+    """As where clients take all descriptors of the server."""
+    with monkeypatch.context() as patch:
+        patch.setattr(locks, file, Path("/nothing"))
+        task, run = local.start(f"{LOCKS}\nimport time\ntake(40, 500)\nprint(1, flush=True)\ntime.sleep(60)")
+        await run.until(lambda run: run.stdout)
+        await asyncio.sleep(0.3)
+    assert (await task).error_type == "memory_limit"
 
 
 @as_root

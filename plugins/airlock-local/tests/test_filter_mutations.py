@@ -2,23 +2,26 @@
 
 import ctypes
 import errno
+import signal
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
 
 from airlock.sandbox import seccomp
+from airlock.testing.attacks.arena import Arena
+from airlock.testing.attacks.causes import TrueCauses
 from airlock.testing.attacks.kernel import Kernel
 
 pytestmark = pytest.mark.anyio
 
-Attack = Callable[[Kernel, Any], Awaitable[None]]
+Attack = Callable[[Any, Any], Awaitable[None]]
 CACHESTAT = 451
 
 
-async def fails(attack: Attack, local: Any) -> bool:
+async def fails(attack: Attack, local: Any, suite: Arena | None = None) -> bool:
     try:
-        await attack(Kernel(), local)
+        await attack(suite or Kernel(), local)
     except AssertionError:
         return True
     return False
@@ -33,7 +36,9 @@ async def test_a_rule_that_compares_64_bits_is_evaded(
     assert await fails(attack, await make_local())
 
 
-@pytest.mark.parametrize("name", ["setsockopt", "fcntl", "ioctl", "socket", "socketpair"])
+@pytest.mark.parametrize(
+    "name", ["setsockopt", "fcntl", "ioctl", "socket", "socketpair", "setxattr", "fsync", "madvise"]
+)
 async def test_a_rule_that_is_missing_is_found(
     make_local: Callable[..., Awaitable[Any]], monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
@@ -43,6 +48,18 @@ async def test_a_rule_that_is_missing_is_found(
     local = await make_local(isolation="reduced")  # the self-test finds some of them
     monkeypatch.setattr(seccomp, "ARGUMENT_RULES", real)
     assert await fails(Kernel.test_no_rule_is_evaded_by_bits_that_the_kernel_does_not_read, local)
+
+
+@pytest.mark.parametrize("name", ["clone", "fcntl", "kill", "prctl"])
+async def test_a_script_can_forge_the_signal_of_a_limit_by_each_call_that_the_filter_lets_pass(
+    make_local: Callable[..., Awaitable[Any]], monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    real = seccomp.ARGUMENT_RULES
+    left = [rule for rule in real if rule.call != name or signal.SIGXFSZ not in rule.conditions[-1]]
+    assert len(left) == len(real) - 1
+    monkeypatch.setattr(seccomp, "ARGUMENT_RULES", left)
+    attack = TrueCauses.test_a_script_cannot_say_that_it_reached_the_largest_size_of_a_file
+    assert await fails(attack, await make_local(), TrueCauses())
 
 
 async def test_a_call_later_than_the_filter_is_reached_without_its_bound(

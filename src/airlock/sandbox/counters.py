@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from typing import TYPE_CHECKING, Final
 
@@ -27,7 +28,7 @@ VERSION_2: Final = {
 
 
 class Counters:
-    """The counters of one execution. They never raise: what cannot be read any more keeps its last value.
+    """The counters of one execution. Reading them never raises: what cannot be read any more keeps its last value.
 
     They count from the groups' beginning, or from the last `restart`: a group may serve one execution after the other.
     What no controller counts stays 0.
@@ -72,11 +73,16 @@ class Counters:
         return int(self._read(PIDS))
 
     def processes(self) -> list[int]:
-        """Return the processes that are alive, as this server sees them."""
+        """Return the processes that are alive, as this server sees them.
+
+        Raises OSError if they cannot be read, as when the server has no descriptor left.
+        """
         try:
             return [] if self._members is None else [*map(int, self._members.read_bytes().split())]
-        except OSError:  # the group is gone
-            return []
+        except OSError as error:
+            if error.errno in (errno.ENOENT, errno.ENODEV):  # the group is gone
+                return []
+            raise
 
     def look(self) -> None:
         """Read all of them, as the groups may soon be gone."""

@@ -1,4 +1,4 @@
-"""Ends an execution that holds too many POSIX locks (fcntl), which the kernel charges to no control group.
+"""Ends an execution that holds too many locks of files (fcntl, flock), which the kernel charges to no control group.
 
 It did so in Linux 5.15-rc1 (commit 0f12156dff28), but that made locking slow, and was taken back (3754707bcc3e).
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import logging
 import os
 from collections import Counter
 from pathlib import Path
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 
     from .counters import Counters
 
+log = logging.getLogger(__name__)
+
 MOST: Final = 1000  # locks of one execution, 192 bytes each; SQLite holds a few for each connection
 GROWN: Final = 5000  # locks more on the whole machine, 1 MB: who made them?
 PERIOD: Final = 0.1  # seconds; a script makes some 100 000 locks in that time, 20 MB
@@ -24,7 +27,7 @@ BLIND_PERIOD: Final = 1.0  # seconds; /proc/locks makes the reader wait 10 ms, a
 LONGEST: Final = 200_000  # lines of /proc/locks that are read; each new lock of a CPU core comes before its older ones
 ALL_LOCKS: Final = Path("/proc/locks")
 ALLOCATED: Final = Path("/sys/kernel/slab/file_lock_cache/total_objects")  # for root only
-TOO_MANY: Final = f"the script held more than {MOST} POSIX locks, memory of the kernel that limits.memory cannot count"
+TOO_MANY: Final = f"the script held more than {MOST} locks of files, memory that limits.memory cannot count"
 
 
 class Turns(Protocol):
@@ -66,40 +69,51 @@ class LockWatch:
             self._watch.remove(self._look)
 
     def _look(self) -> float | None:
-        # Other small things of the kernel may be counted with them.
-        number = 0 if self._is_blind else int(ALLOCATED.read_bytes().split()[0])
+        try:
+            # Other small things of the kernel may be counted with them.
+            number = 0 if self._is_blind else int(ALLOCATED.read_bytes().split()[0])
+        except OSError as error:
+            return self._failed(error)
         if self._is_blind or number >= self._known + GROWN:
-            self._known = number
-            self._reading = asyncio.create_task(self._end_who_holds_too_many())
+            self._reading = asyncio.create_task(self._end_who_holds_too_many(number))
             return None
         self._known = min(self._known, number)
         return self._period
 
-    async def _end_who_holds_too_many(self) -> None:
+    def _failed(self, error: OSError) -> float:
+        """Look again a little later: the server may have no descriptor left at the moment."""
+        log.warning("the locks of executions cannot be counted at the moment: %s", error)
+        return BLIND_PERIOD
+
+    async def _end_who_holds_too_many(self, number: int) -> None:
+        wait = self._period
         try:
             of_process = {process: counters for counters in self._live for process in counters.processes()}
             found = await asyncio.to_thread(_who_holds_too_many, of_process)
-            if found is not None:
-                self._known = 0  # there may be more of them: look again
-                if found in self._live:
-                    self._live[found]("memory_limit", TOO_MANY)
+            self._known = number if found is None else 0  # there may be more of them: look again
+            if found is not None and found in self._live:
+                self._live[found]("memory_limit", TOO_MANY)
+        except OSError as error:
+            wait = self._failed(error)
         finally:
             self._reading = None
             if self._live:
-                self._watch.add(self._look, self._period)
+                self._watch.add(self._look, wait)
 
 
 def _who_holds_too_many(of_process: Mapping[int, Counters]) -> Counters | None:
     """Read all locks of the machine, until one execution has too many.
 
-    A lock names the process that took it, which lives as long as the lock: the seccomp filter lets no two processes
-    share a table of descriptors (CLONE_FILES), by which one keeps the locks of the other.
+    A lock of fcntl names the process that took it, which lives as long as the lock: the seccomp filter lets no two
+    processes share a table of descriptors (CLONE_FILES), by which one keeps the locks of the other. A lock of flock
+    may outlive it, and is then not counted. The others are: the kernel begins anew for every page of the list, and all
+    who lock on this machine wait meanwhile, so that many lines cost seconds.
     """
     held: Counter[Counters] = Counter()
     with ALL_LOCKS.open("rb") as lines:
         for line in itertools.islice(lines, LONGEST):
             words = line.split()  # number, kind, ADVISORY, READ or WRITE, process, ...; `->` before those who wait
-            if words[1] == b"POSIX" and (counters := of_process.get(int(words[4]))) is not None:
+            if words[1] in (b"POSIX", b"FLOCK") and (counters := of_process.get(int(words[4]))) is not None:
                 held[counters] += 1
                 if held[counters] > MOST:
                     return counters

@@ -52,7 +52,7 @@ class SandboxRun:
         `watch` is the pool's; without one it has its own, and many that wait cost more.
 
         Without `counters` CPU time in pauses is not bounded, a process that was killed for lack of memory and refused
-        processes are not told, POSIX locks are not counted, and causes are found by less.
+        processes are not told, locks of files are not counted, and causes are found by less.
         """
         self._job = job
         self._run = run

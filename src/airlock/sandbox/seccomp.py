@@ -38,8 +38,6 @@ DENIED: Final = (  # noqa: SIM905 - readable as it is
     "mbind move_pages migrate_pages set_mempolicy "
     # what the kernel counts for the whole machine (fs.aio-max-nr)
     "io_setup "
-    # memory that no control group counts: 64 KiB for each access control list
-    "setxattr lsetxattr fsetxattr "
     # this layer
     "seccomp"
 ).split()
@@ -84,6 +82,17 @@ SOCKET_BUFFERS: Final = (7, 8, 32, 33)  # SO_SNDBUF, SO_RCVBUF, ...FORCE: memory
 # Programs for a socket: memory of the kernel, and of what it has for all (net.core.bpf_jit_limit). SO_ATTACH_FILTER,
 # SO_ATTACH_BPF, SO_ATTACH_REUSEPORT_CBPF, SO_ATTACH_REUSEPORT_EBPF.
 SOCKET_PROGRAMS: Final = (26, 50, 51, 52)
+# Memory that no control group counts: 64 KiB for each access control list. The answer is that of a file system without
+# attributes: `cp -a` and `install`, which copy permissions as an access control list, then make do with chmod.
+SETS_ATTRIBUTES: Final = ("setxattr", "lsetxattr", "fsetxattr")
+# They make the machine's disks write what others have changed, or flush their caches, also for a file that is only
+# open for reading. All that scripts can change is in memory.
+WAITS_FOR_DISKS: Final = ("sync", "syncfs", "fsync", "fdatasync", "sync_file_range")
+MS_SYNC: Final = 4  # of msync; the other flags only look, which some libraries use to find out what is mapped
+O_NOTIFICATION_PIPE: Final = os.O_EXCL  # memory that is counted for a user, but for no control group
+MADV_MERGEABLE, PR_SET_MEMORY_MERGE = 12, 67  # one page for equal ones of all processes, which others can notice
+PR_SCHED_CORE: Final = 62  # keeps the other half of each hyperthreaded core idle
+PR_SET_PDEATHSIG, F_SETSIG, EXIT_SIGNAL = 1, 10, 0xFF
 PR_SET_SECCOMP: Final = 22  # the same as the call `seccomp`, with the same memory
 MAP_HUGETLB, SHM_HUGETLB, MFD_HUGETLB = 0x40000, 0o4000, 4  # pages that limits.memory does not count
 OFD_LOCKS: Final = (fcntl.F_OFD_SETLK, fcntl.F_OFD_SETLKW)  # they name no process, so that nobody could count them
@@ -91,7 +100,8 @@ F_SETDELEG: Final = 1040
 CLONE_FILES, CLONE_THREAD = 0x400, 0x10000
 TIOCSTI, TIOCLINUX = 0x5412, 0x541C  # typing into a terminal
 # SIGXFSZ is the kernel's word that limits.file_size was reached. It looks like one that a script sent to itself: both
-# have SI_USER and the script's own pid, so scripts send none. (The argument that is the signal's number.)
+# have SI_USER and the script's own pid, so scripts send none, nor choose it for what the kernel tells them otherwise.
+# (The argument that is the signal's number.)
 SENDS_A_SIGNAL: Final = {
     "kill": 1,
     "tkill": 1,
@@ -125,7 +135,7 @@ class Above(NamedTuple):
 
 
 class ArgumentRule(NamedTuple):
-    """A call that fails with `error` if all conditions on its arguments hold."""
+    """A call that fails with `error` if all conditions on its arguments hold; with 0, it succeeds and does nothing."""
 
     call: str
     error: int
@@ -155,6 +165,13 @@ ARGUMENT_RULES: Final = (
         ArgumentRule("setsockopt", errno.EPERM, (Is(1, SOL_SOCKET), Is(2, option)))
         for option in (*SOCKET_BUFFERS, *SOCKET_PROGRAMS)
     ),
+    *(ArgumentRule(call, errno.EOPNOTSUPP, ()) for call in SETS_ATTRIBUTES),
+    *(ArgumentRule(call, 0, ()) for call in WAITS_FOR_DISKS),
+    ArgumentRule("msync", 0, (Has(2, MS_SYNC),)),
+    # What a kernel says that was built without these.
+    ArgumentRule("pipe2", errno.ENOPKG, (Has(1, O_NOTIFICATION_PIPE),)),
+    ArgumentRule("madvise", errno.EINVAL, (Is(2, MADV_MERGEABLE),)),
+    *(ArgumentRule("prctl", errno.EINVAL, (Is(0, option),)) for option in (PR_SET_MEMORY_MERGE, PR_SCHED_CORE)),
     ArgumentRule("prctl", errno.EPERM, (Is(0, PR_SET_SECCOMP),)),
     ArgumentRule("mmap", errno.EPERM, (Has(3, MAP_HUGETLB),)),
     ArgumentRule("shmget", errno.EPERM, (Has(2, SHM_HUGETLB),)),
@@ -164,6 +181,9 @@ ARGUMENT_RULES: Final = (
     ArgumentRule("mknodat", errno.EPERM, (Has(2, stat.S_IFCHR & stat.S_IFBLK),)),
     *(ArgumentRule("ioctl", errno.EPERM, (Is(1, request),)) for request in (TIOCSTI, TIOCLINUX)),
     *(ArgumentRule(call, errno.EPERM, (Is(position, signal.SIGXFSZ),)) for call, position in SENDS_A_SIGNAL.items()),
+    ArgumentRule("clone", errno.EPERM, (Has(0, signal.SIGXFSZ, without=EXIT_SIGNAL & ~signal.SIGXFSZ),)),
+    ArgumentRule("fcntl", errno.EPERM, (Is(1, F_SETSIG), Is(2, signal.SIGXFSZ))),
+    ArgumentRule("prctl", errno.EPERM, (Is(0, PR_SET_PDEATHSIG), Is(1, signal.SIGXFSZ))),
 )
 
 

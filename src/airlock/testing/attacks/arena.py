@@ -22,7 +22,7 @@ ATTACK_CAPABILITIES: Final[Mapping[str, str]] = MappingProxyType(
     {
         "counts_cpu_time": "CPU time during pauses counts all processes of an execution together",
         "counts_inodes": "limits.scratch also limits the number of files",
-        "counts_locks": "an execution that holds thousands of POSIX locks is ended, whoever of its processes took them",
+        "counts_locks": "an execution that holds thousands of locks is ended, whoever of its processes took them",
         "counts_processes": "a script that reaches limits.processes gets an OSError, however small the limit is",
         "counts_refusals": "a limit is named even if the script catches the OSError that it causes",
         "filters_calls": "Airlock's own filter refuses system calls that no script needs",

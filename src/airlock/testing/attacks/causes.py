@@ -6,9 +6,10 @@ import asyncio
 
 import pytest
 
+from airlock.sandbox import seccomp
 from airlock.testing.backend.capabilities import needs
 
-from .arena import Arena, Pools
+from .arena import TRY, Arena, Pools
 from .canaries import Pool
 from .reached import said
 
@@ -32,6 +33,9 @@ FILE_SIZE_SIGNALS = (
     "signal.raise_signal(signal.SIGXFSZ)",
     "signal.pthread_kill(threading.get_ident(), signal.SIGXFSZ)",
     "signal.pidfd_send_signal(os.pidfd_open(os.getpid()), signal.SIGXFSZ)",
+    "fcntl.fcntl(os.pipe()[0], fcntl.F_SETSIG, signal.SIGXFSZ)",
+    "call({prctl}, 1, signal.SIGXFSZ, 0, 0, 0)",  # PR_SET_PDEATHSIG
+    "call({clone}, signal.SIGXFSZ, 0, 0, 0, 0) or os._exit(0)",  # the signal that its end sends
     "os.fork() or os.kill(os.getppid(), signal.SIGXFSZ)",
 )
 CHILD = """
@@ -80,8 +84,10 @@ class TrueCauses(Arena):
 
     @needs("filters_calls")
     async def test_a_script_cannot_say_that_it_reached_the_largest_size_of_a_file(self, small: Pool) -> None:
+        numbers = {name: seccomp.system_call(name) for name in ("prctl", "clone")}
         for action in ("", "signal.signal(signal.SIGXFSZ, signal.SIG_DFL)\n"):
-            codes = [f"import os, signal, threading, time\n{action}{call}" for call in FILE_SIZE_SIGNALS]
+            before = f"{TRY}\nimport fcntl, signal, threading, time\n{action}"
+            codes = [before + call.format(**numbers) for call in FILE_SIZE_SIGNALS]
             codes[-1] += "\nos.wait()"
             runs = await self.run_all(small, codes)
             for ran in runs.values():
