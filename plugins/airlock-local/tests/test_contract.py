@@ -8,7 +8,6 @@ from airlock import Project
 from airlock.testing import BACKEND_CAPABILITIES, BackendContract
 from airlock_local.backend import LocalBackend, LocalSettings
 
-
 needs_cgroup = pytest.mark.xfail(
     os.geteuid() != 0, reason="limits.cpus needs a cgroup, which an ordinary user may not have", strict=False
 )

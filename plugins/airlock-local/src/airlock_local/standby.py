@@ -225,7 +225,7 @@ class LocalWorker(Worker):
     def _on_exit(self, code: int | None) -> None:
         if not self._ready.done():
             while not self._ready.done():
-                self._on_ready()  # it may have been ready all the same: then the pool must learn that it is not any more
+                self._on_ready()  # it may have been ready, which it is no more
         if self._run is None:
             self._is_idly_lost()
             return
