@@ -21,7 +21,8 @@ async def test_a_standby_that_dies_before_its_last_word_is_read_is_replaced(
     make_local: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     local = await make_local(replicas=1)
-    read, died = LocalWorker._on_ready, []
+    read = LocalWorker._on_ready
+    died: list[LocalWorker] = []
 
     def die_first(worker: LocalWorker) -> None:
         if died:

@@ -168,6 +168,8 @@ class DockerWorker(Worker):
         elif kind == EXITED and len(body) == EXIT_CODE.size:
             if self._sandbox_run is not None:
                 self._sandbox_run.exited(*EXIT_CODE.unpack(body))
+            elif self._attachment is not None:
+                self._attachment.send_end()  # no counter to read: let it go at once
         else:
             raise ProtocolViolation(f"record of kind {kind}")
 

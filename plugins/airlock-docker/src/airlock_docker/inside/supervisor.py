@@ -30,6 +30,7 @@ EXITED = ord("x")  # the script's process is gone; its exit code, negative: by t
 EXIT_CODE = struct.Struct("<i")
 
 READ_SIZE = 64 << 10
+HOLD = 2.0  # seconds that the server gets
 REST_SIZE = 4 << 20  # bytes of each stream that are still read when the script is gone: something may go on writing
 
 
@@ -90,8 +91,7 @@ class Supervisor:
         self._flush()
         if not data:
             self._events.unregister(0)
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(-1, signal.SIGKILL)  # all but us; what they wrote is still passed on
+            kill_others()  # what they wrote is still passed on
 
     def _flush(self) -> None:
         """Send without waiting: a script that computes reads nothing, and its output must not wait for that."""
@@ -149,7 +149,20 @@ class Supervisor:
                     for descriptor in self._outputs:
                         self._pass_output(descriptor, REST_SIZE)
                     tell(EXITED, EXIT_CODE.pack(os.waitstatus_to_exitcode(status)))
+                    kill_others()
+                    self._hold()
                     os._exit(0)
+
+    def _hold(self) -> None:
+        """Keep the container, until the server closes our stdin: it now reads the counters of its control groups."""
+        while select.select([0], [], [], HOLD)[0] and os.read(0, READ_SIZE):
+            pass  # what it sends now is for nobody
+
+
+def kill_others() -> None:
+    """Kill all but us."""
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(-1, signal.SIGKILL)
 
 
 def tell(kind: int, data: bytes) -> None:
