@@ -39,6 +39,11 @@ set_result("alive")
         assert await pool.result(code) == "alive"
 
     @needs("guards_supervisor")
+    async def test_pid_1_cannot_be_limited(self, pool: Pool) -> None:
+        """The kernel kills a process that has no CPU time left."""
+        assert await self.attempt(pool, "__import__('resource').prlimit(1, 0, (0, 0))") == "EPERM"
+
+    @needs("guards_supervisor")
     async def test_pid_1_cannot_be_looked_at(self, pool: Pool) -> None:
         code = """
 import os
