@@ -84,6 +84,7 @@ SOCKET_BUFFERS: Final = (7, 8, 32, 33)  # SO_SNDBUF, SO_RCVBUF, ...FORCE: memory
 # Programs for a socket: memory of the kernel, and of what it has for all (net.core.bpf_jit_limit). SO_ATTACH_FILTER,
 # SO_ATTACH_BPF, SO_ATTACH_REUSEPORT_CBPF, SO_ATTACH_REUSEPORT_EBPF.
 SOCKET_PROGRAMS: Final = (26, 50, 51, 52)
+SO_PASSPIDFD, SO_PEERPIDFD = 76, 77  # handles on a process outside, such as the server at the other end of the frames
 PR_SET_SECCOMP: Final = 22  # the same as the call `seccomp`, with the same memory
 MAP_HUGETLB, SHM_HUGETLB, MFD_HUGETLB = 0x40000, 0o4000, 4  # pages that limits.memory does not count
 OFD_LOCKS: Final = (fcntl.F_OFD_SETLK, fcntl.F_OFD_SETLKW)  # they name no process, so that nobody could count them
@@ -157,6 +158,8 @@ ARGUMENT_RULES: Final = (
         ArgumentRule("setsockopt", errno.EPERM, (Is(1, SOL_SOCKET), Is(2, option)))
         for option in (*SOCKET_BUFFERS, *SOCKET_PROGRAMS)
     ),
+    ArgumentRule("setsockopt", errno.ENOPROTOOPT, (Is(1, SOL_SOCKET), Is(2, SO_PASSPIDFD))),
+    ArgumentRule("getsockopt", errno.ENOPROTOOPT, (Is(1, SOL_SOCKET), Is(2, SO_PEERPIDFD))),
     ArgumentRule("prctl", errno.EPERM, (Is(0, PR_SET_SECCOMP),)),
     ArgumentRule("mmap", errno.EPERM, (Has(3, MAP_HUGETLB),)),
     ArgumentRule("shmget", errno.EPERM, (Has(2, SHM_HUGETLB),)),
