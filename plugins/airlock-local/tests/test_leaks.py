@@ -1,4 +1,4 @@
-"""What a box shows of the host beside files: sockets in the trees that it shares, and what /proc tells.
+"""What a box shows of the host beside files: sockets in the trees that it shares, its name, and what /proc tells.
 
 Each is tried again without what closes it: there it must show.
 """
@@ -24,18 +24,24 @@ Make = Callable[..., Awaitable[Any]]
 
 
 @pytest.fixture
-def service(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+def tree(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A tree that boxes share with the host."""
+    made = Path(tempfile.mkdtemp(dir="/var/tmp", prefix="airlock test "))  # the private /tmp would hide it
+    made.chmod(0o755)
+    monkeypatch.setattr(filesystem, "TREES", (*filesystem.TREES, str(made)))
+    yield made
+    shutil.rmtree(made)
+
+
+@pytest.fixture
+def service(tree: Path) -> Iterator[str]:
     """A socket that every user may connect to, in a tree that boxes share with the host."""
-    tree = Path(tempfile.mkdtemp(dir="/var/tmp", prefix="airlock test "))  # the private /tmp would hide it
-    tree.chmod(0o755)
-    path = str(tree / "socket")
-    monkeypatch.setattr(filesystem, "TREES", (*filesystem.TREES, str(tree)))
+    path = str(tree / "a socket\v\x85")  # with what `str` takes for ends of lines
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(path)
         os.chmod(path, 0o777)
         listener.listen()
         yield path
-    shutil.rmtree(tree)
 
 
 async def connects(local: Any, path: str) -> bool:
@@ -60,14 +66,43 @@ async def test_without_its_cover_the_socket_answers(
     assert await connects(await make_local(), service)
 
 
-@pytest.fixture
-def uncovered_proc(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Boxes that leave a step of `own_proc` out."""
+async def test_who_binds_a_name_outside_cannot_have_a_file_covered(make_local: Make, tree: Path) -> None:
+    (tree / "module.py").write_text("needed")
+    elsewhere = tree.with_name(f"{tree.name} of another user")
+    elsewhere.mkdir()
+    try:
+        with socket.socket(socket.AF_UNIX) as listener:
+            listener.bind(f"{elsewhere}/module.py")
+            shutil.rmtree(elsewhere)
+            elsewhere.symlink_to(tree)
+            local = await make_local()
+        assert await local.result(f"set_result(open({str(tree / 'module.py')!r}).read())") == "needed"
+    finally:
+        elsewhere.unlink()
+
+
+def leave_step_out(monkeypatch: pytest.MonkeyPatch, module: str, step: str) -> None:
     sources = box.sandbox_sources()
-    name, step = "airlock_local.sandbox.layers", "syscalls.mount(nothing, path, None, MS_BIND)"
+    name = f"airlock_local.sandbox.{module}"
     assert sources[name].count(step) == 1
     sources[name] = sources[name].replace(step, "pass")
     monkeypatch.setattr(box, "sandbox_sources", lambda: sources)
+
+
+@pytest.fixture
+def uncovered_proc(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Boxes that leave a step of `own_proc` out."""
+    leave_step_out(monkeypatch, "layers", "syscalls.mount(nothing, path, None, MS_BIND)")
+
+
+async def test_a_script_does_not_know_the_hosts_names(local: Any) -> None:
+    domain = "open('/proc/sys/kernel/domainname').read().strip()"
+    assert await local.result(f"import os; set_result([os.uname().nodename, {domain}])") == ["sandbox", ""]
+
+
+async def test_without_names_of_its_own_it_knows_it(make_local: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    leave_step_out(monkeypatch, "box_root", "socket.sethostname(HOST_NAME)")
+    assert await (await make_local()).result("import os; set_result(os.uname().nodename)") == os.uname().nodename
 
 
 async def test_without_its_covers_proc_tells_of_the_host(make_local: Make, uncovered_proc: None) -> None:

@@ -57,6 +57,7 @@ def make_module(make_local: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
         ("import threading, time\nthreading.Thread(target=time.sleep, args=(60,)).start()", "it starts a thread"),
         ("file = open('/dev/zero')", "it keeps /dev/zero open"),
         ("import mmap\nmemory = mmap.mmap(-1, 4096)", "it maps shared memory"),
+        ("import mmap\nmemory = mmap.mmap(-1, 4096, prot=mmap.PROT_READ)", "it maps shared memory"),  # for now
     ],
 )
 async def test_a_module_that_leaves_what_scripts_cannot_use_or_must_not_share_is_named(
@@ -66,11 +67,18 @@ async def test_a_module_that_leaves_what_scripts_cannot_use_or_must_not_share_is
         await make_module(source)
 
 
+async def test_a_pth_file_that_maps_shared_memory_is_named(make_module: Any, tmp_path: Path) -> None:
+    (tmp_path / "site" / "mine.pth").write_text("import mmap; mmap.memory = mmap.mmap(-1, 4096)\n")
+    with pytest.raises(BackendUnavailable, match=r"a \.pth file or what it imports maps shared memory"):
+        await make_module("")
+
+
 DRAW = """
-import multiprocessing, random, ssl, tempfile, uuid
+import multiprocessing, random, sqlite3, ssl, tempfile, uuid
 def draw():
     return [multiprocessing.current_process().authkey.hex(), random.random(), ssl.RAND_bytes(8).hex(),
-            next(tempfile._get_candidate_names()), uuid.getnode(), uuid.uuid1().node]
+            next(tempfile._get_candidate_names()), uuid.getnode(), uuid.uuid1().node,
+            *sqlite3.connect(":memory:").execute("SELECT random()").fetchone()]
 draw()
 """
 
@@ -94,7 +102,7 @@ async def test_it_is_drawn_again_where_nothing_is_seeded_anew(
     local = await make_module(DRAW)
     one, two = [await local.result("import mine; set_result(mine.draw())") for _ in range(2)]
     equal = [first == second for first, second in zip(one, two, strict=True)]
-    assert equal == [True, False, False, False, True, True]  # some look at the pid, which is the zygote's no more
+    assert equal == [True, False, False, False, True, True, True]  # some look at the pid, which is the zygote's no more
 
 
 @pytest.mark.parametrize(("functions", "different"), [(("mine:numbers.seed",), 3), ((), 1)])

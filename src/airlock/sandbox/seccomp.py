@@ -93,10 +93,13 @@ O_NOTIFICATION_PIPE: Final = os.O_EXCL  # memory that is counted for a user, but
 MADV_MERGEABLE, PR_SET_MEMORY_MERGE = 12, 67  # one page for equal ones of all processes, which others can notice
 PR_SCHED_CORE: Final = 62  # keeps the other half of each hyperthreaded core idle
 PR_SET_PDEATHSIG, F_SETSIG, EXIT_SIGNAL = 1, 10, 0xFF
+SO_PASSPIDFD, SO_PEERPIDFD = 76, 77  # handles on a process outside, such as the server at the other end of the frames
 PR_SET_SECCOMP: Final = 22  # the same as the call `seccomp`, with the same memory
 MAP_HUGETLB, SHM_HUGETLB, MFD_HUGETLB = 0x40000, 0o4000, 4  # pages that limits.memory does not count
 OFD_LOCKS: Final = (fcntl.F_OFD_SETLK, fcntl.F_OFD_SETLKW)  # they name no process, so that nobody could count them
 F_SETDELEG: Final = 1040
+WRITE_HINTS: Final = (1036, 1038)  # F_SET_RW_HINT, F_SET_FILE_RW_HINT; kept with the file, even on a read-only mount
+FS_IOC_ADD_ENCRYPTION_KEY: Final = 0xC050_6617  # the file system keeps it, for all who see that
 CLONE_FILES, CLONE_THREAD = 0x400, 0x10000
 TIOCSTI, TIOCLINUX = 0x5412, 0x541C  # typing into a terminal
 # SIGXFSZ is the kernel's word that limits.file_size was reached. It looks like one that a script sent to itself: both
@@ -160,7 +163,7 @@ ARGUMENT_RULES: Final = (
         ArgumentRule("fcntl", errno.EPERM, (Is(1, command),))
         for command in (fcntl.F_NOTIFY, fcntl.F_SETLEASE, F_SETDELEG)
     ),
-    *(ArgumentRule("fcntl", errno.EINVAL, (Is(1, command),)) for command in OFD_LOCKS),
+    *(ArgumentRule("fcntl", errno.EINVAL, (Is(1, command),)) for command in (*OFD_LOCKS, *WRITE_HINTS)),
     *(
         ArgumentRule("setsockopt", errno.EPERM, (Is(1, SOL_SOCKET), Is(2, option)))
         for option in (*SOCKET_BUFFERS, *SOCKET_PROGRAMS)
@@ -172,6 +175,8 @@ ARGUMENT_RULES: Final = (
     ArgumentRule("pipe2", errno.ENOPKG, (Has(1, O_NOTIFICATION_PIPE),)),
     ArgumentRule("madvise", errno.EINVAL, (Is(2, MADV_MERGEABLE),)),
     *(ArgumentRule("prctl", errno.EINVAL, (Is(0, option),)) for option in (PR_SET_MEMORY_MERGE, PR_SCHED_CORE)),
+    ArgumentRule("setsockopt", errno.ENOPROTOOPT, (Is(1, SOL_SOCKET), Is(2, SO_PASSPIDFD))),
+    ArgumentRule("getsockopt", errno.ENOPROTOOPT, (Is(1, SOL_SOCKET), Is(2, SO_PEERPIDFD))),
     ArgumentRule("prctl", errno.EPERM, (Is(0, PR_SET_SECCOMP),)),
     ArgumentRule("mmap", errno.EPERM, (Has(3, MAP_HUGETLB),)),
     ArgumentRule("shmget", errno.EPERM, (Has(2, SHM_HUGETLB),)),
@@ -179,7 +184,12 @@ ARGUMENT_RULES: Final = (
     # gVisor lets everybody make devices. No other type of file that can be made has this bit.
     ArgumentRule("mknod", errno.EPERM, (Has(1, stat.S_IFCHR & stat.S_IFBLK),)),
     ArgumentRule("mknodat", errno.EPERM, (Has(2, stat.S_IFCHR & stat.S_IFBLK),)),
-    *(ArgumentRule("ioctl", errno.EPERM, (Is(1, request),)) for request in (TIOCSTI, TIOCLINUX)),
+    *(
+        ArgumentRule("ioctl", errno.EPERM, (Is(1, request),))
+        for request in (TIOCSTI, TIOCLINUX, FS_IOC_ADD_ENCRYPTION_KEY)
+    ),
+    # The first process of a sandbox may have the script's uid. Without CPU time left, the kernel kills it.
+    ArgumentRule("prlimit64", errno.EPERM, (Is(0, 1),)),
     *(ArgumentRule(call, errno.EPERM, (Is(position, signal.SIGXFSZ),)) for call, position in SENDS_A_SIGNAL.items()),
     ArgumentRule("clone", errno.EPERM, (Has(0, signal.SIGXFSZ, without=EXIT_SIGNAL & ~signal.SIGXFSZ),)),
     ArgumentRule("fcntl", errno.EPERM, (Is(1, F_SETSIG), Is(2, signal.SIGXFSZ))),

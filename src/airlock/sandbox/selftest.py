@@ -36,10 +36,13 @@ def call(number, *arguments):
 def is_empty(path):
     if not os.path.exists(path):
         return True
-    if os.path.isdir(path):
-        return not os.listdir(path)
-    with open(path) as file:
-        return not file.read(1)
+    try:
+        if os.path.isdir(path):
+            return not os.listdir(path)
+        with open(path) as file:
+            return not file.read(1)
+    except PermissionError:  # it tells as little
+        return True
 
 limits = json.loads(settings.get("limits"))
 with open("/proc/self/status") as file:

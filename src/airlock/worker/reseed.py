@@ -24,6 +24,11 @@ def _reseed_numpy(module: Any) -> None:
     module.seed(memoryview(os.urandom(64)).cast("I"))
 
 
+def _reseed_sqlite(module: Any) -> None:
+    """SQLite seeds itself anew when it opens a file and finds another pid than last time (`unixOpen` in os_unix.c)."""
+    module.connect(f"file:{os.devnull}?mode=ro", uri=True).close()
+
+
 def _reseed_ssl(module: Any) -> None:
     """OpenSSL tells a fork by its pid, and in two pid namespaces that may be the same number."""
     module.RAND_add(os.urandom(32), 32)
@@ -48,6 +53,7 @@ KNOWN: dict[str, Callable[[Any], object]] = {
     "faker.generator": lambda module: module.random.seed(),
     "multiprocessing.process": _reseed_multiprocessing,
     "numpy.random": _reseed_numpy,
+    "sqlite3": _reseed_sqlite,
     "ssl": _reseed_ssl,
     "tempfile": _reseed_tempfile,
     "torch": lambda module: module.seed(),

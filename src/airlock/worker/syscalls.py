@@ -61,6 +61,12 @@ def setns(descriptor: int, kind: int) -> None:
     check(libc.setns(descriptor, kind), f"setns({kind:#x})")
 
 
+def set_domain_name(name: str) -> None:
+    """Set the NIS domain; for the host name, Python has `socket.sethostname`."""
+    text = name.encode()
+    check(libc.setdomainname(text, len(text)), "setdomainname")
+
+
 def clone_sleeper(stack: ctypes.Array[ctypes.c_char]) -> int:
     """Start a process that shares our memory and only sleeps, on this stack; returns its pid."""
     top = ctypes.c_void_p(ctypes.addressof(stack) + len(stack))

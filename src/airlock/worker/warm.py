@@ -32,6 +32,9 @@ ENVIRONMENT = {
 }
 
 
+MAPS_SHARED = "maps shared memory when it is imported, in which one script could leave data for the next"
+
+
 class CannotPreload(Exception):
     """Raised when a module of `preload` cannot be imported or used in forks, or a function of `preload_reseed` fails.
 
@@ -53,6 +56,8 @@ def _output(descriptor: int) -> Any:
 
 def preload(names: list[str]) -> None:
     """Import modules before an execution needs them. Raises CannotPreload."""
+    if _maps_shared_memory():
+        raise CannotPreload(f"packages: a .pth file or what it imports {MAPS_SHARED}")
     for name in names:
         load(name, f"preload: {name}")
 
@@ -76,12 +81,16 @@ def _left_behind(before: dict[str, str]) -> str | None:
     for descriptor, file in _open_files().items():
         if before.get(descriptor) != file:
             return f"it keeps {file} open when it is imported, and scripts do not inherit open files"
-    with open("/proc/self/maps", encoding="utf-8", errors="replace") as maps:
-        for line in maps:
-            _, rights, *_ = line.split(maxsplit=2)
-            if rights[1] == "w" and rights[3] == "s":
-                return "it maps shared memory when it is imported, in which one script could leave data for the next"
-    return None
+    return f"it {MAPS_SHARED}" if _maps_shared_memory() else None
+
+
+def _maps_shared_memory() -> bool:
+    """Tell whether memory is mapped that forks share and may write to, now or after an `mprotect`.
+
+    That is the flag `sh`, see proc_pid_smaps(5); `maps` shows only what is allowed at the moment.
+    """
+    with open("/proc/self/smaps", encoding="utf-8", errors="replace") as maps:
+        return any(line.startswith("VmFlags:") and "sh" in line.split() for line in maps)
 
 
 def _open_files() -> dict[str, str]:

@@ -51,10 +51,19 @@ def _inside_another(tree: Path, trees: list[Path]) -> bool:
 
 def _sockets(trees: list[Path]) -> list[str]:
     """Sockets of programs that are running now: neither a read-only mount nor Landlock before Linux 7.1 bars them."""
-    lines = Path("/proc/net/unix").read_text(errors="surrogateescape").splitlines()
+    lines = Path("/proc/net/unix").read_bytes().split(b"\n")  # nothing else ends one: names can hold any other byte
     columns = [line.split(maxsplit=7) for line in lines]  # the last is the path as it was bound, @... if it is abstract
-    found = [Path(os.path.realpath(names[7])) for names in columns if len(names) == 8 and names[7].startswith("/")]
-    return [str(path) for path in dict.fromkeys(found) if _inside_another(path, trees)]
+    bound = [os.fsdecode(names[7]) for names in columns if len(names) == 8 and names[7].startswith(b"/")]
+    found = dict.fromkeys(Path(os.path.realpath(name)) for name in bound)
+    return [str(path) for path in found if _inside_another(path, trees) and _is_socket(path)]
+
+
+def _is_socket(path: Path) -> bool:
+    """Tell whether it still is one: any user can bind a name, and then have it lead to a file that scripts need."""
+    try:
+        return path.is_socket()
+    except PermissionError:  # scripts have no more rights than we
+        return False
 
 
 def _masks(prefixes: list[Path], trees: list[Path]) -> list[str]:

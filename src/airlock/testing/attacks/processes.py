@@ -39,6 +39,17 @@ set_result("alive")
         assert await pool.result(code) == "alive"
 
     @needs("guards_supervisor")
+    async def test_pid_1_cannot_be_limited(self, pool: Pool) -> None:
+        """The kernel kills a process that has no CPU time left."""
+        assert await self.attempt(pool, "__import__('resource').prlimit(1, 0, (0, 0))") == "EPERM"
+
+    @needs("filters_calls")
+    async def test_there_is_no_handle_on_the_process_at_the_other_end_of_the_frames(self, pool: Pool) -> None:
+        frames = "socket.socket(fileno=os.dup(3))"
+        tries = [f"{frames}.getsockopt(1, 77, 4)", f"{frames}.setsockopt(1, 76, 1)"]  # SO_PEERPIDFD, SO_PASSPIDFD
+        assert await self.attempts(pool, *tries) == dict.fromkeys(tries, "ENOPROTOOPT")
+
+    @needs("guards_supervisor")
     async def test_pid_1_cannot_be_looked_at(self, pool: Pool) -> None:
         code = """
 import os

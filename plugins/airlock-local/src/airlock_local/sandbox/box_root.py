@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 from typing import TYPE_CHECKING
 
 from airlock.worker import syscalls
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 # an ordinary user who was root a moment ago may not be able to name it.
 STAGE, ROOT = "stage", "root"
 DEVICES = ("null", "zero", "full", "random", "urandom")
+HOST_NAME = "sandbox"
 
 
 def enter(config: BoxConfig) -> None:
@@ -32,6 +34,7 @@ def enter(config: BoxConfig) -> None:
         become_nobody(first)
         namespaces()
         mapper.map()
+    own_names()
     fork_first_process()
     build_root(binds, config["masks"])
 
@@ -103,6 +106,12 @@ def namespaces() -> None:
         | syscalls.NEWUTS
         | syscalls.NEWCGROUP
     )
+
+
+def own_names() -> None:
+    """Without it: scripts know by name the machine that they run on, and its NIS domain."""
+    socket.sethostname(HOST_NAME)
+    syscalls.set_domain_name("")
 
 
 def fork_first_process() -> None:
