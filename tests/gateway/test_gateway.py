@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+from typing import Any
 
 import pytest
 from tests.gateway.obedient import (
@@ -23,8 +24,9 @@ from airlock.errors import (
     AlreadyAnswered,
     ExecutionNotFound,
     NotAwaitingLLM,
+    StoreUnavailable,
 )
-from airlock.executions import Answer
+from airlock.executions import Answer, Execution
 from airlock.gateway.gateway import Gateway
 from airlock.models import LLMRequest
 from airlock.running.patience import Patience
@@ -87,6 +89,25 @@ async def test_who_waits_for_an_execution_that_is_cancelled_is_told(gateways: Ga
     await until_status(gateway, running, "running")
     first, second = await asyncio.gather(gateway.cancel(running), gateway.cancel(running))
     assert first == second == await waiting
+
+
+async def test_cancelling_is_not_reported_before_the_end_is_stored(
+    gateways: Gateways, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gateway = await started(gateways, patience=Patience(cancel=0.1))
+    running = await submit(gateway, "sleep")
+    await until_status(gateway, running, "running")
+    may_write, transition = asyncio.Event(), gateway._store.transition
+
+    async def slow(*args: Any) -> Execution:
+        await may_write.wait()
+        return await transition(*args)
+
+    monkeypatch.setattr(gateway._store, "transition", slow)
+    with pytest.raises(StoreUnavailable, match="poll it"):
+        await gateway.cancel(running)
+    may_write.set()
+    assert (await gateway.cancel(running)).error_type == "cancelled"
 
 
 async def test_cancelling_an_unknown_execution_is_not_found(gateways: Gateways) -> None:

@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 from tests.stores.held import held
 
-from airlock.errors import StoreRefused, StoreUnavailable
+from airlock.errors import StoreUnavailable
 from airlock.executions import Execution, Listing
 from airlock.models import ExecutionStatus
-from airlock.stores.sqlite import file, rows
+from airlock.stores.sqlite import rows
 from airlock.stores.sqlite.store import SqliteSettings, SqliteStore
 from airlock.testing.store import an_execution
 
@@ -135,12 +135,3 @@ async def test_file_that_another_program_gave_another_journal_gets_its_log_back(
             other.execute("DELETE FROM executions WHERE id = '1'")
             other.commit()
             assert other.execute("PRAGMA journal_mode = DELETE").fetchone() == ("delete",)
-
-
-def test_file_without_a_log_is_refused(tmp_path: Path) -> None:
-    uri = f"{(tmp_path / 's.db').as_uri()}?vfs=unix-dotfile"  # a way to lock that has no shared memory
-    with (
-        closing(sqlite3.connect(uri, uri=True)) as connection,
-        pytest.raises(StoreRefused, match=r"set store\.path to a file on a local disk"),
-    ):
-        file.keep_log(connection, tmp_path / "s.db")

@@ -248,6 +248,8 @@ class Gateway:
         execution = await self.get(execution_id)
         if execution.status is ExecutionStatus.pending and self._live.is_draining:
             raise ShuttingDown("the execution is kept for the server's next start; cancel it then")
+        if live is not None and not execution.status.is_terminal:
+            raise StoreUnavailable("the execution is ending, but the store has not written that yet; poll it")
         return execution
 
     # --- projects ------------------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from airlock.errors import StoreRefused
 
-from . import migration
+from . import migration, write_ahead_log
 from .rows import SCHEMA
 
 if TYPE_CHECKING:
@@ -103,7 +103,7 @@ def connect(path: Path, durability: str) -> sqlite3.Connection:
         version = 0 if is_new else _version(path, "mode=ro", deep=True)
         connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
         try:
-            keep_log(connection, path)
+            write_ahead_log.keep(connection, path)
             connection.execute(f"PRAGMA synchronous = {'FULL' if durability == 'power' else 'NORMAL'}")
             if is_new:
                 _create(connection)
@@ -124,19 +124,6 @@ def connect_to_read(path: Path) -> sqlite3.Connection:
     with _refusing(path):
         uri = f"{path.absolute().as_uri()}?mode=ro"
         return sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False)
-
-
-def keep_log(connection: sqlite3.Connection, path: Path) -> None:
-    """Have changes written to a log beside the file. No other program can end that while this connection is open.
-
-    Raises StoreRefused where SQLite cannot do it, and sqlite3.Error.
-    """
-    (mode,) = connection.execute("PRAGMA journal_mode = WAL").fetchone()
-    if mode != "wal":
-        raise StoreRefused(
-            f"{path}: SQLite cannot keep a write-ahead log here, so reads would wait for writes; "
-            "set store.path to a file on a local disk"
-        )
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from pydantic import Field
 from airlock.stores.store import Store, StoreSettings
 from airlock.units import Seconds, Size
 
-from . import file, migration, rows
+from . import file, migration, rows, write_ahead_log
 from .thread import SqliteThread
 
 if TYPE_CHECKING:
@@ -53,9 +53,9 @@ class SqliteStore(Store[SqliteSettings]):
         """Keep the path of the file."""
         super().__init__(settings, directory)
         self.path = directory / settings.path
-        self._writer = SqliteThread("airlock store")
+        self._writer = SqliteThread("airlock store", afterwards=write_ahead_log.Bound(self.path).hold)
         self._reader = SqliteThread("airlock store reads")
-        self._lister = SqliteThread("airlock store lists")
+        self._lister = SqliteThread("airlock store lists", max_batch=1)  # the log cannot be emptied while one reads
         self._lock: file.Lock | None = None
         self._live: dict[str, Execution] = {}
 

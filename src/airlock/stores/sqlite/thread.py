@@ -36,8 +36,18 @@ class _Work(NamedTuple):
 class SqliteThread:
     """Runs functions on one connection, in the order of the calls."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(
+        self,
+        name: str,
+        *,
+        max_batch: int = MAX_BATCH,
+        afterwards: Callable[[sqlite3.Connection], None] | None = None,
+    ) -> None:
+        """At most `max_batch` calls share a transaction. `afterwards` is called when it has ended, and never raises."""
         self._name = name
+        self._max_batch = max_batch
+        self._afterwards = afterwards
+        self._closing = threading.Lock()  # held while something is queued, so that nothing is queued after the end
         self._queue: queue.SimpleQueue[_Work | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
         self._connection: sqlite3.Connection | None = None
@@ -51,18 +61,23 @@ class SqliteThread:
     async def call(self, function: Callable[[sqlite3.Connection], T]) -> T:
         """Return what the function returns, once it is committed.
 
-        Raises StoreUnavailable when the file cannot be read or written for now; then nothing has changed.
+        Raises StoreUnavailable when the file cannot be read or written for now, or is closed; then nothing has changed.
         """
         done: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-        self._queue.put(_Work(function, done))
+        with self._closing:
+            if self._thread is None:
+                raise StoreUnavailable("the store is closed")
+            self._queue.put(_Work(function, done))
         return await done
 
     async def close(self) -> None:
         """Finish pending work, and end the thread."""
-        if self._thread is not None:
-            self._queue.put(None)
-            await asyncio.get_running_loop().run_in_executor(None, self._thread.join)
-            self._thread = None
+        with self._closing:
+            thread, self._thread = self._thread, None
+            if thread is not None:
+                self._queue.put(None)
+        if thread is not None:
+            await asyncio.get_running_loop().run_in_executor(None, thread.join)
         if self._connection is not None:
             self._connection.close()
             self._connection = None
@@ -74,7 +89,7 @@ class SqliteThread:
             item = self._queue.get()
             while item is not None:
                 batch.append(item)
-                if len(batch) == MAX_BATCH or self._queue.empty():
+                if len(batch) == self._max_batch or self._queue.empty():
                     break
                 item = self._queue.get()
             stopping = item is None
@@ -82,7 +97,10 @@ class SqliteThread:
 
     def _do(self, batch: list[_Work]) -> None:
         for work, result in zip(batch, self._results(batch), strict=True):
-            work.done.get_loop().call_soon_threadsafe(work.finish, result)
+            with contextlib.suppress(RuntimeError):  # the caller's event loop is closed, and the thread goes on
+                work.done.get_loop().call_soon_threadsafe(work.finish, result)
+        if self._afterwards is not None and self._connection is not None:
+            self._afterwards(self._connection)
 
     def _results(self, batch: list[_Work]) -> list[Any]:
         """Run all of them in one transaction; if that fails, each in its own, so that none fails because of another."""
