@@ -31,10 +31,16 @@ def test_paused_executions_count_too(machine: Path) -> None:
 def test_an_operator_reads_what_to_raise_and_what_to_lower(machine: Path) -> None:
     first, _, third = budgets.over_budget(Limits(max_replicas=3, max_paused=7, processes=51, files=25))
     assert first == (
-        "its scripts could together use 510 of kernel.pid_max, which is 1000: raise that to 1020, "
-        "or lower limits.max_replicas, limits.max_paused, limits.processes"
+        "its scripts could together use 510 of kernel.pid_max, which is 1000: "
+        "raise it with 'sysctl -w kernel.pid_max=1020', or lower limits.max_replicas, limits.max_paused, limits.processes"
     )
-    assert "12750 of fs.file-max, which is 10000: raise that to 25500" in third
+    assert "12750 of fs.file-max, which is 10000: raise it with 'sysctl -w fs.file-max=25500', or lower" in third
+
+
+def test_no_operator_is_told_to_set_what_the_kernel_does_not_take(machine: Path) -> None:
+    pids, threads, _ = budgets.over_budget(Limits(max_replicas=64, max_paused=100, processes=32_768))
+    assert "which is 1000: lower limits.max_replicas" in pids
+    assert "sysctl -w kernel.threads-max=" in threads
 
 
 def test_this_machine_can_be_asked() -> None:

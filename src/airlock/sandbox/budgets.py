@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from airlock.backends import Limits
 
 SYSCTL: Final = Path("/proc/sys")
+MOST_PIDS: Final = 1 << 22  # the kernel takes no larger kernel.pid_max
 
 
 def over_budget(limits: Limits) -> list[str]:
@@ -24,8 +25,12 @@ def over_budget(limits: Limits) -> list[str]:
         "fs.file-max": (processes * limits.files, "limits.processes or limits.files"),
     }
     return [
-        f"its scripts could together use {most} of {name}, which is {there}: raise that to {2 * most}, "
-        f"or lower limits.max_replicas, limits.max_paused, {keys}"
+        f"its scripts could together use {most} of {name}, which is {there}: {_raise(name, 2 * most)}"
+        f"lower limits.max_replicas, limits.max_paused, {keys}"
         for name, (most, keys) in needed.items()
         if 2 * most > (there := int((SYSCTL / name.replace(".", "/")).read_text(encoding="ascii")))
     ]
+
+
+def _raise(name: str, value: int) -> str:
+    return "" if name == "kernel.pid_max" and value > MOST_PIDS else f"raise it with 'sysctl -w {name}={value}', or "
