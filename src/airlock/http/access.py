@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 OPEN_PATHS = frozenset({"/health"})
 _REMEDY = "set AIRLOCK_API_KEY or server.keys on the server, and send a key as 'Authorization: Bearer ...'"
+_ADDRESS = "on the server's own machine, use http://127.0.0.1 or http://localhost with its port"
 _NONE = "send a key that this server knows, as 'Authorization: Bearer ...'"
 _UNKNOWN = (
     "unknown key: send one that was in server.keys or AIRLOCK_API_KEY when the server started, "
@@ -118,7 +119,7 @@ def _check_local(scope: Scope, headers: Headers) -> None:
         raise NotLocal(_REMEDY)
     # If a header is sent several times, every one counts: programs differ in which of them they believe.
     if not all(is_local_authority(value) for value in headers.getlist("host") or [""]):
-        raise NotLocal(f"Host is not local, and no key is set; {_REMEDY}")
+        raise NotLocal(f"Host is not local, and no key is set; {_ADDRESS}, or {_REMEDY}")
     # X-Forwarded-For needs no check: if a proxy on this machine sent it, `client` is the address in it.
     if "forwarded" in headers or "via" in headers or not all(is_local(ip) for ip in headers.getlist("x-real-ip")):
         raise NotLocal(f"a proxy forwarded it, and no key is set; {_REMEDY}")
