@@ -24,7 +24,7 @@ KERNEL_PROCESSES: Final = 64
 PROCESSES_EACH: Final = 16
 # Instead of Docker's own list, which changes with its releases: what it covers of /proc, all of /sys, and what `local`
 # covers. What a kernel does not have is left out.
-DOCKERS: Final = "acpi asound kcore latency_stats sched_debug scsi timer_list timer_stats".split()  # noqa: SIM905
+DOCKERS: Final = "acpi asound interrupts kcore latency_stats sched_debug scsi timer_list timer_stats".split()  # noqa: SIM905
 MASKED: Final = ("/sys", *(f"/proc/{name}" for name in (*DOCKERS, *layers.HIDDEN)))
 NOTHING: Final = "size=4k,nr_inodes=1,mode=755,ro,nosuid,nodev,noexec"  # options of an empty tmpfs
 
