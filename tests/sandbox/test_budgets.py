@@ -32,7 +32,8 @@ def test_an_operator_reads_what_to_raise_and_what_to_lower(machine: Path) -> Non
     first, _, third = budgets.over_budget(Limits(max_replicas=3, max_paused=7, processes=51, files=25))
     assert first == (
         "its scripts could together use 510 of kernel.pid_max, which is 1000: "
-        "raise it with 'sysctl -w kernel.pid_max=1020', or lower limits.max_replicas, limits.max_paused, limits.processes"
+        "raise it with 'sysctl -w kernel.pid_max=1020', "
+        "or lower limits.max_replicas, limits.max_paused, limits.processes"
     )
     assert "12750 of fs.file-max, which is 10000: raise it with 'sysctl -w fs.file-max=25500', or lower" in third
 
