@@ -31,6 +31,8 @@ for _ in range(40):
     if os.fork() == 0: time.sleep(1); break
 """
 
+NAME = f"airlock-local-test-{os.getpid()}"  # tests run in several processes
+
 
 @pytest.fixture
 def bare_groups() -> Iterator[Groups]:
@@ -38,7 +40,7 @@ def bare_groups() -> Iterator[Groups]:
     mount = next((path for path in (MOUNT / "unified", MOUNT) if (path / "cgroup.procs").exists()), None)
     if mount is None or os.geteuid() != 0:
         missing("cgroup2", "no cgroup v2 hierarchy in which this user may make groups")
-    directory = mount / "airlock-local-test"
+    directory = mount / NAME
     directory.mkdir()
     groups = Groups([Base(directory, frozenset(), 2)], Limits())
     yield groups
@@ -73,7 +75,7 @@ def controllers() -> None:
 
 @pytest.fixture
 def groups(controllers: None) -> Iterator[Groups]:
-    groups = cgroups.find("airlock-local-test", Limits(memory=32 << 20, processes=7, cpus=0.5))
+    groups = cgroups.find(NAME, Limits(memory=32 << 20, processes=7, cpus=0.5))
     assert groups is not None
     yield groups
     for _ in range(100):
