@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Final
 
 from airlock.units import format_size
 
+from .machine import over_budget
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
@@ -36,6 +38,10 @@ def advise(config: Config, environ: Mapping[str, str]) -> Iterator[tuple[Locatio
     if memory > (there := os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")):
         asked = f"executions of all replicas at once may use {_gib(memory)} of memory (replicas times limits.memory)"
         yield ("projects",), f"{asked}, and this machine has {_gib(there)}"
+    runs_processes = [
+        project.project.limits for project in config.projects.values() if "processes" in project.backend.enforces
+    ]
+    yield from ((("projects",), message) for message in over_budget(runs_processes))
     for name, project in config.projects.items():
         for location, message in _of_project(project):
             yield ("projects", name, *location), message

@@ -4,7 +4,6 @@ Public, and this is its only door. Backends call it; core itself never does. Of 
 contract of backends and the worker's half, `airlock.worker`.
 """
 
-from .budgets import over_budget
 from .conversation import Conversation
 from .counters import Counters
 from .frames import FrameReader
@@ -21,7 +20,6 @@ __all__ = [
     "SandboxRun",
     "Watch",
     "install_packages",
-    "over_budget",
     "seccomp_program",
     "self_test",
 ]

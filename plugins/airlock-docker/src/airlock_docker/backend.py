@@ -12,7 +12,7 @@ from docker.errors import NotFound
 from pydantic import Field
 
 from airlock import BackendSettings, BackendUnavailable, PooledBackend, Project
-from airlock.sandbox import Watch, over_budget
+from airlock.sandbox import Watch
 
 from . import groups, hardening, images, instance, old_images, selftest
 from .engine import Engine
@@ -126,9 +126,6 @@ class DockerBackend(PooledBackend[DockerSettings]):
             self._instance = Instance(self._engine.host)
         image = await images.provide(self._engine, self.project, settings.image, self._runtime)
         await self._test(image)
-        if self._groups is not None:  # otherwise the daemon's machine is another one
-            for what in over_budget(self.project.limits):
-                log.warning("project %s: %s", self.project.name, what)
         self._image = image
         await old_images.remove(self._engine)
 

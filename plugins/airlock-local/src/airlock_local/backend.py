@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, ClassVar, Final, Literal
 from pydantic import Field
 
 from airlock import BackendSettings, BackendUnavailable, PooledBackend, Project, WorkerLost
-from airlock.sandbox import Watch, over_budget
+from airlock.sandbox import Watch
 
 from . import cgroups, diagnosis, hierarchies, packages, run_directory, selftest
 from .box import Box
@@ -135,8 +135,6 @@ class LocalBackend(PooledBackend[LocalSettings]):
             run_directory.sweep()
             self._directory = RunDirectory()
             self._groups = cgroups.find(self._directory.name, self.project.limits)
-            for what in over_budget(self.project.limits):
-                log.warning("project %s: %s", self.project.name, what)
 
     async def _let_go(self) -> None:
         async with self._changing_box:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import os
 from collections import deque
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from airlock.sandbox import Counters
@@ -17,7 +18,6 @@ from .hierarchies import bases, try_rmdir, write
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
     from airlock import Limits
 
@@ -33,6 +33,9 @@ THROTTLED_PERIOD: Final = 10_000
 # With version 2 a group outside, such as the server's, counts that many times as much as all of a pool's executions.
 # With version 1 these count as one process outside; less would starve them, as there each busy process has a share.
 WEIGHT: Final = 4
+SYSCTL: Final = Path("/proc/sys")
+COUNTERS: Final = ("kernel/pid_max", "kernel/threads-max", "fs/file-max")
+FEW: Final = 8
 
 
 class Group:
@@ -97,6 +100,8 @@ class Groups:
         for base in bases:
             if "cpu" in base.controllers and base.version == 2:  # it counts among groups that are beside each other
                 write(base.directory / "cpu.weight", str(100 // WEIGHT), needed=False)
+            if "pids" in base.controllers:
+                write(base.directory / "pids.max", str(most_processes(limits)))
 
     def take(self) -> Group:
         """Return an empty group. Raises OSError when there can be none."""
@@ -162,6 +167,16 @@ def find(name: str, limits: Limits) -> Groups | None:
             continue
         return groups
     return None
+
+
+def most_processes(limits: Limits) -> int:
+    """Return how many processes all executions of a pool may have together, so that they leave half of the machine's.
+
+    And half of its open files, as far as that leaves each execution a few processes (`FEW`).
+    """
+    pids, threads, files = (int((SYSCTL / name).read_text(encoding="ascii")) for name in COUNTERS)
+    few = FEW * (limits.max_replicas + limits.max_paused)
+    return min(pids // 2, threads // 2, max(files // 2 // limits.files, few))
 
 
 def _knobs(base: Base, limits: Limits) -> list[tuple[str, str, bool]]:
