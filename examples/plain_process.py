@@ -43,7 +43,7 @@ for name, bound in config["bounds"].items():
     resource.setrlimit(getattr(resource, name), (bound, bound))
 told = reached.Reached(config["reached"], 0)  # writes a line to stderr when a script reaches a limit
 signal.signal(signal.SIGXFSZ, told.file_size)
-channel.send(codec.END, {"error": script.run(job, channel, told)})
+channel.send(codec.END, script.run(job, channel, told))
 os._exit(0)
 """
 

@@ -27,7 +27,7 @@ def wait_and_run(channel: Channel, reached: Reached, cores: int) -> NoReturn:
     try:
         _, job = channel.receive()
         limit_cpu(job["timeout"], cores)
-        channel.send(codec.END, {"error": script.run(job, channel, reached)})
+        channel.send(codec.END, script.run(job, channel, reached))
         code = 0
     finally:
         os._exit(code)  # no atexit, no __del__, no join: no code of the script runs after this

@@ -6,6 +6,7 @@ import builtins
 import contextlib
 import io
 import linecache
+import signal
 import sys
 import traceback
 import types
@@ -27,8 +28,10 @@ MAX_CHAIN = 20  # exceptions in one chain of causes
 OWN_FILES = {codec.encode.__code__.co_filename, sdk.script_globals.__code__.co_filename}
 
 
-def run(job: Mapping[str, Any], channel: Channel, reached: Reached | None = None) -> str | None:
-    """Compile and run `job["code"]` as `__main__`; returns None, or one line that says what went wrong.
+def run(job: Mapping[str, Any], channel: Channel, reached: Reached | None = None) -> dict[str, Any]:
+    """Compile and run `job["code"]` as `__main__`; returns the body of END.
+
+    That is `error`, None or one line that says what went wrong, and `exit_code`, with which CPython would end.
 
     Tracebacks go to stderr, with the script's own source lines and none of ours; `reached` adds which limit it reached.
     The script controls everything in this process.
@@ -39,13 +42,13 @@ def run(job: Mapping[str, Any], channel: Channel, reached: Reached | None = None
     sys.modules["__main__"] = main
     linecache.cache[FILENAME] = (len(code), None, code.splitlines(True), FILENAME)
     _show_output_line_by_line()
-    error = None
+    error, exit_code = None, 0
     try:
         exec(compile(code[1:] if code[:1] == "\ufeff" else code, FILENAME, "exec", dont_inherit=True), main.__dict__)  # noqa: S102 - the purpose
     except SystemExit as exit_:
-        error = _exit_error(exit_.code)
+        error, exit_code = _exit(exit_.code)
     except BaseException as raised:  # noqa: BLE001 - whatever a script raises is its outcome
-        error = _describe(raised)
+        error, exit_code = _describe(raised), -signal.SIGINT if isinstance(raised, KeyboardInterrupt) else 1
         _print_traceback(raised)
         _flush()
         if reached is not None:
@@ -53,7 +56,9 @@ def run(job: Mapping[str, Any], channel: Channel, reached: Reached | None = None
     _flush()
     if reached is not None:
         reached.look_at_end()
-    return None if error is None else error.encode("utf-8", "backslashreplace").decode()  # without lone surrogates
+    if error is not None:
+        error = error.encode("utf-8", "backslashreplace").decode()  # without lone surrogates
+    return {"error": error, "exit_code": int(exit_code)}
 
 
 def _show_output_line_by_line() -> None:
@@ -63,17 +68,19 @@ def _show_output_line_by_line() -> None:
             stream.reconfigure(line_buffering=True)
 
 
-def _exit_error(code: object) -> str | None:
-    if code is None or code == 0:
-        return None
+def _exit(code: object) -> tuple[str | None, int]:
+    """Do what the interpreter does about a SystemExit. Returns the error, if it is one, and the exit code."""
+    if code is None:
+        return None, 0
     if isinstance(code, int):
-        return f"SystemExit: {code}" if abs(code) < 1 << 31 else "SystemExit"
+        status = (int(code) if abs(code) < 1 << 63 else -1) & 0xFF
+        return f"SystemExit: {status}" if status else None, status
     try:
-        text = str(code)[:MAX_ERROR]
-        sys.stderr.write(text + "\n")  # as the interpreter does
+        text = str(code)
+        sys.stderr.write(f"{text}\n")
     except BaseException as raised:  # noqa: BLE001 - a hostile __str__ or stderr
-        return f"SystemExit: <{type(raised).__name__}>"
-    return f"SystemExit: {text}"
+        return f"SystemExit: <{type(raised).__name__}>", 1
+    return f"SystemExit: {text[:MAX_ERROR]}", 1
 
 
 def _describe(error: BaseException) -> str:
