@@ -27,10 +27,10 @@ ctypes.CDLL(None).prctl(1, signal.SIGKILL, 0, 0, 0)  # PR_SET_PDEATHSIG: die wit
 if os.getppid() != config["server"]:  # it is already dead
     os._exit(1)
 sys.path.insert(0, config["folder"])
-from worker import codec, reached, script, warm
+from worker import codec, one_script, reached, streams, warm
 del sys.path[0]
 channel = codec.Channel(socket.socket(fileno=config["frames"]))
-warm.open_standard_streams()
+streams.open_standard_streams()
 try:
     warm.preload(config["preload"])
 except warm.CannotPreload as error:
@@ -43,8 +43,7 @@ for name, bound in config["bounds"].items():
     resource.setrlimit(getattr(resource, name), (bound, bound))
 told = reached.Reached(config["reached"], 0)  # writes a line to stderr when a script reaches a limit
 signal.signal(signal.SIGXFSZ, told.file_size)
-channel.send(codec.END, {"error": script.run(job, channel, told)})
-os._exit(0)
+one_script.run(job, channel, told)  # and exit
 """
 
 

@@ -31,11 +31,12 @@ HONEST: Final = (
         (codec.MEMORY, b'["facts.name", {"first": "Ada"}]'),
         (codec.LLM, b'{"id": 2, "prompt": "and?", "model": "m"}'),
         (codec.RESULT, b"[[[[1]]]]"),
-        (codec.END, b'{"error": "ValueError: x"}'),
+        (codec.END, b'{"error": "ValueError: x", "exit_code": 1}'),
     ],
     [(codec.RESULT, b"1"), (codec.MEMORY, b'["a.b", 1]'), (codec.MEMORY, b'["a.b", 2]')],
     [(codec.END, b'{"error": "MemoryError"}'), (codec.READY, b"null"), (codec.JOB, b"{}")],
 )  # fmt: skip
+JOB: Final = Job(id="x", code="", timeout=1)
 SPICES: Final = (
     b"\xff\xff\xff\xff",
     b"\x00",
@@ -94,9 +95,7 @@ def mutated(chance: random.Random) -> bytes:
 
 async def talk(data: bytes, chance: random.Random) -> str | None:
     """Let a worker send this, in pieces of any size, and then exit; returns the error type."""
-    conversation = Conversation(
-        Job(id="x", code="", timeout=1), Agent(), Limits(result=4096, prompt=1024), lambda _: None
-    )
+    conversation = Conversation(JOB, Agent(), Limits(result=4096, prompt=1024), lambda _: None)
     conversation.start()
     while data:
         size = chance.choice((1, 5, 20, len(data)))

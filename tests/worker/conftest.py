@@ -4,6 +4,7 @@ import socket
 import sys
 import textwrap
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -23,6 +24,11 @@ def ends() -> Iterator[Ends]:
 
 
 def run(code: str, channel: codec.Channel, **job: object) -> str | None:
+    error: str | None = end(code, channel, **job)["error"]
+    return error
+
+
+def end(code: str, channel: codec.Channel, **job: object) -> dict[str, Any]:
     main = sys.modules["__main__"]
     try:
         return script.run({"code": textwrap.dedent(code), "settings": {}, "memory": {}, **job}, channel)

@@ -8,7 +8,7 @@ import textwrap
 from pathlib import Path
 
 import pytest
-from tests.worker.conftest import Ends, run
+from tests.worker.conftest import Ends, end, run
 
 from airlock.worker import codec, script
 
@@ -45,6 +45,10 @@ def test_traceback_has_the_scripts_lines_and_none_of_ours(ends: Ends, capsys: py
         ("import sys; sys.exit()", None),
         ("import sys; sys.exit(0)", None),
         ("raise SystemExit(3)", "SystemExit: 3"),
+        ("import sys; sys.exit(256)", None),
+        ("import sys; sys.exit(True)", "SystemExit: 1"),
+        ("import sys; sys.exit(-1)", "SystemExit: 255"),
+        ("import sys; sys.exit(1 << 99)", "SystemExit: 255"),
         ("import sys; sys.exit('sorry')", "SystemExit: sorry"),
         ("raise KeyboardInterrupt", "KeyboardInterrupt"),
         ("raise ValueError('\\ud800 bad')", "ValueError: \\ud800 bad"),
@@ -67,6 +71,28 @@ def test_ends_of_a_script(
     if sys.version_info < (3, 11, 4) and said == "ValueError: source code string cannot contain null bytes":
         return
     assert said == error
+
+
+@pytest.mark.parametrize(
+    ("code", "exit_code"),
+    [
+        ("pass", 0),
+        ("1/0", 1),
+        ("import sys; sys.exit(300)", 44),
+        ("import sys; sys.exit('sorry')", 1),
+        ("raise KeyboardInterrupt", -2),
+    ],
+)
+def test_exit_code_is_that_of_cpython(
+    ends: Ends, capsys: pytest.CaptureFixture[str], code: str, exit_code: int
+) -> None:
+    theirs = subprocess.run([sys.executable, "-c", code], capture_output=True, check=False)
+    assert end(code, ends[0])["exit_code"] == theirs.returncode == exit_code
+
+
+def test_text_of_an_exit_is_shown_whole(ends: Ends, capsys: pytest.CaptureFixture[str]) -> None:
+    assert len(run("raise SystemExit('x' * 5000)", ends[0]) or "") < 5000
+    assert capsys.readouterr().err == "x" * 5000 + "\n"
 
 
 def test_script_is_main(ends: Ends) -> None:

@@ -27,6 +27,8 @@ log = logging.getLogger(__name__)
 
 MAX_UNREAD: Final = 64 << 20  # bytes of answers that the server keeps for a script that does not read them
 _KEY: Final = re.compile(rb'\s*\[\s*("(?:[^"\\]++|\\.)*+")', re.DOTALL)  # of a memory frame: ["category.key", value]
+MAX_STATUS: Final = 255  # of a process that ended by itself
+MAX_SIGNAL: Final = 64
 _SLACK: Final = 4_096  # a frame is a little larger than the value in it
 
 
@@ -58,7 +60,8 @@ class Conversation:
         self._memory_size = 0
         self._asked = 0
         self._answering: set[asyncio.Task[None]] = set()
-        self.said_end = False  # the script's main code has finished; otherwise it was ended, or ended itself
+        self.said_end = False  # the script has finished; otherwise it was ended, or ended itself
+        self.exit_code: int | None = None  # what END says, for which there is only the script's own word
         self.ended: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
 
     def start(self) -> None:
@@ -173,19 +176,19 @@ class Conversation:
 
     def _on_end(self, body: bytes) -> None:
         match _parse(body, "end"):
-            case {"error": None, **rest} if not rest:
-                self.said_end = True
-                self.end(None, None)
-            case {"error": str(error), **rest} if not rest:
-                self.said_end = True
-                error = error.strip() or "the script failed"  # core makes one line of it, when no secret is in it
-                if error.split(":")[0] == "MemoryError":
-                    limit = format_size(self._limits.memory)
-                    self.end("memory_limit", f"{error} (limits.memory is {limit})")
-                else:
-                    self.end("script_error", error)
+            case {"error": None | str() as error, **rest}:
+                self.exit_code = _exit_code(rest)
             case _:
                 raise ProtocolViolation("malformed end frame")
+        self.said_end = True
+        if error is None:
+            self.end(None, None)
+            return
+        error = error.strip() or "the script failed"  # core makes one line of it, when no secret is in it
+        if error.split(":")[0] == "MemoryError":
+            self.end("memory_limit", f"{error} (limits.memory is {format_size(self._limits.memory)})")
+        else:
+            self.end("script_error", error)
 
     def _end_too_large(self, frame: FrameTooLarge) -> None:
         """Name the limit: an honest script may well have a result that is too large, and should hear so."""
@@ -224,6 +227,16 @@ def _memory_update(body: bytes) -> tuple[str, Any]:
         case [str(key), value]:
             return key, value
     raise ProtocolViolation("malformed memory frame")
+
+
+def _exit_code(rest: dict[Any, Any]) -> int | None:
+    """Return the exit code, which may be missing; there is nothing else beside `error`."""
+    match rest:
+        case {"exit_code": int(code), **more} if not more and type(code) is int and -MAX_SIGNAL <= code <= MAX_STATUS:
+            return code
+        case {**more} if not more:
+            return None
+    raise ProtocolViolation("malformed end frame")
 
 
 def _signal_name(number: int) -> str:

@@ -16,7 +16,7 @@ READY = ord("S")  # the worker is ready
 LLM = ord("L")  # {"id", "prompt", "model"}
 RESULT = ord("R")  # any value; the last one counts
 MEMORY = ord("M")  # ["category.key", value]
-END = ord("E")  # {"error": null | "one line"}: the script's main code has finished
+END = ord("E")  # {"error": null | "one line", "exit_code": int}: the script has ended, and so will its process
 # Airlock -> worker
 JOB = ord("J")  # {"code", "settings", "memory", "timeout"}
 ANSWER = ord("A")  # {"id", "answer"} or {"id", "error"}

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 import resource
-from typing import TYPE_CHECKING, NoReturn
+import signal
+from typing import TYPE_CHECKING, Any, NoReturn
 
-from . import codec, script
+from . import codec, ending, script
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from .codec import Channel
     from .reached import Reached
 
@@ -17,20 +20,34 @@ CPU_SLACK = 2  # seconds
 
 
 def warm_up(channel: Channel, reached: Reached) -> None:
-    """Run an empty script, to load again what the layers dropped from this process."""
+    """Run an empty script, to load again what the layers dropped from this process; have SIGINT interrupt the next."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     script.run({"code": "print", "settings": {}, "memory": {}}, channel, reached)
+    reached.look_at_end()
 
 
 def wait_and_run(channel: Channel, reached: Reached, cores: int) -> NoReturn:
     """Wait for the job, run it, send END, and exit."""
-    code = CHANNEL_LOST
     try:
         _, job = channel.receive()
         limit_cpu(job["timeout"], cores)
-        channel.send(codec.END, {"error": script.run(job, channel, reached)})
+        run(job, channel, reached)
+    finally:
+        os._exit(CHANNEL_LOST)
+
+
+def run(job: Mapping[str, Any], channel: Channel, reached: Reached) -> NoReturn:
+    """Run the job and what CPython does at the end, send END, and exit. A child that the script forked just exits."""
+    code, owner = CHANNEL_LOST, os.getpid()
+    try:
+        end = script.run(job, channel, reached)
+        ending.finish(end, reached.look_at_end)
+        if os.getpid() != owner:
+            ending.leave(end["exit_code"])
+        channel.send(codec.END, end)
         code = 0
     finally:
-        os._exit(code)  # no atexit, no __del__, no join: no code of the script runs after this
+        os._exit(code)  # no code of the script runs after END
 
 
 def limit_cpu(timeout: int, cores: int) -> None:

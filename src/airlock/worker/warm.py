@@ -7,7 +7,7 @@ import importlib
 import os
 import socket
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from . import codec, reached, script
 
@@ -40,18 +40,6 @@ class CannotPreload(Exception):
 
     The message begins with the key, and names the module or the function.
     """
-
-
-def open_standard_streams() -> None:
-    """Give scripts UTF-8 streams on descriptors 0 to 2, whatever those are at that time."""
-    sys.stdin = sys.__stdin__ = open(0, encoding="utf-8", closefd=False)  # type: ignore[misc] # noqa: SIM115
-    sys.stdout = sys.__stdout__ = _output(1)  # type: ignore[misc]
-    sys.stderr = sys.__stderr__ = _output(2)  # type: ignore[misc]
-
-
-def _output(descriptor: int) -> Any:
-    """Open a line-buffered stream, so that polls see what a script prints while it runs."""
-    return open(descriptor, "w", buffering=1, encoding="utf-8", errors="backslashreplace", closefd=False)
 
 
 def preload(names: list[str]) -> None:
@@ -115,6 +103,6 @@ def prime() -> None:
         for code in PRIMING:
             theirs.sendall(codec.encode(codec.JOB, {"code": code, "settings": {}, "memory": {}, "timeout": 1}))
             _, job = channel.receive()
-            channel.send(codec.END, {"error": script.run(job, channel, nothing)})
+            channel.send(codec.END, script.run(job, channel, nothing))
             theirs.recv(1 << 16)
     sys.stdout, sys.stderr = stdout, stderr

@@ -11,7 +11,7 @@ import site
 import socket
 from typing import TYPE_CHECKING, Callable, NoReturn
 
-from airlock.worker import codec, layers, one_script, syscalls, warm
+from airlock.worker import codec, layers, one_script, streams, syscalls, warm
 from airlock.worker.reached import Reached
 from airlock.worker.reseed import Reseeding
 
@@ -93,4 +93,4 @@ def be_a_plain_interpreter() -> None:
     for folder in os.environ.get("PYTHONPATH", "").split(os.pathsep):
         if folder:
             site.addsitedir(folder)
-    warm.open_standard_streams()
+    streams.open_standard_streams()

@@ -9,7 +9,7 @@ import signal
 import site
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from airlock.worker import syscalls, warm
+from airlock.worker import streams, syscalls, warm
 
 from . import box_root
 from .keeper import Keeper
@@ -63,4 +63,4 @@ def be_a_plain_interpreter(packages: str | None) -> None:
         site.addsitedir(packages)
     site.setquit()
     site.sethelper()
-    warm.open_standard_streams()
+    streams.open_standard_streams()
