@@ -4,6 +4,7 @@ import socket
 import sys
 import textwrap
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,8 +15,11 @@ Ends = tuple[codec.Channel, codec.Channel]
 
 
 @pytest.fixture
-def ends() -> Iterator[Ends]:
-    """The two ends of the channel: the worker's and the test's."""
+def ends(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Ends]:
+    """The two ends of the channel: the worker's and the test's. The working folder is an empty one."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", sys.argv)
+    monkeypatch.setattr(sys, "path", sys.path[:])
     ours, theirs = socket.socketpair()
     with ours, theirs:
         ours.settimeout(30)

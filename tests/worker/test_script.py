@@ -25,7 +25,9 @@ def test_child_process_of_a_script_cannot_use_the_channel(ends: Ends) -> None:
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
 
 
-def test_traceback_has_the_scripts_lines_and_none_of_ours(ends: Ends, capsys: pytest.CaptureFixture[str]) -> None:
+def test_traceback_has_the_scripts_lines_and_none_of_ours(
+    ends: Ends, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
     code = """
     def half(x):
         return x / 0
@@ -34,7 +36,7 @@ def test_traceback_has_the_scripts_lines_and_none_of_ours(ends: Ends, capsys: py
     """
     assert run(code, ends[0]) == "ZeroDivisionError: division by zero"
     stderr = capsys.readouterr().err
-    assert 'File "<script>", line 3, in half' in stderr
+    assert f'File "{tmp_path}/main.py", line 3, in half' in stderr
     assert "return x / 0" in stderr
     assert "airlock" not in stderr
 
@@ -52,7 +54,7 @@ def test_traceback_has_the_scripts_lines_and_none_of_ours(ends: Ends, capsys: py
         ("import sys; sys.exit('sorry')", "SystemExit: sorry"),
         ("raise KeyboardInterrupt", "KeyboardInterrupt"),
         ("raise ValueError('\\ud800 bad')", "ValueError: \\ud800 bad"),
-        ("def f(:", "SyntaxError: invalid syntax (<script>, line 1)"),
+        ("def f(:", "SyntaxError: invalid syntax (main.py, line 1)"),
         ("'\\0'\n\0", "SyntaxError: source code string cannot contain null bytes"),
         ("\ufeffpass", None),
         ("class E(Exception):\n    def __str__(self): raise ValueError\nraise E", "E: <str() raised ValueError>"),

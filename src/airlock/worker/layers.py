@@ -24,6 +24,9 @@ FRAMES = 3  # the descriptor of the frame socket in a script's process
 # what /proc/stat tells as well (`interrupts`) is not among them.
 HIDDEN = ("locks", "cmdline", "fs", "keys", "key-users")
 
+WORKSPACE = "/workspace"  # where a script finds itself: its working folder
+WRITABLE = (WORKSPACE, "/tmp", "/dev/shm")
+
 # Landlock's rights, as bits: see landlock(7)
 EXECUTE, WRITE_FILE, READ_FILE, READ_DIR, MAKE_CHAR, MAKE_BLOCK = 1 << 0, 1 << 1, 1 << 2, 1 << 3, 1 << 6, 1 << 11
 TRUNCATE, IOCTL_DEV, ALL_RIGHTS = 1 << 14, 1 << 15, (1 << 16) - 1
@@ -90,7 +93,7 @@ def landlock(box: Confined) -> None:
         return  # the backend reports that, and decides whether to run without it
     rights = (1 << RIGHTS_OF_VERSION.get(version, 17)) - 1
     devices = READ | WRITE_FILE | TRUNCATE | IOCTL_DEV
-    allowed = (("/", READ), ("/dev", devices), ("/tmp", SCRATCH), ("/dev/shm", SCRATCH))
+    allowed = (("/", READ), ("/dev", devices), *((path, SCRATCH) for path in WRITABLE))
     sizes = {1: 8, 2: 8, 3: 8, 4: 16, 5: 16}  # later: all three numbers
     ruleset = struct.pack("QQQ", rights, BIND_TCP_AND_CONNECT_TCP, ABSTRACT_SOCKETS_AND_SIGNALS)
     rules = tuple((path, bits & rights) for path, bits in allowed)

@@ -22,7 +22,7 @@ CPU_SLACK = 2  # seconds
 def warm_up(channel: Channel, reached: Reached) -> None:
     """Run an empty script, to load again what the layers dropped from this process; have SIGINT interrupt the next."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    script.run({"code": "print", "settings": {}, "memory": {}}, channel, reached)
+    script.run({"code": "print", "settings": {}, "memory": {}}, channel, reached, "<warm-up>")
     reached.look_at_end()
 
 

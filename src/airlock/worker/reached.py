@@ -7,11 +7,12 @@ import errno
 import os
 from typing import TYPE_CHECKING
 
+from .layers import WRITABLE
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 KEYS = {errno.EMFILE: "files", errno.ENOSPC: "scratch"}
-SCRATCH = ("/tmp", "/dev/shm")
 CHAIN = 10  # exceptions in a chain that are examined
 
 
@@ -52,7 +53,7 @@ class Reached:
             except OSError as error:
                 if error.errno == errno.EMFILE:
                     self._say("files")
-            for path in SCRATCH:
+            for path in WRITABLE:
                 left = os.statvfs(path)
                 if not left.f_bavail or (left.f_files and not left.f_ffree):  # gVisor counts no files
                     self._say("scratch")

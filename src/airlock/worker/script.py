@@ -2,48 +2,42 @@
 
 from __future__ import annotations
 
-import builtins
 import contextlib
-import linecache
+import os
 import signal
 import sys
-import traceback
-import types
 from typing import TYPE_CHECKING, Any
 
-from . import codec, sdk, streams
+from . import codec, main_module, sdk, streams
 
 if TYPE_CHECKING:
+    import types
     from collections.abc import Mapping
 
     from .codec import Channel
     from .reached import Reached
 
-FILENAME = "<script>"
 MAX_ERROR = 2_000  # characters of the line that becomes `error`
-MAX_TRACEBACK = 65_536  # characters
-COMPACT: dict[str, Any] = {"compact": True} if sys.version_info >= (3, 10) else {}  # 3.9 cannot keep less
 MAX_CHAIN = 20  # exceptions in one chain of causes
-OWN_FILES = {
-    function.__code__.co_filename for function in (codec.encode, sdk.script_globals, streams.open_standard_streams)
+OWN_FILES = {sys._getframe().f_code.co_filename} | {
+    function.__code__.co_filename
+    for function in (codec.encode, main_module.make, sdk.script_globals, streams.open_standard_streams)
 }
 
 
-def run(job: Mapping[str, Any], channel: Channel, reached: Reached | None = None) -> dict[str, Any]:
-    """Compile and run `job["code"]` as `__main__`; returns the body of END.
+def run(
+    job: Mapping[str, Any], channel: Channel, reached: Reached | None = None, path: str | None = None
+) -> dict[str, Any]:
+    """Write `job["code"]` into the working folder as main.py and run it as `__main__`; returns the body of END.
 
     That is `error`, None or one line that says what went wrong, and `exit_code`, with which CPython would end.
 
-    Tracebacks go to stderr, with the script's own source lines and none of ours; `reached` adds which limit it reached.
-    The script controls everything in this process. What follows in CPython after a script's last line is in `ending`.
+    With `path` the script is compiled under that name, and no file is written. Tracebacks go to stderr, without our own
+    frames; `reached` adds which limit it reached. The script controls everything in this process. What follows in
+    CPython after a script's last line is in `ending`.
     """
-    code = job["code"]
-    main = types.ModuleType("__main__")
-    main.__dict__.update(sdk.script_globals(job, channel), __builtins__=builtins)
-    sys.modules["__main__"] = main
-    linecache.cache[FILENAME] = (len(code), None, code.splitlines(True), FILENAME)
     error, exit_code = None, 0
-    raised = _execute(code, main.__dict__)
+    raised = _execute(job, channel, path)
     if isinstance(raised, SystemExit):
         error, exit_code = _exit(raised.code)
     elif raised is not None:
@@ -58,10 +52,18 @@ def run(job: Mapping[str, Any], channel: Channel, reached: Reached | None = None
     return {"error": error, "exit_code": exit_code}
 
 
-def _execute(code: str, names: dict[str, Any]) -> BaseException | None:
+def _execute(job: Mapping[str, Any], channel: Channel, path: str | None) -> BaseException | None:
     """Returns what it raised, with the traceback as it begins in the script."""
+    code = job["code"]
     try:
-        exec(compile(code[1:] if code[:1] == "\ufeff" else code, FILENAME, "exec", dont_inherit=True), names)  # noqa: S102 - the purpose
+        if path is None:
+            folder = os.getcwd()
+            path = main_module.write(code, folder)
+            sys.argv = [path]
+            sys.path.insert(0, folder)
+        main = main_module.make(path)
+        main.__dict__.update(sdk.script_globals(job, channel))
+        exec(main_module.compiled(code, path), main.__dict__)  # noqa: S102 - the purpose
     except BaseException as raised:  # noqa: BLE001 - whatever a script raises is its outcome
         return _without_our_frame(raised)
     return None
@@ -124,32 +126,34 @@ def _write(text: str) -> None:
 
 
 def _print_traceback(error: BaseException) -> None:
-    try:
-        shown = traceback.TracebackException(
-            type(error),
-            error,
-            error.__traceback__,
-            limit=-50,
-            **COMPACT,
-        )
-        _hide_our_own(shown)
-        left = MAX_TRACEBACK
-        for part in shown.format():
-            sys.stderr.write(part[:left])
-            left -= len(part)
-            if left <= 0:
-                break
-    except BaseException as raised:  # noqa: BLE001 - a hostile exception, or a closed stderr: the error line remains
-        _describe(raised)
+    """Have the interpreter print it, without our own frames."""
+    with contextlib.suppress(BaseException):  # a hostile exception, or a closed stderr: the error line remains
+        _hide_our_own(error)
+        sys.__excepthook__(type(error), error, error.__traceback__)
 
 
-def _hide_our_own(shown: traceback.TracebackException | None, seen: tuple[int, ...] = ()) -> None:
-    """Leave out the SDK's lines: the script cannot fix them, and there is no source to show."""
-    if shown is None or id(shown) in seen or len(seen) > MAX_CHAIN:
-        return
-    shown.stack = traceback.StackSummary.from_list([line for line in shown.stack if line.filename not in OWN_FILES])
-    for other in (shown.__cause__, shown.__context__):
-        _hide_our_own(other, (*seen, id(shown)))
+def _hide_our_own(error: BaseException | None) -> None:
+    """Cut our frames out of the tracebacks of a chain of exceptions: the script cannot fix what is there."""
+    for _ in range(MAX_CHAIN):
+        if error is None:
+            break
+        error.__traceback__ = _of_the_script(error.__traceback__)
+        error = error.__cause__ or error.__context__
+
+
+def _of_the_script(lines: types.TracebackType | None) -> types.TracebackType | None:
+    """Return a traceback without our frames."""
+    lines = line = _next_of_the_script(lines)
+    while line is not None:
+        following = line.tb_next = _next_of_the_script(line.tb_next)
+        line = following
+    return lines
+
+
+def _next_of_the_script(line: types.TracebackType | None) -> types.TracebackType | None:
+    while line is not None and line.tb_frame.f_code.co_filename in OWN_FILES:
+        line = line.tb_next
+    return line
 
 
 def _flush() -> None:

@@ -57,7 +57,7 @@ def container(
         "entrypoint": command,
         "command": [],
         "user": f"{uid}:{uid}",
-        "working_dir": "/tmp",  # noqa: S108 - the private one inside
+        "working_dir": layers.WORKSPACE,
         "environment": {**warm.ENVIRONMENT, **(environment or {})},
         "labels": dict(labels),
         "healthcheck": {"test": ["NONE"]},
@@ -87,7 +87,7 @@ def host_config(limits: Limits, runtime: Runtime, volumes: Collection[str]) -> d
         security_opt=["no-new-privileges"],
         read_only=True,
         # The machine counts terminals for all containers together (kernel.pty.max), and nobody needs one here.
-        tmpfs={**nothing, "/tmp": scratch, "/dev/shm": shared, "/dev/pts": NOTHING},  # noqa: S108 - private, inside
+        tmpfs={**nothing, "/tmp": scratch, layers.WORKSPACE: scratch, "/dev/shm": shared, "/dev/pts": NOTHING},  # noqa: S108 - private, inside
         ipc_mode="private",
         cgroupns="private",
         mem_limit=limits.memory,

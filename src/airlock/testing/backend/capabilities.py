@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
 BACKEND_CAPABILITIES: Final[Mapping[str, str]] = MappingProxyType(
     {
+        "main_file": "a script is the file main.py in /workspace, its working folder, and runs like `python main.py`",
         "no_network": "a script can reach neither this machine nor any other over the network",
         "private_tmp": "the next script does not see files that a script leaves in /tmp",
         "streams_output": "output is available while the script still runs",

@@ -145,7 +145,7 @@ def build_root(binds: list[tuple[str, str]], masks: list[str]) -> None:
     for name in ("bin", "sbin", "lib", "lib32", "lib64", "libx32"):
         if os.path.islink(f"/{name}"):
             os.symlink(os.readlink(f"/{name}"), f"{ROOT}/{name}")
-    for name in ("tmp", "proc", "dev/shm"):
+    for name in ("tmp", "workspace", "proc", "dev/shm"):
         os.makedirs(f"{ROOT}/{name}", exist_ok=True)
     # The kernel allows this only where the host's own /proc is in full view.
     quiet = syscalls.MS_NOSUID | syscalls.MS_NODEV | syscalls.MS_NOEXEC

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from airlock.worker import syscalls
 from airlock.worker.layers import (
     HIDDEN,
+    WORKSPACE,
     landlock,
     no_new_privileges,
     only_own_descriptors,
@@ -84,11 +85,15 @@ def own_proc(box: Confinement) -> None:
 def own_scratch(box: Confinement) -> None:
     """Without it: files of other executions, and disks and inode tables that fill up."""
     size = box.limits["scratch"]
-    options = f"size={size},nr_inodes={max(size >> 12, 256)},mode=1777"
+    options = f"size={size},nr_inodes={max(size >> 12, 256)},mode=755"
     syscalls.mount("tmpfs", "/tmp", "tmpfs", MS_NOSUID | MS_NODEV, options)
+    os.mkdir("/tmp/tmp")  # one file system, and so one bound, for both
+    os.mkdir("/tmp/workspace")
+    syscalls.mount("/tmp/workspace", WORKSPACE, None, MS_BIND)
+    syscalls.mount("/tmp/tmp", "/tmp", None, MS_BIND)
     options = f"size={size // 2},nr_inodes=256,mode=1777"
     syscalls.mount("tmpfs", "/dev/shm", "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, options)
-    os.chdir("/tmp")
+    os.chdir(WORKSPACE)
 
 
 def own_network(box: Confinement) -> None:

@@ -1,0 +1,68 @@
+"""The script as a file in the working folder, and the module `__main__` that `python main.py` makes of it."""
+
+from __future__ import annotations
+
+import builtins
+import io
+import itertools
+import os
+import sys
+import tokenize
+import types
+from importlib.machinery import SourceFileLoader
+from typing import Any
+
+STEM = "main"
+
+
+def write(code: str, folder: str) -> str:
+    """Write a script into a folder, as main.py, or main_1.py where there is one already; returns its path.
+
+    Raises OSError when it does not fit.
+    """
+    for number in itertools.count():
+        path = os.path.join(folder, f"{STEM}_{number}.py" if number else f"{STEM}.py")
+        try:
+            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
+        except FileExistsError:
+            continue
+        break
+    try:
+        rest = memoryview(encoded(code))
+        while rest:
+            rest = rest[os.write(descriptor, rest) :]
+    except OSError as error:
+        raise OSError(error.errno, f"the script cannot be written: {os.strerror(error.errno or 0)}", path) from None
+    finally:
+        os.close(descriptor)
+    return path
+
+
+def encoded(code: str) -> bytes:
+    """Return a script's bytes, in the encoding that it declares (PEP 263), for that is how CPython reads the file."""
+    plain = code.encode("utf-8", "surrogatepass")
+    if any("coding" in line for line in code.split("\n", 2)[:2]):
+        try:
+            return code.encode(tokenize.detect_encoding(io.BytesIO(plain).readline)[0])
+        except (SyntaxError, UnicodeError):  # CPython says what is wrong with it
+            return plain
+    return plain
+
+
+def make(path: str) -> types.ModuleType:
+    """Make and install the module `__main__`."""
+    main = types.ModuleType("__main__")
+    main.__dict__.update(
+        __annotations__={},
+        __builtins__=builtins,
+        __cached__=None,
+        __file__=path,
+        __loader__=SourceFileLoader("__main__", path),
+    )
+    sys.modules["__main__"] = main
+    return main
+
+
+def compiled(code: str, path: str) -> Any:
+    """Compile a script. Raises what CPython raises for a file with this content."""
+    return compile(encoded(code), path, "exec", dont_inherit=True)
