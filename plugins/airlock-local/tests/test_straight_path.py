@@ -124,8 +124,8 @@ async def test_output_is_there_while_the_script_runs(local: Any) -> None:
         await task
 
 
-async def test_text_without_utf8_form_is_printed_escaped(local: Any) -> None:
-    assert (await local.run("print('ü \\udc80')")).stdout == "ü \\udc80\n"
+async def test_bytes_without_utf8_form_are_shown_replaced(local: Any) -> None:
+    assert (await local.run("print('ü \\udc80')")).stdout == "ü \ufffd\n"
 
 
 async def test_stdin_is_empty(local: Any) -> None:

@@ -59,7 +59,8 @@ class Blocks:
     A line-buffered stream flushes its buffer after each line: that is where lines are counted. When a row of them came
     fast, the stream is block-buffered for a moment, at the end of which a thread flushes it and makes it line-buffered
     again. No line waits longer than that moment, and a script that prints now and then never has the thread. It is gone
-    before a fork: threads do not survive one, and CPython 3.12 warns of them.
+    before a fork: threads do not survive one, and CPython 3.12 warns of them. What several threads print is never in
+    blocks: before CPython 3.11.10 and 3.12.5, some of it would be lost (python/cpython#119506).
     """
 
     def __init__(self, stream: Any) -> None:
@@ -81,7 +82,7 @@ class Blocks:
             now = time.monotonic()
             is_fast = now - self._since < FAST
             self._since, self._lines = now, 0
-            if is_fast and not self._is_block:
+            if is_fast and not self._is_block and len(sys._current_frames()) == 1:
                 self._begin()
 
     def _begin(self) -> None:

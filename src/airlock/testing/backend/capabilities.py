@@ -12,9 +12,9 @@ if TYPE_CHECKING:
 
 BACKEND_CAPABILITIES: Final[Mapping[str, str]] = MappingProxyType(
     {
-        "main_file": "a script is the file main.py in /workspace, its working folder, and runs like `python main.py`",
         "no_network": "a script can reach neither this machine nor any other over the network",
         "private_tmp": "the next script does not see files that a script leaves in /tmp",
+        "python_main": "a script runs like `python main.py`: that file in /workspace, CPython's streams and its end",
         "streams_output": "output is available while the script still runs",
         "subprocesses": "a script may fork and start programs; their output is captured, and they end with the script",
     }

@@ -8,10 +8,14 @@ from .lifecycle import Declaration, Jobs, Lifecycle
 from .main_file import MainFile
 from .preload import Preload
 from .questions import Questions
+from .script_end import ScriptEnd
 from .scripts import Scripts
+from .streams import Streams
 
 
-class BackendContract(Declaration, Lifecycle, Jobs, Scripts, MainFile, Questions, Isolation, Preload, HeldLimits):
+class BackendContract(
+    Declaration, Lifecycle, Jobs, Scripts, MainFile, Streams, ScriptEnd, Questions, Isolation, Preload, HeldLimits
+):
     """Subclass it, write `make_backend` and claim `capabilities`; pytest does the rest.
 
     class TestEchoBackend(BackendContract):

@@ -33,7 +33,7 @@ if __name__ == "__main__":
 class MainFile(BackendBench):
     """`__file__`, its folder, its source, and what reads all of these."""
 
-    @needs("runs_code", "main_file")
+    @needs("runs_code", "python_main")
     async def test_script_is_main_py_in_the_working_folder(self, shared: Backend[Any]) -> None:
         code = """
 import inspect, linecache, os, sys
@@ -53,7 +53,7 @@ set_result([
         source = ["class Tool:\n    pass\n", "import inspect, linecache, os, sys\n"]
         assert await self.result_of(shared, code) == [True, True, True, *source, ["main.py"], []]
 
-    @needs("runs_code", "main_file")
+    @needs("runs_code", "python_main")
     async def test_modules_that_a_script_writes_beside_it_can_be_imported(self, shared: Backend[Any]) -> None:
         code = """
 import os
@@ -67,12 +67,15 @@ set_result([beside.add(2, 3), part.NAME])
 """
         assert await self.result_of(shared, code) == [5, "package.part"]
 
-    @needs("runs_code", "main_file")
+    @needs("runs_code", "python_main")
     @pytest.mark.parametrize(
         ("code", "told"),
         [
             ("x = 1\nif x\n    y = 2", '  File "/workspace/main.py", line 2\n    if x\n        ^\nSyntaxError: '),
-            ("print('a') +", '  File "/workspace/main.py", line 1\n    print(\'a\') +\n                ^\nSyntaxError: '),
+            (
+                "print('a') +",
+                "  File \"/workspace/main.py\", line 1\n    print('a') +\n                ^\nSyntaxError: ",
+            ),
             ("# coding: nonsense\n1", "SyntaxError: "),
             ("x = '\0'", "SyntaxError: "),
             (
@@ -86,17 +89,17 @@ set_result([beside.add(2, 3), part.NAME])
         _, run = await self.run(shared, code)
         assert told in run.stderr
 
-    @needs("runs_code", "main_file")
+    @needs("runs_code", "python_main")
     async def test_declared_encoding_is_that_of_the_file(self, shared: Backend[Any]) -> None:
         code = "# -*- coding: latin-1 -*-\nset_result(['é', open(__file__, encoding='latin-1').read()[-4:]])  # é"
         assert await self.result_of(shared, code) == ["é", " # é"]
 
-    @needs("runs_code", "main_file", "subprocesses")
+    @needs("runs_code", "python_main", "subprocesses")
     async def test_processes_can_be_spawned(self, shared: Backend[Any]) -> None:
         outcome, run = await self.run(shared, SPAWN)
         assert (outcome.error, run.stdout, run.stderr) == (None, "[0, 1, 4]\nTrue\n", "")
 
-    @needs("runs_code", "main_file")
+    @needs("runs_code", "python_main")
     async def test_script_that_removes_its_file_goes_on(self, shared: Backend[Any]) -> None:
         outcome, run = await self.run(shared, "import os\nos.remove(__file__)\nprint('on')\n1 / 0")
         assert (outcome.error, run.stdout) == ("ZeroDivisionError: division by zero", "on\n")

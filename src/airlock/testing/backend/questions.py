@@ -104,7 +104,11 @@ for n in range(20):
 
     @needs("runs_code")
     async def test_script_ends_while_a_question_is_open(self, shared: Backend[Any]) -> None:
-        code = "import threading, time; threading.Thread(target=llm.complete, args=('?',)).start(); time.sleep(0.5)"
+        code = """
+import threading, time
+threading.Thread(target=llm.complete, args=('?',), daemon=True).start()
+time.sleep(0.5)
+"""
         outcome, _ = await self.run(shared, code, answers=never_answers)
         assert outcome.error is None
 

@@ -127,11 +127,6 @@ set_result([before, memory.get('runs', 'count'), memory.get('runs', 'none', 'els
         assert outcome.result == [1, 2, "else"]
         assert dict(outcome.memory_updates) == {"runs.count": 2, "runs.last": {"ok": [True]}}
 
-    @needs("runs_code")
-    async def test_thread_does_not_outlive_the_script(self, shared: Backend[Any]) -> None:
-        code = "import threading, time; threading.Thread(target=time.sleep, args=(600,)).start(); set_result('over')"
-        assert await self.result_of(shared, code) == "over"
-
     @needs("runs_code", "streams_output")
     async def test_output_can_be_seen_while_the_script_runs(self, shared: Backend[Any]) -> None:
         run = RecordingRun()
