@@ -1,14 +1,17 @@
 """A script that runs in this process, and the two ends of its channel."""
 
+import builtins
 import socket
 import sys
 import textwrap
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 
-from airlock.worker import codec, script
+from airlock.worker import codec, names, script, sdk
 
+JOB = {**sdk.EMPTY_JOB, "limits": {"prompt": 1000}}
 Ends = tuple[codec.Channel, codec.Channel]
 
 
@@ -22,9 +25,20 @@ def ends() -> Iterator[Ends]:
         yield codec.Channel(theirs), codec.Channel(ours)
 
 
-def run(code: str, channel: codec.Channel, **job: object) -> str | None:
-    main = sys.modules["__main__"]
+@contextmanager
+def own_names() -> Iterator[None]:
+    """Take away again what a script's process has for good."""
+    modules = {name: sys.modules[name] for name in ("__main__", "airlock")}
     try:
-        return script.run({"code": textwrap.dedent(code), "settings": {}, "memory": {}, **job}, channel)
+        yield
     finally:
-        sys.modules["__main__"] = main
+        sys.modules.update(modules)
+        sys.modules.pop("llm", None)
+        sys.meta_path.remove(names.LastFinder)
+        for name in names.AIRLOCK.__dict__["__all__"]:
+            del builtins.__dict__[name]
+
+
+def run(code: str, channel: codec.Channel, **job: object) -> str | None:
+    with own_names():
+        return script.run({**JOB, "code": textwrap.dedent(code), **job}, channel)

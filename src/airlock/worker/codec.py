@@ -18,7 +18,7 @@ RESULT = ord("R")  # any value; the last one counts
 MEMORY = ord("M")  # ["category.key", value]
 END = ord("E")  # {"error": null | "one line"}: the script's main code has finished
 # Airlock -> worker
-JOB = ord("J")  # {"code", "settings", "memory", "timeout"}
+JOB = ord("J")  # {"code", "settings", "memory", "timeout", "limits": {"prompt"}}
 ANSWER = ord("A")  # {"id", "answer"} or {"id", "error"}
 
 
@@ -61,10 +61,16 @@ class Channel:
 
     def send_frame(self, data: bytes) -> None:
         """Send a finished frame. Raises as `send` does."""
-        if os.getpid() != self._pid:
-            raise RuntimeError("only the script's own process can talk to Airlock, not a child of it")
+        self.check_process()
         with self._lock:
             self._transport.sendall(data)
+
+    def check_process(self) -> None:
+        """Raise RuntimeError in a child process."""
+        if os.getpid() != self._pid:
+            raise RuntimeError(
+                "only the script's own process can talk to Airlock, not a child of it: use threads, or return values"
+            )
 
     def receive(self) -> tuple[int, Any]:
         """Wait for one frame. Raises ConnectionLost when Airlock is gone."""

@@ -6,7 +6,7 @@ import os
 import resource
 from typing import TYPE_CHECKING, NoReturn
 
-from . import codec, script
+from . import codec, script, sdk
 
 if TYPE_CHECKING:
     from .codec import Channel
@@ -18,7 +18,7 @@ CPU_SLACK = 2  # seconds
 
 def warm_up(channel: Channel, reached: Reached) -> None:
     """Run an empty script, to load again what the layers dropped from this process."""
-    script.run({"code": "print", "settings": {}, "memory": {}}, channel, reached)
+    script.run({"code": "print", **sdk.EMPTY_JOB}, channel, reached)
 
 
 def wait_and_run(channel: Channel, reached: Reached, cores: int) -> NoReturn:

@@ -11,7 +11,7 @@ import traceback
 import types
 from typing import TYPE_CHECKING, Any
 
-from . import codec, sdk
+from . import codec, llm, sdk
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -24,7 +24,7 @@ MAX_ERROR = 2_000  # characters of the line that becomes `error`
 MAX_TRACEBACK = 65_536  # characters
 COMPACT: dict[str, Any] = {"compact": True} if sys.version_info >= (3, 10) else {}  # 3.9 cannot keep less
 MAX_CHAIN = 20  # exceptions in one chain of causes
-OWN_FILES = {codec.encode.__code__.co_filename, sdk.script_globals.__code__.co_filename}
+OWN_FILES = {each.__code__.co_filename for each in (codec.encode, llm.flush_output, sdk.provide)}
 
 
 def run(job: Mapping[str, Any], channel: Channel, reached: Reached | None = None) -> str | None:
@@ -35,7 +35,8 @@ def run(job: Mapping[str, Any], channel: Channel, reached: Reached | None = None
     """
     code = job["code"]
     main = types.ModuleType("__main__")
-    main.__dict__.update(sdk.script_globals(job, channel), __builtins__=builtins)
+    main.__dict__["__builtins__"] = builtins
+    sdk.provide(job, channel)
     sys.modules["__main__"] = main
     linecache.cache[FILENAME] = (len(code), None, code.splitlines(True), FILENAME)
     _show_output_line_by_line()
@@ -116,4 +117,4 @@ def _hide_our_own(shown: traceback.TracebackException | None, seen: tuple[int, .
 
 def _flush() -> None:
     with contextlib.suppress(BaseException):  # a script's replacement for them may raise anything
-        sdk.flush_output()
+        llm.flush_output()

@@ -1,14 +1,13 @@
-"""What a script sees: `settings`, `memory`, `llm`, `set_result`."""
+"""What a script sees: `settings`, `memory`, `set_result`, and `llm` of the module beside this one."""
 
 from __future__ import annotations
 
-import contextlib
 import json
-import sys
-from _thread import allocate_lock
 from typing import TYPE_CHECKING, Any
 
-from .codec import ANSWER, LLM, MEMORY, RESULT, encode
+from . import names
+from .codec import MEMORY, RESULT, encode
+from .llm import LLMError, Model
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -19,11 +18,9 @@ if TYPE_CHECKING:
 MAX_DEPTH = 100  # levels of lists and dicts; Airlock refuses more
 MAX_MEMORY_DEPTH = 98  # the next request nests the value in `memory`, and that in the body
 MAX_MEMORY_VALUES = 100_000  # in one value; a request has at most 200,000
-MAX_MODEL = 200  # characters in a model's name
 
 
-class LLMError(Exception):
-    """Raised by `llm.complete` when the answer is an error."""
+EMPTY_JOB: dict[str, Any] = {"settings": {}, "memory": {}, "timeout": 1, "limits": {"prompt": 0}}  # but for its code
 
 
 class Settings:
@@ -59,97 +56,21 @@ class Memory:
         self._values[name] = json.loads(json.dumps(value))  # as the next execution will see it, without later changes
 
 
-class Question:
-    """One open LLM request. `wake` is locked until there is an answer, or until its owner has to read the channel."""
-
-    __slots__ = ("answer", "wake")
-
-    def __init__(self) -> None:
-        self.answer: dict[str, Any] | None = None
-        self.wake = allocate_lock()
-        self.wake.acquire()
-
-
-class Model:
-    """Sends LLM requests to the agent or the project's mediator. Several threads may do so at once.
-
-    There is no reader thread: one of the waiting threads reads the channel for all (leader and followers).
-    """
-
-    def __init__(self, channel: Channel) -> None:
-        self._channel = channel
-        self._lock = allocate_lock()
-        self._asked = 0
-        self._open: dict[int, Question] = {}
-        self._leader: Question | None = None
-
-    def complete(self, prompt: str, model: str = "default") -> str:
-        """Ask, and wait for the answer. Raises LLMError when the answer is an error."""
-        if not all(isinstance(value, str) for value in (prompt, model)):
-            raise TypeError("llm.complete: prompt and model are strings")
-        if len(model) > MAX_MODEL:
-            raise ValueError(f"llm.complete: a model has at most {MAX_MODEL} characters")
-        question = Question()
-        flush_output()  # so that whoever answers sees the earlier output
-        with self._lock:
-            number = self._asked + 1
-            _speak(self._channel, LLM, {"id": number, "prompt": prompt, "model": model}, "llm.complete")
-            self._asked = number
-            self._open[number] = question
-            if self._leader is None:
-                self._leader = question
-        try:
-            while question.answer is None:
-                if self._leader is question:
-                    self._read_one(question)
-                else:
-                    question.wake.acquire()
-        finally:
-            with self._lock:
-                self._open.pop(number, None)
-                if self._leader is question:
-                    self._leader = next(iter(self._open.values()), None)
-                    if self._leader is not None:
-                        self._leader.wake.release()
-        if "error" in question.answer:
-            raise LLMError(question.answer["error"])
-        return str(question.answer["answer"])
-
-    def _read_one(self, own: Question) -> None:
-        kind, body = self._channel.receive()
-        if kind != ANSWER:
-            return
-        with self._lock:
-            question = self._open.pop(body["id"], None)
-        if question is not None:
-            question.answer = body
-            if question is not own:
-                question.wake.release()
-
-
-def flush_output() -> None:
-    """Flush the output that Python still buffers."""
-    for stream in (sys.stdout, sys.stderr):
-        with contextlib.suppress(Exception):  # closed or replaced by the script: nothing to flush
-            stream.flush()
-
-
-def script_globals(job: Mapping[str, Any], channel: Channel) -> dict[str, Any]:
-    """Return the names that Airlock adds to a script."""
+def provide(job: Mapping[str, Any], channel: Channel) -> None:
+    """Give the script of this process its names, until the next call."""
 
     def set_result(value: Any) -> None:
         """Set the result of this execution; the last one counts. Raises TypeError or ValueError if it is not JSON."""
         _speak(channel, RESULT, value, "set_result")
 
     set_result.__qualname__ = "set_result"  # the name in messages about its arguments
-    added: dict[str, Any] = {
-        "settings": Settings(job["settings"]),
-        "memory": Memory(job["memory"], channel),
-        "llm": Model(channel),
-        "LLMError": LLMError,
-        "set_result": set_result,
-    }
-    return added
+    names.provide(
+        settings=Settings(job["settings"]),
+        memory=Memory(job["memory"], channel),
+        llm=Model(channel, job["limits"]["prompt"]),
+        LLMError=LLMError,
+        set_result=set_result,
+    )
 
 
 def _speak(channel: Channel, kind: int, value: Any, what: str, memory_key: str | None = None) -> None:

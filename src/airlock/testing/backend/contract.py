@@ -8,9 +8,10 @@ from .lifecycle import Declaration, Jobs, Lifecycle
 from .preload import Preload
 from .questions import Questions
 from .scripts import Scripts
+from .sdk_names import SDKNames
 
 
-class BackendContract(Declaration, Lifecycle, Jobs, Scripts, Questions, Isolation, Preload, HeldLimits):
+class BackendContract(Declaration, Lifecycle, Jobs, Scripts, SDKNames, Questions, Isolation, Preload, HeldLimits):
     """Subclass it, write `make_backend` and claim `capabilities`; pytest does the rest.
 
     class TestEchoBackend(BackendContract):
