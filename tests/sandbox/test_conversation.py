@@ -118,7 +118,7 @@ async def test_the_job_is_handed_over_without_its_id() -> None:
     conversation, sent = talk()
     conversation.start()
     given = {"code": "code", "settings": {"a": "b"}, "memory": {"m.k": 1}, "timeout": 5}
-    assert sent == [(codec.JOB, {**given, "limits": {"prompt": 1 << 20}})]
+    assert sent == [(codec.JOB, {**given, "limits": {"prompt": 1 << 20, "result": 1 << 20}})]
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ import pytest
 
 from airlock.worker import codec, names, script, sdk
 
-JOB = {**sdk.EMPTY_JOB, "limits": {"prompt": 1000}}
+JOB = {**sdk.EMPTY_JOB, "limits": {"prompt": 1000, "result": 1 << 20}}
 Ends = tuple[codec.Channel, codec.Channel]
 
 

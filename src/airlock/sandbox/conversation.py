@@ -73,7 +73,7 @@ class Conversation:
                     "settings": dict(job.settings),
                     "memory": dict(job.memory),
                     "timeout": job.timeout,
-                    "limits": {"prompt": self._limits.prompt},
+                    "limits": {"prompt": self._limits.prompt, "result": self._limits.result},
                 },
             )
         )

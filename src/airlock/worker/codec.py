@@ -9,7 +9,7 @@ from _thread import RLock
 from typing import Any, Protocol
 
 HEADER = struct.Struct("<IB")
-_ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False)
+ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False)
 
 # worker -> Airlock
 READY = ord("S")  # the worker is ready
@@ -18,7 +18,7 @@ RESULT = ord("R")  # any value; the last one counts
 MEMORY = ord("M")  # ["category.key", value]
 END = ord("E")  # {"error": null | "one line"}: the script's main code has finished
 # Airlock -> worker
-JOB = ord("J")  # {"code", "settings", "memory", "timeout", "limits": {"prompt"}}
+JOB = ord("J")  # {"code", "settings", "memory", "timeout", "limits": {"prompt", "result"}}
 ANSWER = ord("A")  # {"id", "answer"} or {"id", "error"}
 
 
@@ -38,7 +38,7 @@ class Transport(Protocol):
 
 def encode(kind: int, value: Any) -> bytes:
     """Make one frame. Raises TypeError, ValueError or RecursionError when the value has no strict JSON form."""
-    return frame(kind, _ENCODER.encode(value).encode())
+    return frame(kind, ENCODER.encode(value).encode())
 
 
 def frame(kind: int, body: bytes) -> bytes:

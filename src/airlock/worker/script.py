@@ -11,7 +11,7 @@ import traceback
 import types
 from typing import TYPE_CHECKING, Any
 
-from . import codec, llm, sdk
+from . import codec, known_types, llm, sdk, values
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -24,7 +24,8 @@ MAX_ERROR = 2_000  # characters of the line that becomes `error`
 MAX_TRACEBACK = 65_536  # characters
 COMPACT: dict[str, Any] = {"compact": True} if sys.version_info >= (3, 10) else {}  # 3.9 cannot keep less
 MAX_CHAIN = 20  # exceptions in one chain of causes
-OWN_FILES = {each.__code__.co_filename for each in (codec.encode, llm.flush_output, sdk.provide)}
+SDK = (codec.encode, known_types.find, llm.flush_output, sdk.provide, values.encode)
+OWN_FILES = {each.__code__.co_filename for each in SDK}
 
 
 def run(job: Mapping[str, Any], channel: Channel, reached: Reached | None = None) -> str | None:
@@ -52,6 +53,7 @@ def run(job: Mapping[str, Any], channel: Channel, reached: Reached | None = None
         if reached is not None:
             reached.look_at_error(raised)
     _flush()
+    sdk.finish()
     if reached is not None:
         reached.look_at_end()
     return None if error is None else error.encode("utf-8", "backslashreplace").decode()  # without lone surrogates

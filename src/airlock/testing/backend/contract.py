@@ -9,9 +9,12 @@ from .preload import Preload
 from .questions import Questions
 from .scripts import Scripts
 from .sdk_names import SDKNames
+from .values import Values
 
 
-class BackendContract(Declaration, Lifecycle, Jobs, Scripts, SDKNames, Questions, Isolation, Preload, HeldLimits):
+class BackendContract(
+    Declaration, Lifecycle, Jobs, Scripts, SDKNames, Values, Questions, Isolation, Preload, HeldLimits
+):
     """Subclass it, write `make_backend` and claim `capabilities`; pytest does the rest.
 
     class TestEchoBackend(BackendContract):
