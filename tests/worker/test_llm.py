@@ -1,6 +1,7 @@
 """How a script asks, here over a plain socket pair."""
 
 import os
+import signal
 import threading
 
 import pytest
@@ -42,6 +43,7 @@ def test_a_child_process_cannot_ask_even_while_a_thread_of_the_script_does(ends:
     with model._lock:
         pid = os.fork()
         if pid == 0:
+            signal.alarm(30)
             try:
                 model.complete("?")
             except RuntimeError as error:

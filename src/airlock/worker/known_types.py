@@ -124,6 +124,7 @@ def _nothing(value: Any, room: Room) -> None:
 
 
 CONVERT: dict[str, Callable[[Any, Room], Any]] = {
+    "array.array": _list,  # a sequence only since Python 3.10
     "collections.UserString": _text,
     "datetime.date": _iso,  # and so datetime, and Timestamp of pandas
     "datetime.time": _iso,

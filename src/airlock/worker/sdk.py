@@ -163,7 +163,8 @@ def _memory_key(category: str, key: str) -> str:
     if not all(isinstance(value, str) for value in (category, key)):
         raise TypeError("memory: category and key are strings")
     if not category or "." in category:
-        raise ValueError(f"memory: a category is not empty and contains no dot, unlike {category[:80]!r}")
+        shown = f", unlike {category!r}" if len(category) <= values.MAX_KEY else ""
+        raise ValueError(f"memory: a category is not empty and contains no dot{shown}")
     if not key:
         raise ValueError("memory: a key is not empty")
     return f"{category}.{key}"
