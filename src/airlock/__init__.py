@@ -14,8 +14,8 @@ Errors to raise or catch: `AirlockError`, the base of all; `BackendUnavailable`,
     `LLMError`; in stores `StoreRefused`, `StoreUnavailable`, `Conflict`, `ExecutionNotFound`.
 
 Also public: `airlock.testing`, for testing a plugin; `airlock.client`, for talking to a server; and for backends that
-boot CPython in their own sandbox, `airlock.sandbox` and `airlock.worker` (without `sdk` and `syscalls`), which
-docs/worker-protocol.md describes. The rest of the package is internal and may change in any release.
+boot CPython in their own sandbox, `airlock.sandbox` and what docs/worker-protocol.md
+describes of `airlock.worker`. The rest of the package is internal and may change in any release.
 """
 
 import lazy_loader

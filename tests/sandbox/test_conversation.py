@@ -117,9 +117,8 @@ def test_no_bytes_make_a_conversation_raise_or_hang(pieces: list[bytes]) -> None
 async def test_the_job_is_handed_over_without_its_id() -> None:
     conversation, sent = talk()
     conversation.start()
-    assert sent == [
-        (codec.JOB, {"code": "code", "settings": {"a": "b"}, "memory": {"m.k": 1}, "timeout": 5}),
-    ]
+    given = {"code": "code", "settings": {"a": "b"}, "memory": {"m.k": 1}, "timeout": 5}
+    assert sent == [(codec.JOB, {**given, "limits": {"prompt": 1 << 20, "result": 1 << 20}})]
 
 
 @pytest.mark.parametrize(
@@ -127,9 +126,9 @@ async def test_the_job_is_handed_over_without_its_id() -> None:
     [
         (codec.RESULT, "result_limit", "result has 100000000 bytes as JSON; limits.result is 1MiB"),
         (codec.MEMORY, "result_limit", "memory_updates has 100000000 bytes as JSON; limits.result is 1MiB"),
-        (codec.LLM, "llm_limit", "a prompt of about 100000000 bytes exceeds limits.prompt (256KiB)"),
-        (codec.END, "protocol", "protocol violation: the sandbox sent a frame of 100000000 bytes; 1576960 is the most"),
-        (0, "protocol", "protocol violation: the sandbox sent a frame of 100000000 bytes; 1576960 is the most"),
+        (codec.LLM, "llm_limit", "a prompt of about 100000000 bytes exceeds limits.prompt (1MiB)"),
+        (codec.END, "protocol", "protocol violation: the sandbox sent a frame of 100000000 bytes; 6295552 is the most"),
+        (0, "protocol", "protocol violation: the sandbox sent a frame of 100000000 bytes; 6295552 is the most"),
     ],
 )
 async def test_a_frame_too_large_to_take_names_the_limit_behind_it(kind: int, error_type: str, says: str) -> None:

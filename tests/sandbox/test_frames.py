@@ -45,6 +45,15 @@ def test_too_many_bytes_in_all_are_a_violation() -> None:
         list(reader.feed(codec.frame(1, b"x" * 100)))
 
 
+def test_what_is_allowed_besides_does_not_count() -> None:
+    reader = FrameReader(1000, max_total=0)
+    for _ in range(3):
+        reader.allow(105)
+        assert len(list(reader.feed(codec.frame(1, b"x" * 100)))) == 1
+    with pytest.raises(ProtocolViolation, match="too many bytes"):
+        list(reader.feed(b"x"))
+
+
 def test_a_frame_in_the_making_is_known() -> None:
     reader = FrameReader(1000)
     list(reader.feed(codec.frame(1, b"abc")[:-1]))

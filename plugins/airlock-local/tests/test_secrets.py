@@ -185,7 +185,8 @@ def test_numbers_are_found_by_their_digits(served: Served) -> None:
         "{}[key]",
         "llm.complete(key, model=line); raise LLMError(key)",
         "memory.set('c', 'k', {1: line, '1': line})",
-        "set_result({line: float('nan')})",
+        "set_result({line: 1j})",
+        "set_result({'x' * 90 + line: 1j})",
         'exec(f\'def {line.replace(" ", "_")}(): 1/0\\n1/0  # {line}\')',
     ],
 )

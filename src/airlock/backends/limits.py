@@ -41,7 +41,7 @@ class Limits(BaseModel):
     output: Size = Field(1 << 20, ge=0, description="stdout and stderr each; anything beyond is dropped")
     result: Size = Field(1 << 20, ge=2, description="result as JSON, and memory_updates as JSON")
     llm_calls: int = Field(1000, ge=0, description="LLM requests of one execution")
-    prompt: Size = Field(256 << 10, ge=1, description="one LLM prompt")
+    prompt: Size = Field(1 << 20, ge=1, description="one LLM prompt")
 
     queue: int = Field(1000, ge=0, description="executions of the project that may wait for a worker")
     max_paused: int = Field(100, ge=0, description="paused executions that may hold a sandbox besides the running ones")

@@ -14,7 +14,8 @@ from airlock.errors import LLMError, ProtocolViolation
 from airlock.models import LLMRequest
 from airlock.units import format_size
 from airlock.worker import codec
-from airlock.worker.sdk import MAX_MODEL, is_memory_key
+from airlock.worker.llm import MAX_MODEL
+from airlock.worker.sdk import is_memory_key
 
 from .frames import FrameReader, FrameTooLarge
 
@@ -75,6 +76,7 @@ class Conversation:
                     "settings": dict(job.settings),
                     "memory": dict(job.memory),
                     "timeout": job.timeout,
+                    "limits": {"prompt": self._limits.prompt, "result": self._limits.result},
                 },
             )
         )
@@ -158,6 +160,7 @@ class Conversation:
             case _:
                 raise ProtocolViolation("malformed llm frame")
         self._asked = number
+        self._reader.allow(codec.HEADER.size + len(body))  # the number of questions has a limit of its own
         task = asyncio.get_running_loop().create_task(self._answer(number, LLMRequest(prompt=prompt, model=model)))
         self._answering.add(task)
         task.add_done_callback(self._answering.discard)

@@ -10,7 +10,7 @@ from airlock.worker import codec
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-MAX_TOTAL: Final = 256 << 20  # bytes of frames that one execution may send: reading them costs the neighbours' time
+MAX_TOTAL: Final = 256 << 20  # bytes that one execution may send besides prompts: reading costs the neighbours' time
 
 
 class FrameTooLarge(ProtocolViolation):
@@ -29,6 +29,10 @@ class FrameReader:
         self._max_frame = max_frame
         self._left = max_total
         self._buffer = bytearray()
+
+    def allow(self, size: int) -> None:
+        """Let that many bytes come beyond the total."""
+        self._left += size
 
     @property
     def is_amid_frame(self) -> bool:

@@ -1,6 +1,7 @@
 """What runs inside a sandbox, the same for every backend that runs CPython. Standard library only.
 
-`codec` has the frames, `sdk` the globals of a script, `script` runs one, `reached` names the limits that it reached.
+`codec` has the frames, `sdk` and `llm` what a script finds, `names` where it finds it, `values` makes JSON of
+what it reports, `known_types` lists the types for that. `script` runs one, `reached` names the limits that it reached.
 `warm` prepares an interpreter, `reseed` gives each fork of it random numbers of its own, `layers` confine it,
 `one_script` does the rest; `syscalls` has the Linux calls that Python does not provide.
 

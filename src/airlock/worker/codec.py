@@ -9,7 +9,7 @@ from _thread import RLock
 from typing import Any, Protocol
 
 HEADER = struct.Struct("<IB")
-_ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False)
+ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False)
 
 # worker -> Airlock
 READY = ord("S")  # the worker is ready
@@ -18,7 +18,7 @@ RESULT = ord("R")  # any value; the last one counts
 MEMORY = ord("M")  # ["category.key", value]
 END = ord("E")  # {"error": null | "one line", "exit_code": int}: the script has ended, and so will its process
 # Airlock -> worker
-JOB = ord("J")  # {"code", "settings", "memory", "timeout"}
+JOB = ord("J")  # {"code", "settings", "memory", "timeout", "limits": {"prompt", "result"}}
 ANSWER = ord("A")  # {"id", "answer"} or {"id", "error"}
 
 
@@ -38,7 +38,7 @@ class Transport(Protocol):
 
 def encode(kind: int, value: Any) -> bytes:
     """Make one frame. Raises TypeError, ValueError or RecursionError when the value has no strict JSON form."""
-    return frame(kind, _ENCODER.encode(value).encode())
+    return frame(kind, ENCODER.encode(value).encode())
 
 
 def frame(kind: int, body: bytes) -> bytes:
@@ -61,10 +61,16 @@ class Channel:
 
     def send_frame(self, data: bytes) -> None:
         """Send a finished frame. Raises as `send` does."""
-        if os.getpid() != self._pid:
-            raise RuntimeError("only the script's own process can talk to Airlock, not a child of it")
+        self.check_process()
         with self._lock:
             self._transport.sendall(data)
+
+    def check_process(self) -> None:
+        """Raise RuntimeError in a child process."""
+        if os.getpid() != self._pid:
+            raise RuntimeError(
+                "only the script's own process can talk to Airlock, not a child of it: use threads, or return values"
+            )
 
     def receive(self) -> tuple[int, Any]:
         """Wait for one frame. Raises ConnectionLost when Airlock is gone."""

@@ -16,7 +16,7 @@ import traceback
 import types
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from .sdk import flush_output
+from .llm import flush_output
 from .syscalls import libc
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ import resource
 import signal
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from . import codec, ending, script
+from . import codec, ending, script, sdk
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -22,7 +22,7 @@ CPU_SLACK = 2  # seconds
 def warm_up(channel: Channel, reached: Reached) -> None:
     """Run an empty script, to load again what the layers dropped from this process; have SIGINT interrupt the next."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    script.run({"code": "print", "settings": {}, "memory": {}}, channel, reached, "<warm-up>")
+    script.run({"code": "print", **sdk.EMPTY_JOB}, channel, reached, "<warm-up>")
     reached.look_at_end()
 
 
@@ -44,6 +44,7 @@ def run(job: Mapping[str, Any], channel: Channel, reached: Reached) -> NoReturn:
         ending.finish(end, reached.look_at_end)
         if os.getpid() != owner:
             ending.leave(end["exit_code"])
+        sdk.finish()
         channel.send(codec.END, end)
         code = 0
     finally:

@@ -8,7 +8,7 @@ import signal
 import sys
 from typing import TYPE_CHECKING, Any
 
-from . import codec, main_module, sdk, streams
+from . import codec, known_types, llm, main_module, sdk, streams, values
 
 if TYPE_CHECKING:
     import types
@@ -19,10 +19,16 @@ if TYPE_CHECKING:
 
 MAX_ERROR = 2_000  # characters of the line that becomes `error`
 MAX_CHAIN = 20  # exceptions in one chain of causes
-OWN_FILES = {sys._getframe().f_code.co_filename} | {
-    function.__code__.co_filename
-    for function in (codec.encode, main_module.make, sdk.script_globals, streams.open_standard_streams)
-}
+OURS = (
+    codec.encode,
+    known_types.find,
+    llm.flush_output,
+    main_module.make,
+    sdk.provide,
+    streams.open_standard_streams,
+    values.encode,
+)
+OWN_FILES = {sys._getframe().f_code.co_filename, *(function.__code__.co_filename for function in OURS)}
 
 
 def run(
@@ -62,7 +68,7 @@ def _execute(job: Mapping[str, Any], channel: Channel, path: str | None) -> Base
             sys.argv = [path]
             sys.path.insert(0, folder)
         main = main_module.make(path)
-        main.__dict__.update(sdk.script_globals(job, channel))
+        sdk.provide(job, channel)
         exec(main_module.compiled(code, path), main.__dict__)  # noqa: S102 - the purpose
     except BaseException as raised:  # noqa: BLE001 - whatever a script raises is its outcome
         return _without_our_frame(raised)
@@ -158,4 +164,4 @@ def _next_of_the_script(line: types.TracebackType | None) -> types.TracebackType
 
 def _flush() -> None:
     with contextlib.suppress(BaseException):  # a script's replacement for them may raise anything
-        sdk.flush_output()
+        llm.flush_output()

@@ -1,14 +1,15 @@
-"""What a script sees: `settings`, `memory`, `llm`, `set_result`."""
+"""What a script sees: `settings`, `memory`, `set_result`, and `llm` of the module beside this one."""
 
 from __future__ import annotations
 
 import contextlib
 import json
-import sys
-from _thread import allocate_lock
+import os
 from typing import TYPE_CHECKING, Any
 
-from .codec import ANSWER, LLM, MEMORY, RESULT, encode
+from . import names, values
+from .codec import ENCODER, MEMORY, RESULT, frame
+from .llm import LLMError, Model, flush_output
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -16,14 +17,11 @@ if TYPE_CHECKING:
     from .codec import Channel
 
 
-MAX_DEPTH = 100  # levels of lists and dicts; Airlock refuses more
 MAX_MEMORY_DEPTH = 98  # the next request nests the value in `memory`, and that in the body
 MAX_MEMORY_VALUES = 100_000  # in one value; a request has at most 200,000
-MAX_MODEL = 200  # characters in a model's name
 
-
-class LLMError(Exception):
-    """Raised by `llm.complete` when the answer is an error."""
+LIMITS = {"prompt": 0, "result": 1024}
+EMPTY_JOB: dict[str, Any] = {"settings": {}, "memory": {}, "timeout": 1, "limits": LIMITS}  # but for its code
 
 
 class Settings:
@@ -41,156 +39,119 @@ class Settings:
         return list(self._values)
 
 
+class Report:
+    """Tells Airlock what the script reports, within `limits.result`."""
+
+    def __init__(self, channel: Channel, size: int) -> None:
+        self._channel = channel
+        self._size = size
+        self._sizes: dict[str, int] = {}  # of the last value for each key of memory
+        self._total = 0
+        self._has_told = False
+
+    def result(self, value: Any) -> None:
+        """Report the result. Raises TypeError or ValueError when the value has no JSON form, or is too large."""
+        body, _, lost = values.encode(value, "set_result: result", self._size)
+        self._channel.send_frame(frame(RESULT, body))
+        self._tell(lost)
+
+    def memory(self, key: str, value: Any, name: str, before: bytes | None = None) -> bytes:
+        """Report a value, called `name`, unless it is as `before`; return it as JSON. Raises as `result` does."""
+        body, count, lost = values.encode(value, name, self._size, MAX_MEMORY_DEPTH)
+        if count > MAX_MEMORY_VALUES:
+            raise ValueError(f"{name} has more than {MAX_MEMORY_VALUES} values")
+        if body != before:
+            update = b"[%b, %b]" % (ENCODER.encode(key).encode(), body)
+            total = self._total + len(update) - self._sizes.get(key, 0)
+            if total > self._size:
+                raise ValueError(f"{name}: memory_updates would have {total} bytes; limits.result is {self._size}")
+            self._channel.send_frame(frame(MEMORY, update))
+            self._total, self._sizes[key] = total, len(update)
+            self._tell(lost)
+        return body
+
+    def _tell(self, lost: str | None) -> None:
+        if lost is not None and not self._has_told:
+            self._has_told = True
+            tell(lost)
+
+
 class Memory:
     """Values that the agent keeps between executions. Changes are reported as `memory_updates`."""
 
-    def __init__(self, values: Mapping[str, Any], channel: Channel) -> None:
+    def __init__(self, values: Mapping[str, Any], report: Report) -> None:
         self._values = dict(values)
-        self._channel = channel
+        self._report = report
+        self._handed_out: dict[str, bytes] = {}  # what the script can change in place, as it was last reported
 
     def get(self, category: str, key: str, default: Any = None) -> Any:
-        """Return a value, or `default`. Sees the script's own `set`."""
-        return self._values.get(_memory_key(category, key), default)
+        """Return a value, or `default`. Sees the script's own `set`; what is changed in it is reported at the end."""
+        name = _memory_key(category, key)
+        if name not in self._values:
+            return default
+        value = self._values[name]
+        if isinstance(value, (list, dict)) and name not in self._handed_out:
+            self._handed_out[name] = ENCODER.encode(value).encode()
+        return value
 
     def set(self, category: str, key: str, value: Any) -> None:
-        """Report a change. Raises TypeError or ValueError when the value has no JSON form."""
+        """Report a change. Raises TypeError or ValueError when the value has no JSON form, or is too large."""
         name = _memory_key(category, key)
-        _speak(self._channel, MEMORY, value, "memory.set", name)
-        self._values[name] = json.loads(json.dumps(value))  # as the next execution will see it, without later changes
+        body = self._report.memory(name, value, "memory.set: value")
+        if name in self._handed_out and value is self._values[name]:
+            self._handed_out[name] = body
+        else:
+            self._values[name] = json.loads(body)  # as the next execution will see it, without later changes
+            self._handed_out.pop(name, None)
+
+    def report_changes(self) -> None:
+        """Report what the script has changed in place. What cannot be reported is named on stderr."""
+        for name, before in list(self._handed_out.items()):
+            category, _, key = name.partition(".")
+            called = f"memory.get({json.dumps(category)}, {json.dumps(key)})"
+            try:
+                self._handed_out[name] = self._report.memory(name, self._values[name], called, before)
+            except (TypeError, ValueError) as error:
+                tell(f"a change is not stored: {error}")
+            except BaseException as error:  # noqa: BLE001 - what the script has put there may raise anything
+                tell(f"a change is not stored: {called}: {type(error).__name__}")
 
 
-class Question:
-    """One open LLM request. `wake` is locked until there is an answer, or until its owner has to read the channel."""
-
-    __slots__ = ("answer", "wake")
-
-    def __init__(self) -> None:
-        self.answer: dict[str, Any] | None = None
-        self.wake = allocate_lock()
-        self.wake.acquire()
+_given: dict[str, Any] = {}
 
 
-class Model:
-    """Sends LLM requests to the agent or the project's mediator. Several threads may do so at once.
-
-    There is no reader thread: one of the waiting threads reads the channel for all (leader and followers).
-    """
-
-    def __init__(self, channel: Channel) -> None:
-        self._channel = channel
-        self._lock = allocate_lock()
-        self._asked = 0
-        self._open: dict[int, Question] = {}
-        self._leader: Question | None = None
-
-    def complete(self, prompt: str, model: str = "default") -> str:
-        """Ask, and wait for the answer. Raises LLMError when the answer is an error."""
-        if not all(isinstance(value, str) for value in (prompt, model)):
-            raise TypeError("llm.complete: prompt and model are strings")
-        if len(model) > MAX_MODEL:
-            raise ValueError(f"llm.complete: a model has at most {MAX_MODEL} characters")
-        question = Question()
-        flush_output()  # so that whoever answers sees the earlier output
-        with self._lock:
-            number = self._asked + 1
-            _speak(self._channel, LLM, {"id": number, "prompt": prompt, "model": model}, "llm.complete")
-            self._asked = number
-            self._open[number] = question
-            if self._leader is None:
-                self._leader = question
-        try:
-            while question.answer is None:
-                if self._leader is question:
-                    self._read_one(question)
-                else:
-                    question.wake.acquire()
-        finally:
-            with self._lock:
-                self._open.pop(number, None)
-                if self._leader is question:
-                    self._leader = next(iter(self._open.values()), None)
-                    if self._leader is not None:
-                        self._leader.wake.release()
-        if "error" in question.answer:
-            raise LLMError(question.answer["error"])
-        return str(question.answer["answer"])
-
-    def _read_one(self, own: Question) -> None:
-        kind, body = self._channel.receive()
-        if kind != ANSWER:
-            return
-        with self._lock:
-            question = self._open.pop(body["id"], None)
-        if question is not None:
-            question.answer = body
-            if question is not own:
-                question.wake.release()
-
-
-def flush_output() -> None:
-    """Flush the output that Python still buffers."""
-    for stream in (sys.stdout, sys.stderr):
-        with contextlib.suppress(Exception):  # closed or replaced by the script: nothing to flush
-            stream.flush()
-
-
-def script_globals(job: Mapping[str, Any], channel: Channel) -> dict[str, Any]:
-    """Return the names that Airlock adds to a script."""
+def provide(job: Mapping[str, Any], channel: Channel) -> None:
+    """Give the script of this process its names, until the next call."""
+    report = Report(channel, job["limits"]["result"])
 
     def set_result(value: Any) -> None:
-        """Set the result of this execution; the last one counts. Raises TypeError or ValueError if it is not JSON."""
-        _speak(channel, RESULT, value, "set_result")
+        """Set the result of this execution; the last one counts.
+
+        Raises TypeError or ValueError when the value has no JSON form, or is too large.
+        """
+        report.result(value)
 
     set_result.__qualname__ = "set_result"  # the name in messages about its arguments
-    added: dict[str, Any] = {
-        "settings": Settings(job["settings"]),
-        "memory": Memory(job["memory"], channel),
-        "llm": Model(channel),
-        "LLMError": LLMError,
-        "set_result": set_result,
-    }
-    return added
+    _given.update(
+        settings=Settings(job["settings"]),
+        memory=Memory(job["memory"], report),
+        llm=Model(channel, job["limits"]["prompt"]),
+        LLMError=LLMError,
+        set_result=set_result,
+    )
+    names.provide(**_given)
 
 
-def _speak(channel: Channel, kind: int, value: Any, what: str, memory_key: str | None = None) -> None:
-    depth = MAX_DEPTH if memory_key is None else MAX_MEMORY_DEPTH
-    try:
-        # raises for values without a JSON form, and for cycles
-        frame = encode(kind, value if memory_key is None else [memory_key, value])
-        count = _check_strict(value, depth)
-    except UnicodeEncodeError:
-        raise ValueError(f"{what}: text with lone surrogates is not JSON") from None
-    except RecursionError:
-        raise ValueError(f"{what}: nested deeper than {depth} levels") from None
-    except TypeError as error:
-        raise TypeError(f"{what}: {error}; only str, numbers, bool, None, lists and dicts are") from None
-    except ValueError as error:
-        text = "NaN and infinities are not JSON; use None, or text" if "Out of range float" in str(error) else error
-        raise ValueError(f"{what}: {text}") from None
-    if memory_key is not None and count > MAX_MEMORY_VALUES:
-        raise ValueError(f"{what}: more than {MAX_MEMORY_VALUES} values in one")
-    channel.send_frame(frame)
+def finish() -> None:
+    """Report what is known only at the end: call this after the last code of the script, before END."""
+    _given["memory"].report_changes()
 
 
-def _check_strict(value: Any, depth: int) -> int:
-    """Raise ValueError for what `json` writes but Airlock refuses to read. Returns the number of values."""
-    level, count = [value], 0
-    for _ in range(depth):
-        count += len(level)
-        below: list[Any] = []
-        for item in level:
-            if isinstance(item, dict):
-                if not all(type(key) is str for key in item) and len(json.loads(json.dumps(dict.fromkeys(item)))) < len(
-                    item
-                ):
-                    raise ValueError("two keys of a dict are the same text in JSON, like 1 and '1'")
-                below += item.values()
-            elif isinstance(item, (list, tuple)):
-                below += item
-        level = below
-        if not level:
-            return count
-    raise ValueError(f"nested deeper than {depth} levels")
+def tell(line: str) -> None:
+    """Write a line to stderr, whatever the script has made of `sys.stderr`."""
+    flush_output()
+    with contextlib.suppress(OSError):
+        os.write(2, f"airlock: {line}\n".encode("utf-8", "backslashreplace"))
 
 
 def is_memory_key(name: str) -> bool:
@@ -202,7 +163,8 @@ def _memory_key(category: str, key: str) -> str:
     if not all(isinstance(value, str) for value in (category, key)):
         raise TypeError("memory: category and key are strings")
     if not category or "." in category:
-        raise ValueError(f"memory: a category is not empty and contains no dot, unlike {category[:80]!r}")
+        shown = f", unlike {category!r}" if len(category) <= values.MAX_KEY else ""
+        raise ValueError(f"memory: a category is not empty and contains no dot{shown}")
     if not key:
         raise ValueError("memory: a key is not empty")
     return f"{category}.{key}"

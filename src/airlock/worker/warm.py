@@ -9,7 +9,7 @@ import socket
 import sys
 from typing import TYPE_CHECKING
 
-from . import codec, reached, script
+from . import codec, reached, script, sdk
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -101,7 +101,7 @@ def prime() -> None:
     with ours, theirs, open(os.devnull, "w", encoding="utf-8") as null:
         sys.stdout = sys.stderr = null
         for code in PRIMING:
-            theirs.sendall(codec.encode(codec.JOB, {"code": code, "settings": {}, "memory": {}, "timeout": 1}))
+            theirs.sendall(codec.encode(codec.JOB, {"code": code, **sdk.EMPTY_JOB}))
             _, job = channel.receive()
             channel.send(codec.END, script.run(job, channel, nothing, "<warm-up>"))
             theirs.recv(1 << 16)

@@ -47,7 +47,7 @@ AFTER_A_CHILD = {
     "sys.exit(killed != 0)": "SystemExit: True",
     "os._exit(137)": "the script ended with exit code 137",
     "os.kill(os.getpid(), signal.SIGSEGV)": "the script was killed by SIGSEGV",
-    "set_result(float('nan'))": "ValueError: set_result",
+    "set_result(1j)": "TypeError: set_result",
 }
 EXECUTOR = """
 from concurrent.futures import ProcessPoolExecutor

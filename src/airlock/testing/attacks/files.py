@@ -64,9 +64,11 @@ class Files(Arena):
         own = type(pool.backend).__module__.partition(".")[0]
         code = f"""
 import importlib.util
-set_result([name for name in ("airlock", {own!r}, "pydantic", "fastapi", "pytest") if importlib.util.find_spec(name)])
+names = ({own!r}, "pydantic", "fastapi", "pytest")
+ours = importlib.util.find_spec("airlock")
+set_result([ours.origin, ours.submodule_search_locations, [name for name in names if importlib.util.find_spec(name)]])
 """
-        assert await pool.result(code) == []
+        assert await pool.result(code) == ["the sandbox", None, []]
 
     @needs("seen_by_host")
     async def test_proc_tells_nothing_of_the_hosts_locks_devices_and_file_systems(self, pool: Pool) -> None:

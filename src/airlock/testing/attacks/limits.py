@@ -8,6 +8,7 @@ from airlock.testing.backend.capabilities import needs
 
 from .arena import Arena, Pools
 from .canaries import Pool
+from .frames import FORGE
 
 MEMORY_BOMBS = {
     "objects": "x = [bytearray(1 << 20) for _ in range(400)]",
@@ -120,6 +121,6 @@ except OSError as error: set_result([len(kept), error.errno])
 
     async def test_a_result_over_the_limit_is_a_result_limit(self, pools: Pools) -> None:
         pool = await pools.get(cpus=1, result="1KiB")
-        ran = await pool.run("set_result('x' * 2000)")
+        ran = await pool.run(f"{FORGE}\nsend(frame('R', 'x' * 2000))")
         assert ran.error_type == "result_limit"
         assert "limits.result is 1KiB" in (ran.error or "")

@@ -10,12 +10,10 @@ from .arena import Arena
 from .canaries import Pool
 
 WITHOUT_JSON = (
-    "float('nan')",
-    "[float('inf')]",
-    "{1, 2}",
     "object()",
-    "b'bytes'",
-    "{('a', 'b'): 1}",
+    "[1j]",
+    "{b'bytes': 1}",
+    "(n for n in 'ab')",
     "'\\ud800'",
     "cycle",
     "deep",
@@ -68,7 +66,7 @@ print(*refused, sep="\\n")
 
     async def test_a_value_nested_too_deep_for_clients_is_refused(self, pool: Pool) -> None:
         ran = await pool.run(TOO_DEEP)
-        said = "ValueError: set_result: nested deeper than 100 levels"
+        said = "ValueError: set_result: result is nested deeper than 100 levels"
         assert (ran.error_type, ran.error) == ("script_error", said)
 
     async def test_a_hostile_exception_is_one_readable_line(self, pool: Pool) -> None:

@@ -10,11 +10,25 @@ from .preload import Preload
 from .questions import Questions
 from .script_end import ScriptEnd
 from .scripts import Scripts
+from .sdk_names import SDKNames
 from .streams import Streams
+from .values import Values
 
 
 class BackendContract(
-    Declaration, Lifecycle, Jobs, Scripts, MainFile, Streams, ScriptEnd, Questions, Isolation, Preload, HeldLimits
+    Declaration,
+    Lifecycle,
+    Jobs,
+    Scripts,
+    MainFile,
+    Streams,
+    ScriptEnd,
+    SDKNames,
+    Values,
+    Questions,
+    Isolation,
+    Preload,
+    HeldLimits,
 ):
     """Subclass it, write `make_backend` and claim `capabilities`; pytest does the rest.
 

@@ -104,7 +104,7 @@ class Scripts(BackendBench):
         assert run.stdout == "before\n"
 
     @needs("runs_code")
-    @pytest.mark.parametrize("value", ["object()", "float('nan')", "{1, 2}", "'\\ud800'"])
+    @pytest.mark.parametrize("value", ["object()", "[1j]", "'\\ud800'"])
     async def test_result_that_is_not_json_is_a_script_error(self, shared: Backend[Any], value: str) -> None:
         outcome, run = await self.run(shared, f"set_result({value})")
         assert outcome.error_type == "script_error"

@@ -15,7 +15,7 @@ def main() -> None:
 
     sys.path.remove(home)
     for name in [name for name in sys.modules if name.split(".")[0] in {"airlock", "airlock_docker"}]:
-        del sys.modules[name]  # a script's `import airlock` means something of the project's packages, or nothing
+        del sys.modules[name]  # a script's `import airlock` gets what `names` of the worker provides
     config = json.loads(sys.argv[1])
     sys.argv = [""]
     with open(os.path.join(home, "filter.bpf"), "rb") as file:

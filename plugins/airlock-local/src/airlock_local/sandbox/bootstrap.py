@@ -49,7 +49,7 @@ def main() -> None:
 
     sys.meta_path.remove(finder)
     for name in [name for name in sys.modules if name.split(".")[0] in {"airlock", "airlock_local"}]:
-        del sys.modules[name]  # a script's `import airlock` means something of the project's packages, or nothing
+        del sys.modules[name]  # a script's `import airlock` gets what `names` of the worker provides
     sys.argv = [""]
     zygote.main(control, config)  # type: ignore[arg-type]
 
