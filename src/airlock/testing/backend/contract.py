@@ -5,12 +5,13 @@ from __future__ import annotations
 from .held_limits import HeldLimits
 from .isolation import Isolation
 from .lifecycle import Declaration, Jobs, Lifecycle
+from .loopback import Loopback
 from .preload import Preload
 from .questions import Questions
 from .scripts import Scripts
 
 
-class BackendContract(Declaration, Lifecycle, Jobs, Scripts, Questions, Isolation, Preload, HeldLimits):
+class BackendContract(Declaration, Lifecycle, Jobs, Scripts, Questions, Isolation, Loopback, Preload, HeldLimits):
     """Subclass it, write `make_backend` and claim `capabilities`; pytest does the rest.
 
     class TestEchoBackend(BackendContract):
