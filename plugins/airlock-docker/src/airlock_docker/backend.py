@@ -197,7 +197,8 @@ class DockerBackend(PooledBackend[DockerSettings]):
             "processes": limits.processes,
             "files": limits.files,
             "file_size": limits.file_size,
-            "reached": {key: limits.reached(key) for key in ("files", "file_size", "scratch", "processes")},
+            "reached": {key: limits.reached(key) for key in ("files", "file_size", "scratch", "processes")}
+            | {"network": NO_NETWORK},
             "counts_processes_by_user": self._runtime.has_own_kernel,
             "cores": self._cores,
         }
