@@ -99,7 +99,7 @@ async def test_all_sockets_of_an_execution_count_together(local: Any, code: str)
     """What the kernel has for all depends on their number: buffers, and closed connections with something unread."""
     error, number = await local.result(code)
     assert error == errno.EMFILE
-    assert 240 <= number <= 256  # limits.files
+    assert 240 <= number <= 256 + 8  # limits.files, and calls that were let go when others were counted
 
 
 async def test_a_script_that_makes_sockets_all_the_time_does_not_hold_up_others(make_local: Any) -> None:

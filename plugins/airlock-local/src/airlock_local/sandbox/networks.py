@@ -49,7 +49,7 @@ class Networks:
     """All that executions have or had, by the numbers that the server gives them."""
 
     def __init__(self, maker: Maker, listener: int, most: int) -> None:
-        """`most` is how many sockets there may be in one network, those of all its processes together."""
+        """`most` is how many sockets there may be in one network, give or take one for each of its processes."""
         self.listener = listener
         self._maker = maker
         self._most = most
@@ -107,8 +107,9 @@ class Networks:
             return errno.EPERM
         if not network.is_used:
             network.is_used = True
-            with contextlib.suppress(ProcessLookupError):  # only its children go on
-                resource.prlimit(network.script, OFFLINE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+            hard = resource.getrlimit(OFFLINE)[1]
+            with contextlib.suppress(OSError, ValueError):  # it is gone, or does not want to know
+                resource.prlimit(network.script, OFFLINE, (hard, hard))
         if not network.allowance:
             # Those count as well that nobody holds any more. A call makes one of two sockets that are connected.
             network.allowance = max(0, self._most - self._sockets(pid)) // 2
