@@ -9,12 +9,14 @@ from __future__ import annotations
 import errno
 import platform
 import struct
+from pathlib import Path
 from typing import Final
 
 # socket, socketpair, setsockopt, getsockopt
 NUMBERS: Final = {"x86_64": (41, 53, 54, 55), "aarch64": (198, 199, 208, 209)}
 UNIX, INET, INET6 = 1, 2, 10  # AF_*
 STREAM, DGRAM, RAW = 1, 2, 3  # SOCK_*
+IPV6: Final = Path("/proc/net/if_inet6")  # only where the kernel has it
 TYPE: Final = 0xF  # the bits of `type` that are no flags (SOCK_NONBLOCK, SOCK_CLOEXEC)
 TCP, UDP = 6, 17  # IPPROTO_*
 SOL_SOCKET, SOL_IP, SOL_TCP, SOL_IPV6 = 1, 0, 6, 41
@@ -65,13 +67,13 @@ def _lines(make: Line) -> tuple[Line, ...]:
         (EQUAL, UNIX, "allow"),
         (ANSWER, ERRNO | errno.EAFNOSUPPORT),
         # AF_VSOCK is in no namespace and reaches the hypervisor; packet, netlink, alg, bluetooth, ... are attack
-        # surface. For other types and protocols (SCTP, MPTCP, combinations that do not exist), the kernel would also
+        # surface. For what is not there (IPv6 at times, SCTP, MPTCP, types that do not exist), the kernel would also
         # start `modprobe`, as root and outside the sandbox.
         "socket",
         (LOAD, FIRST),
         (EQUAL, UNIX, "allow"),
         (EQUAL, INET, "internet"),
-        (EQUAL, INET6, "internet"),
+        *([(EQUAL, INET6, "internet")] if IPV6.exists() else []),
         (ANSWER, ERRNO | errno.EAFNOSUPPORT),
         "internet",
         (LOAD, SECOND),

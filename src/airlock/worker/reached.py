@@ -88,4 +88,4 @@ def _has_tried_to_leave() -> bool:
     if values[names.index("OutNoRoutes")] != "0":
         return True
     with open("/proc/self/net/snmp6", encoding="ascii") as file:
-        return any(line.split() > ["Ip6OutNoRoutes", "0"] for line in file if line.startswith("Ip6OutNoRoutes"))
+        return any(int(line.split()[1]) for line in file if line.startswith("Ip6OutNoRoutes"))

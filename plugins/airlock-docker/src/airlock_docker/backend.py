@@ -13,6 +13,7 @@ from pydantic import Field
 
 from airlock import BackendSettings, BackendUnavailable, PooledBackend, Project
 from airlock.sandbox import Watch
+from airlock.worker.loopback import NO_NETWORK
 
 from . import groups, hardening, images, instance, old_images, selftest
 from .engine import Engine

@@ -57,7 +57,7 @@ def explain(where: str, number: int | None, message: str) -> BackendUnavailable:
         )
     if number == errno.EBUSY and "NEW_LISTENER" in message:
         return BackendUnavailable(
-            f"Whatever Airlock runs in answers its system calls already, and there can be only one ({where}: {message}).",
+            f"Whatever Airlock runs in answers its system calls already, and only one may ({where}: {message}).",
             f"In LXD and Incus, switch `security.syscalls.intercept.*` off for this container. {ELSEWHERE}",
         )
     if number == errno.EPERM and "mount(proc" in message:
