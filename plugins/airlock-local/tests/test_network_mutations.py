@@ -33,9 +33,8 @@ def change(monkeypatch: pytest.MonkeyPatch) -> Callable[[str, str, str], None]:
 
     def change(module: str, old: str, new: str) -> None:
         sources = box.sandbox_sources()
-        name = f"airlock_local.sandbox.{module}"
-        assert sources[name].count(old) == 1
-        sources[name] = sources[name].replace(old, new)
+        assert sources[module].count(old) == 1
+        sources[module] = sources[module].replace(old, new)
         monkeypatch.setattr(box, "sandbox_sources", lambda: sources)
 
     return change
@@ -60,14 +59,25 @@ async def finds_what_others_did(local: Any) -> bool:
 
 async def test_a_network_that_is_used_again_tells_what_others_did(make_local: MakeLocal, change: Any) -> None:
     assert not await finds_what_others_did(await make_local())
-    change("networks", "network.is_used or ", "")
+    change("airlock_local.sandbox.networks", "network.is_used or ", "")
     assert await finds_what_others_did(await make_local())
 
 
 async def test_an_execution_has_any_number_of_sockets_if_nobody_counts(make_local: MakeLocal, change: Any) -> None:
     assert await (await make_local(files=64)).result(HOLD) < 70
-    change("networks", "if not network.allowance:\n            # Those", "if False:\n            # Those")
+    change(
+        "airlock_local.sandbox.networks",
+        "if not network.allowance:\n            # Those",
+        "if False:\n            # Those",
+    )
     assert await (await make_local(files=64)).result(HOLD) == 90
+
+
+async def test_buffers_of_connections_grow_without_settings(make_local: MakeLocal, change: Any) -> None:
+    attack = Network.test_buffers_of_connections_are_small
+    assert not await fails(attack, await make_local())
+    change("airlock.worker.loopback", "in SETTINGS.items()", "in ()")
+    assert await fails(attack, await make_local())
 
 
 @pytest.mark.parametrize("number", range(7))

@@ -93,6 +93,18 @@ for name in {*os.listdir("/proc/self/net")} - {"softnet_stat", "netlink"}:  # th
 with socket.socket() as server: server.bind(("127.0.0.1", 4711))  # which a connection that is remembered would prevent
 set_result(found)
 """
+# How much may be sent to who does not read.
+UNREAD = """
+import contextlib, socket
+with socket.create_server(("127.0.0.1", 0)) as server:
+    client = socket.create_connection(server.getsockname())
+    peer, _ = server.accept()
+client.setblocking(False)
+sent = 0
+with contextlib.suppress(BlockingIOError):
+    while sent < 1 << 26: sent += client.send(bytes(1 << 16))
+set_result(sent)
+"""
 LISTEN = """
 import socket, time
 kept = []
@@ -172,6 +184,11 @@ class Network(Arena):
         }
         answers = await self.attempts(pool, *calls.values())
         assert {what: answers[call] for what, call in calls.items()} == dict.fromkeys(calls, "ENOPROTOOPT")
+
+    @needs("seen_by_host")
+    async def test_buffers_of_connections_are_small(self, pool: Pool) -> None:
+        """The machine has only so much for all of them (net.ipv4.tcp_mem)."""
+        assert await pool.result(UNREAD) <= 1 << 19
 
     async def test_ports_of_neighbours_are_neither_seen_nor_reached_nor_in_the_way(self, pool: Pool) -> None:
         async with self.beside(pool, LISTEN):
