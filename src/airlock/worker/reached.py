@@ -16,6 +16,7 @@ KEYS = {
     errno.EMFILE: "files",
     errno.ENOSPC: "scratch",
     errno.ENETUNREACH: "network",
+    errno.EHOSTUNREACH: "network",  # of gVisor
     socket.EAI_AGAIN: "network",  # negative, so no errno
     socket.EAI_NONAME: "network",
 }

@@ -86,7 +86,7 @@ for family in socket.AF_INET, socket.AF_INET6, socket.AF_UNIX:
 LOOK = """
 import os, re, socket
 found = {}
-for name in {*os.listdir("/proc/self/net")} - {"softnet_stat", "netlink"}:  # the machine's, and a new one's inodes
+for name in {*os.listdir("/proc/self/net")} - {"softnet_stat", "netlink", "unix"}:  # the machine's, and own inodes
     try: text = open(f"/proc/self/net/{name}").read()
     except OSError: continue
     found[name] = re.sub("(alloc|mem|memory|orphan) +-?[0-9]+", "", text)  # the machine's

@@ -78,6 +78,14 @@ import subprocess, sys
 code = "import socket; socket.socket(socket.AF_INET, socket.SOCK_DGRAM).connect(('192.0.2.1', 80))"
 subprocess.run([sys.executable, "-c", code], stderr=subprocess.DEVNULL)
 """
+# (what a script does, how often it is told that there is no network)
+ATTEMPTS = {
+    "a name": ("import urllib.request\nurllib.request.urlopen('https://example.org', timeout=5)", 1),
+    "caught": (CAUGHT, 1),
+    "in a child": (IN_A_CHILD, 1),
+    "web server": (HTTP, 0),
+    "bind": ("import socket\nsocket.socket(socket.AF_INET6).bind(('::1', 0))", 0),
+}
 NO_NETWORK = "airlock: this project has no network\n"
 
 
@@ -113,17 +121,7 @@ class Loopback(BackendBench):
         assert results == [True, True]
 
     @needs("runs_code", "loopback")
-    @pytest.mark.parametrize(
-        ("code", "times"),
-        [
-            ("import urllib.request\nurllib.request.urlopen('https://example.org', timeout=5)", 1),
-            (CAUGHT, 1),
-            (IN_A_CHILD, 1),
-            (HTTP, 0),
-            ("import socket\nsocket.socket(socket.AF_INET6).bind(('::1', 0))", 0),
-        ],
-        ids=["a name", "caught", "in a child", "web server", "bind"],
-    )
+    @pytest.mark.parametrize(("code", "times"), ATTEMPTS.values(), ids=ATTEMPTS)
     async def test_an_attempt_to_leave_is_named_once(self, shared: Backend[Any], code: str, times: int) -> None:
         _, run = await self.run(shared, code)
         assert run.stderr.count(NO_NETWORK) == times

@@ -29,8 +29,8 @@ RECEIVE, SEND = 0xC050_2100, 0xC018_2101  # SECCOMP_IOCTL_NOTIF_RECV, SECCOMP_IO
 REQUEST, REQUEST_SIZE = struct.Struct("=QI"), 80  # id and pid; the rest is what the filter has looked at
 ANSWER = struct.Struct("=QqiI")  # id, value, error, flags
 CONTINUE = 1  # SECCOMP_USER_NOTIF_FLAG_CONTINUE: the call does what it would without a filter
-# No script is charged for the time that we need to answer. After so many answers we rest for so many seconds, and so
-# need less than a quarter of a core for scripts that do nothing else.
+# No script is charged for the time that we need to answer. After so many answers we rest for so many seconds: scripts
+# that ask all the time then cost about a tenth of a core.
 BURST, REST = 100, 0.01
 
 
