@@ -112,3 +112,13 @@ async def test_a_script_that_makes_sockets_all_the_time_does_not_hold_up_others(
             assert await local.result(f"{COOKIE}{MAKE}\nset_result(1)") == 1
     assert not task.done()
     task.cancel()
+
+
+async def test_the_loopback_has_no_link_with_others(local: Any) -> None:
+    """gVisor lets such a packet go, to its own loopback."""
+    code = """
+import errno, socket
+try: socket.socket(socket.AF_INET6).connect(("fe80::1", 53, 0, 1))
+except OSError as error: set_result(errno.errorcode[error.errno])
+"""
+    assert await local.result(code) in ("ENETUNREACH", "EAFNOSUPPORT")

@@ -25,10 +25,10 @@ LEAVING = {
 }
 HAS_IPV6 = Path("/proc/net/if_inet6").exists()
 NO_WAY = {"ENETUNREACH", "EHOSTUNREACH", "EACCES", "EPERM", "EADDRNOTAVAIL", "ECONNREFUSED", "EAFNOSUPPORT", "EINVAL"}
-# A service of clouds, private networks, Docker's bridge, the internet; the same as IPv6; all and some who are near.
+# A service of clouds, private networks, Docker's bridge, the internet, all and some who are near; the same as IPv6.
 ELSEWHERE: Final[dict[int, list[str]]] = {
     socket.AF_INET: ["169.254.169.254", "10.0.0.1", "172.17.0.1", "8.8.8.8", "255.255.255.255", "224.0.0.251"],
-    socket.AF_INET6: ["::ffff:10.0.0.1", "2001:4860:4860::8888", "fd00::1", "fe80::1%1", "ff02::fb%1", "ff05::1"],
+    socket.AF_INET6: ["::ffff:10.0.0.1", "2001:4860:4860::8888", "fd00::1", "ff02::fb%1", "ff05::1"],
 }
 # All combinations below, and one unusual protocol of each kind: ICMP, SCTP, UDP-Lite, SMC, MPTCP.
 MAKES = """
@@ -149,10 +149,13 @@ class Network(Arena):
 
     @pytest.mark.parametrize("family", ELSEWHERE, ids=["IPv4", "IPv6"])
     async def test_no_address_is_reached(self, pool: Pool, family: int) -> None:
-        makes = {kind: f"socket.socket({int(family)}, socket.SOCK_{kind})" for kind in ("STREAM", "DGRAM")}
+        make = f"socket.socket({int(family)}, socket.SOCK_{{}})"
         to = "socket.getaddrinfo({!r}, 53, flags=socket.AI_NUMERICHOST)[0][4]"
-        tries = [f"{makes[kind]}.connect({to.format(host)})" for host in ELSEWHERE[family] for kind in makes]
-        tries += [f"{makes['DGRAM']}.sendto(b'x', {to.format(host)})" for host in ELSEWHERE[family]]
+        hosts = ELSEWHERE[family]
+        near = [host for host in hosts if host.startswith(("ff0", "22", "25"))]  # TCP has no groups
+        tries = [f"{make.format('STREAM')}.connect({to.format(host)})" for host in hosts if host not in near]
+        tries += [f"{make.format('DGRAM')}.connect({to.format(host)})" for host in hosts]
+        tries += [f"{make.format('DGRAM')}.sendto(b'x', {to.format(host)})" for host in hosts]
         answers = await self.attempts(pool, *tries)
         assert {call: answer for call, answer in answers.items() if answer not in NO_WAY} == {}
 
