@@ -12,7 +12,7 @@ import platform
 import signal
 import stat
 import struct
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
 from airlock.errors import BackendUnavailable
 
@@ -190,10 +190,12 @@ ARGUMENT_RULES: Final = (
 )
 
 
-def seccomp_program(also: Iterable[str] = (), *, sockets: bool = True) -> bytes:
+def seccomp_program(also: Iterable[str] = (), *, internet: Literal["refused", "allowed", "asked"] = "refused") -> bytes:
     """Compile the filter, for x86_64 or aarch64; `also` are calls to deny beside DENIED.
 
-    Without `sockets`, it is for processes that have `asking_socket_program` as well.
+    `internet` says what becomes of sockets for TCP and UDP. They may be `allowed` in a network namespace that has
+    nothing but its loopback and that no other script gets. With `asked`, the filter leaves all sockets to
+    `asking_socket_program`, which the process must have as well.
 
     Raises BackendUnavailable when libseccomp is not there, or too old.
     """
@@ -219,7 +221,11 @@ def seccomp_program(also: Iterable[str] = (), *, sockets: bool = True) -> bytes:
     with os.fdopen(os.memfd_create("seccomp"), "r+b") as file:
         made.export_bpf(file)
         file.seek(0)
-        return _unknown_numbers() + (socket_rules() if sockets else b"") + file.read()
+        return (
+            _unknown_numbers()
+            + (b"" if internet == "asked" else socket_rules(allows=internet == "allowed"))
+            + file.read()
+        )
 
 
 def system_call(name: str) -> int:

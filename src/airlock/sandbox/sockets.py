@@ -47,9 +47,12 @@ def asking_socket_program() -> bytes:
     return _assembled(*_lines((ANSWER, ASK)), (ANSWER, ALLOW))
 
 
-def socket_rules() -> bytes:
-    """Return the beginning of a program, which goes on with what it does not refuse."""
-    return _assembled(*_lines((GO, 0, "allow")))
+def socket_rules(*, allows: bool) -> bytes:
+    """Return the beginning of a program, which goes on with what it does not refuse, as internet sockets if it so says.
+
+    Otherwise they fail as `connect` would where there is no network, without the code behind them.
+    """
+    return _assembled(*_lines((GO, 0, "allow") if allows else (ANSWER, ERRNO | errno.ENETUNREACH)))
 
 
 def _lines(make: Line) -> tuple[Line, ...]:

@@ -92,7 +92,7 @@ class Box:
                 | {"network": NO_NETWORK},
                 "cores": self.cores,
             },
-            "bpf": _text(seccomp_program(() if "memory" in controllers else NOT_COUNTED, sockets=False)),
+            "bpf": _text(seccomp_program(() if "memory" in controllers else NOT_COUNTED, internet="asked")),
             "socket_bpf": _text(asking_socket_program()),
         }
         self.landlock_version = 0

@@ -171,7 +171,7 @@ class Network(Arena):
         makes += [f"socket.socketpair({family})" for family in ("socket.AF_INET", "socket.AF_INET6")]
         assert await self.attempts(pool, *makes) == dict.fromkeys(makes, "EAFNOSUPPORT")
 
-    @needs("filters_calls")
+    @needs("filters_calls", "loopback")
     async def test_only_tcp_and_udp_are_spoken(self, pool: Pool) -> None:
         """For others the kernel may start `modprobe` on the host."""
         assert await pool.result(MAKES) == sorted([*UNIX_SOCKETS, *INTERNET_SOCKETS])
@@ -179,7 +179,7 @@ class Network(Arena):
         answers = {"socket.socket(2, 3)": "EACCES", "socket.socket(2, 5)": "EPROTONOSUPPORT"}
         assert await self.attempts(pool, *answers) == answers
 
-    @needs("filters_calls")
+    @needs("filters_calls", "loopback")
     async def test_options_that_act_on_the_machine_or_on_other_hosts_do_not_exist(self, pool: Pool) -> None:
         calls = {
             what: f"socket.socket(socket.AF_INET, socket.SOCK_DGRAM).setsockopt({level}, {option}, bytes(64))"
@@ -188,11 +188,12 @@ class Network(Arena):
         answers = await self.attempts(pool, *calls.values())
         assert {what: answers[call] for what, call in calls.items()} == dict.fromkeys(calls, "ENOPROTOOPT")
 
-    @needs("seen_by_host")
+    @needs("loopback", "seen_by_host")
     async def test_buffers_of_connections_are_small(self, pool: Pool) -> None:
         """The machine has only so much for all of them (net.ipv4.tcp_mem)."""
         assert await pool.result(UNREAD) <= 1 << 19
 
+    @needs("loopback")
     async def test_ports_of_neighbours_are_neither_seen_nor_reached_nor_in_the_way(self, pool: Pool) -> None:
         async with self.beside(pool, LISTEN):
             for family, host in ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1"))[: 1 + HAS_IPV6]:
@@ -223,6 +224,7 @@ class Network(Arena):
             assert answers[look] in ("False", "ENOENT")
             assert answers[bind] == "None"
 
+    @needs("loopback")
     async def test_networks_tell_nothing_of_other_executions(self, pool: Pool) -> None:
         fresh = await pool.result(LOOK)
         assert fresh
