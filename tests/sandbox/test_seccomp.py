@@ -7,9 +7,9 @@ import struct
 
 import pytest
 
-from airlock.sandbox import seccomp
+from airlock.sandbox import seccomp, sockets
 
-ALLOW, ERRNO, KILL = 0x7FFF_0000, 0x0005_0000, 0x0000_0000
+ALLOW, ASK, ERRNO, KILL = 0x7FFF_0000, 0x7FC0_0000, 0x0005_0000, 0x0000_0000
 ARCHITECTURES = {"x86_64": 0xC000_003E, "aarch64": 0xC000_00B7}
 MASK = 0xFFFF_FFFF
 HIGH_BITS = (0, 1 << 32, 1 << 63)
@@ -34,9 +34,13 @@ def run(program: list[tuple[int, int, int, int]], number: int, arguments: tuple[
             position += operand if compare is None else on_true if compare(accumulator, operand) else on_false
 
 
+def instructions(program: bytes) -> list[tuple[int, int, int, int]]:
+    return list(struct.iter_unpack("=HBBI", program))
+
+
 @pytest.fixture(scope="module")
 def program() -> list[tuple[int, int, int, int]]:
-    return list(struct.iter_unpack("=HBBI", seccomp.seccomp_program(("memfd_create",))))
+    return instructions(seccomp.seccomp_program(("memfd_create",), internet="asked"))
 
 
 def matches(condition: seccomp.Is | seccomp.Has | seccomp.Above, arguments: tuple[int, ...]) -> bool:
@@ -104,3 +108,36 @@ def test_every_rule_decides_by_its_arguments(program: list[tuple[int, int, int, 
 def test_calls_of_another_architecture_are_killed(program: list[tuple[int, int, int, int]]) -> None:
     i386 = 0x4000_0003
     assert run(program, 20, (0,) * 6, i386) == KILL
+
+
+@pytest.mark.parametrize("internet", [ASK, ALLOW, ERRNO | errno.ENETUNREACH])
+def test_every_socket_is_decided_by_family_type_and_protocol(internet: int) -> None:
+    """With garbage in the upper halves, which the kernel does not read."""
+    own, refusing = ARCHITECTURES[platform.machine()], seccomp.seccomp_program()
+    known = {ASK: sockets.asking_socket_program(), ALLOW: seccomp.seccomp_program(internet="allowed")}
+    program = instructions(known.get(internet, refusing))
+    families = (2, 10) if sockets.IPV6.exists() else (2,)
+    for family, kind, protocol, high in itertools.product(
+        range(50), range(16), (*range(20), 58, 132, 136, 262), HIGH_BITS[:2]
+    ):
+        arguments = (family | high, kind | 0o2004000 | high, protocol | high, 0, 0, 0)  # SOCK_CLOEXEC | SOCK_NONBLOCK
+        answer = run(program, seccomp.system_call("socket"), arguments, own)
+        if family in families and (kind, protocol) in ((1, 0), (1, 6), (2, 0), (2, 17)):
+            assert answer == internet, arguments
+        else:
+            assert (answer == ALLOW) == (family == 1), arguments
+            assert answer == ALLOW or answer & ~0xFF == ERRNO, arguments
+
+
+def test_options_that_common_programs_set_are_allowed() -> None:
+    own, program = ARCHITECTURES[platform.machine()], instructions(seccomp.seccomp_program())
+    common = {
+        1: (2, 3, 6, 9, 13, 15, 20, 21),  # SO_REUSEADDR, TYPE, BROADCAST, KEEPALIVE, LINGER, REUSEPORT, ..TIMEO
+        6: (1, 3, 4, 5, 6, 9, 12, 18, 23),  # TCP_NODELAY, CORK, KEEP*, DEFER_ACCEPT, QUICKACK, USER_TIMEOUT, FASTOPEN
+        0: (1, 2, 10, 11, 24, 33, 34),  # IP_TOS, TTL, MTU_DISCOVER, RECVERR, BIND_ADDRESS_NO_PORT, MULTICAST_*
+        41: (16, 23, 25, 26, 49, 66, 67),  # IPV6_UNICAST_HOPS, MTU_DISCOVER, RECVERR, V6ONLY, RECVPKTINFO, *TCLASS
+    }
+    for level, options in common.items():
+        for option in options:
+            arguments = (3, level, option, 0, 4, 0)
+            assert run(program, seccomp.system_call("setsockopt"), arguments, own) == ALLOW, arguments

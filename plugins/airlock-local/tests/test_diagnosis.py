@@ -53,6 +53,28 @@ def test_a_switch_that_is_off_is_named_with_the_command(switches: Any, switch: s
     assert f"sudo sysctl -w {switch.replace('/', '.')}=" in error.remedy
 
 
+def test_who_answers_system_calls_already_is_named(tmp_path: Path) -> None:
+    """As a container manager may, for all that runs in a container."""
+    code = """
+import asyncio
+from airlock import BackendUnavailable, Project
+from airlock.sandbox import asking_socket_program
+from airlock.worker import syscalls
+from airlock_local.backend import LocalBackend, LocalSettings
+async def main():
+    backend = LocalBackend(Project(name="test"), LocalSettings())
+    try: await backend.scale(1)
+    except BackendUnavailable as error: print(error)
+    await backend.close()
+syscalls.prctl(syscalls.PR_SET_NO_NEW_PRIVS, 1)
+syscalls.Filter(asking_socket_program()).load_and_listen()
+asyncio.run(main())
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, text=True, cwd=tmp_path)
+    assert "answers its system calls already" in done.stdout
+    assert "security.syscalls.intercept" in done.stdout
+
+
 def test_a_covered_proc_is_told_what_covers_it(switches: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(diagnosis, "_in_container", lambda: False)
     error = diagnosis.explain("box", errno.EPERM, "mount(proc on root/proc): Operation not permitted")

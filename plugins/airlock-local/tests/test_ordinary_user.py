@@ -34,6 +34,7 @@ def root() -> None:
         "diagnosis",
         "selftest",
         "mutations",
+        "networks",
     ],
 )
 def test_it_holds_for_an_ordinary_user(name: str, tmp_path: Path, become: Callable[[Path], None]) -> None:

@@ -11,6 +11,7 @@ from .packages import install_packages
 from .run import SandboxRun
 from .seccomp import seccomp_program
 from .selftest import self_test
+from .sockets import asking_socket_program
 from .watch import Watch
 
 __all__ = [
@@ -19,6 +20,7 @@ __all__ = [
     "FrameReader",
     "SandboxRun",
     "Watch",
+    "asking_socket_program",
     "install_packages",
     "seccomp_program",
     "self_test",

@@ -12,9 +12,11 @@ import platform
 import signal
 import stat
 import struct
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
 from airlock.errors import BackendUnavailable
+
+from .sockets import socket_rules
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -77,7 +79,6 @@ BINARY_TREE: Final = 2  # of libseccomp's optimisations, since 2.5.0
 INT: Final = 0xFFFF_FFFF  # what the kernel reads of an `int`; a filter sees the whole register
 CLONE_PARENT: Final = 0x8000  # a child of the warm process, which does not know it, and does not end it
 NAMESPACE_FLAGS: Final = (0x20000, 0x2000000, 0x4000000, 0x8000000, 0x10000000, 0x20000000, 0x40000000)
-UNIX, INET, INET6 = 1, 2, 10
 SOL_SOCKET: Final = 1
 SOCKET_BUFFERS: Final = (7, 8, 32, 33)  # SO_SNDBUF, SO_RCVBUF, ...FORCE: memory of the kernel, many times the usual
 # Programs for a socket: memory of the kernel, and of what it has for all (net.core.bpf_jit_limit). SO_ATTACH_FILTER,
@@ -150,15 +151,6 @@ ARGUMENT_RULES: Final = (
     *(ArgumentRule("clone", errno.EPERM, (Has(0, flag),)) for flag in (CLONE_PARENT, *NAMESPACE_FLAGS)),
     # Processes that share descriptors: one could hold the POSIX locks that another one took.
     ArgumentRule("clone", errno.EPERM, (Has(0, CLONE_FILES, without=CLONE_THREAD),)),
-    # AF_VSOCK is in no namespace and reaches the hypervisor; packet, netlink, alg, bluetooth, ... are attack surface.
-    *(ArgumentRule(call, errno.EAFNOSUPPORT, (Above(0, INET6),)) for call in ("socket", "socketpair")),
-    *(
-        # No address can be reached anyway, so say what `connect` would, without the code behind these sockets.
-        ArgumentRule(call, errno.ENETUNREACH if family in (INET, INET6) else errno.EAFNOSUPPORT, (Is(0, family),))
-        for call in ("socket", "socketpair")
-        for family in range(INET6 + 1)
-        if family != UNIX
-    ),
     # The same as inotify; and, twice, holding up who opens a file.
     *(
         ArgumentRule("fcntl", errno.EPERM, (Is(1, command),))
@@ -198,8 +190,12 @@ ARGUMENT_RULES: Final = (
 )
 
 
-def seccomp_program(also: Iterable[str] = ()) -> bytes:
+def seccomp_program(also: Iterable[str] = (), *, internet: Literal["refused", "allowed", "asked"] = "refused") -> bytes:
     """Compile the filter, for x86_64 or aarch64; `also` are calls to deny beside DENIED.
+
+    `internet` says what becomes of sockets for TCP and UDP. They may be `allowed` in a network namespace that has
+    nothing but its loopback and that no other script gets. With `asked`, the filter leaves all sockets to
+    `asking_socket_program`, which the process must have as well.
 
     Raises BackendUnavailable when libseccomp is not there, or too old.
     """
@@ -225,7 +221,11 @@ def seccomp_program(also: Iterable[str] = ()) -> bytes:
     with os.fdopen(os.memfd_create("seccomp"), "r+b") as file:
         made.export_bpf(file)
         file.seek(0)
-        return _unknown_numbers() + file.read()
+        return (
+            _unknown_numbers()
+            + (b"" if internet == "asked" else socket_rules(allows=internet == "allowed"))
+            + file.read()
+        )
 
 
 def system_call(name: str) -> int:

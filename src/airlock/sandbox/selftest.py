@@ -54,7 +54,8 @@ common = {
     "a user who owns nothing": os.stat("/usr/lib").st_uid != os.getuid() and refused(lambda: os.setuid(0)),
     "no capabilities": {int(status[name], 16) for name in status if name.startswith("Cap")} == {0},
     "no new privileges": ctypes.CDLL(None).prctl(39, 0, 0, 0, 0) == 1,
-    "seccomp": status["Seccomp"] == "2" and refused(lambda: socket.socket(40)),
+    "seccomp": status["Seccomp"] == "2" and refused(lambda: socket.socket(40))
+        and ctypes.CDLL(None).inotify_init1(0) < 0,
     "Landlock": refused(lambda: open("/proc/self/comm", "w")),
     "no further namespaces": refused(lambda: call(272 if os.uname().machine == "x86_64" else 97, 0x10000000)),
     "no network": all(line.split(":")[0].strip() in ("", "lo") for line in open("/proc/net/dev").readlines()[2:])

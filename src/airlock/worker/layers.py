@@ -35,7 +35,7 @@ SCRATCH = ALL_RIGHTS & ~(MAKE_CHAR | MAKE_BLOCK | IOCTL_DEV)
 # How many of the bits a version supports; later: 17. The last one is the right to connect to a socket in the file
 # system: nobody gets it, as sockets that a script has made itself are always in its reach.
 RIGHTS_OF_VERSION = {1: 13, 2: 14, 3: 15, 4: 15, 5: 16, 6: 16, 7: 16, 8: 16}
-BIND_TCP_AND_CONNECT_TCP, ABSTRACT_SOCKETS_AND_SIGNALS = 3, 3
+ABSTRACT_SOCKETS_AND_SIGNALS = 3
 
 
 class Confined(Protocol):
@@ -95,13 +95,12 @@ def landlock(box: Confined) -> None:
     devices = READ | WRITE_FILE | TRUNCATE | IOCTL_DEV
     allowed = (("/", READ), ("/dev", devices), *((path, SCRATCH) for path in WRITABLE))
     sizes = {1: 8, 2: 8, 3: 8, 4: 16, 5: 16}  # later: all three numbers
-    ruleset = struct.pack("QQQ", rights, BIND_TCP_AND_CONNECT_TCP, ABSTRACT_SOCKETS_AND_SIGNALS)
+    # No right of TCP: a network has nothing but the loopback, where all ports are the script's own.
+    ruleset = struct.pack("QQQ", rights, 0, ABSTRACT_SOCKETS_AND_SIGNALS)
     rules = tuple((path, bits & rights) for path, bits in allowed)
     syscalls.landlock(ruleset[: sizes.get(version, 24)], rules)
 
 
 def system_call_filter(box: Confined) -> None:
-    """Without it: error-prone parts of the kernel (bpf, io_uring, ...) and the hypervisor (by vsock) are in reach; and
-    the network, although empty, counts what was tried, which the next execution there can read.
-    """
+    """Without it: error-prone parts of the kernel (bpf, io_uring, ...) are in reach."""
     box.filter.load()  # last: it forbids most calls that the layers above make

@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import resource
+import socket
 from typing import TYPE_CHECKING
 
 from .layers import WRITABLE
@@ -12,7 +14,16 @@ from .layers import WRITABLE
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-KEYS = {errno.EMFILE: "files", errno.ENOSPC: "scratch"}
+KEYS = {
+    errno.EMFILE: "files",
+    errno.ENOSPC: "scratch",
+    errno.ENETUNREACH: "network",
+    errno.EHOSTUNREACH: "network",  # of gVisor
+    socket.EAI_AGAIN: "network",  # negative, so no errno
+    socket.EAI_NONAME: "network",
+}
+# A resource limit that Linux ignores (RLIMIT_LOCKS). Where it is 0, this execution made no internet socket so far.
+OFFLINE = 10
 CHAIN = 10  # exceptions in a chain that are examined
 
 
@@ -57,6 +68,8 @@ class Reached:
                 left = os.statvfs(path)
                 if not left.f_bavail or (left.f_files and not left.f_ffree):  # gVisor counts no files
                     self._say("scratch")
+            if "network" in self._lines and resource.getrlimit(OFFLINE)[0] != 0 and _has_tried_to_leave():
+                self._say("network")
 
     def _look_at_processes(self) -> None:
         """Check the number of processes and threads, because EAGAIN has other reasons too."""
@@ -68,3 +81,13 @@ class Reached:
         if os.getpid() == self.owner and (line := self._lines.pop(key, None)) is not None:
             with contextlib.suppress(OSError):
                 os.write(2, f"{line}\n".encode())
+
+
+def _has_tried_to_leave() -> bool:
+    """Tell whether the kernel found no route for a packet in this network, whoever sent it."""
+    with open("/proc/self/net/snmp", encoding="ascii") as file:
+        names, values = file.readline().split(), file.readline().split()
+    if values[names.index("OutNoRoutes")] != "0":
+        return True
+    with open("/proc/self/net/snmp6", encoding="ascii") as file:
+        return any(int(line.split()[1]) for line in file if line.startswith("Ip6OutNoRoutes"))

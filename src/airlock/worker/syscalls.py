@@ -32,8 +32,10 @@ AT_FDCWD, AT_RECURSIVE = -100, 0x8000
 PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_SET_SECCOMP, PR_CAPBSET_DROP = 1, 4, 22, 24
 PR_SET_NO_NEW_PRIVS, PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, SECCOMP_MODE_FILTER = 38, 47, 4, 2
 PR_SET_NAME = 15
+SECCOMP_SET_MODE_FILTER, SPEC_ALLOW, NEW_LISTENER = 1, 4, 8
 
 PIVOT_ROOT = {"x86_64": 155, "aarch64": 41}.get(platform.machine(), -1)
+SECCOMP = {"x86_64": 317, "aarch64": 277}.get(platform.machine(), -1)
 # From here on, a call has the same number on every architecture.
 MOUNT_SETATTR = 442
 LANDLOCK_CREATE_RULESET, LANDLOCK_ADD_RULE, LANDLOCK_RESTRICT_SELF = 444, 445, 446
@@ -156,3 +158,10 @@ class Filter:
         """Apply it to the calling process, irrevocably."""
         address = ctypes.addressof(self._program)
         prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, address)
+
+    def load_and_listen(self) -> int:
+        """Load it; returns a descriptor that tells of calls which wait for an answer, see seccomp_unotify(2)."""
+        address = ctypes.c_void_p(ctypes.addressof(self._program))
+        # SPEC_ALLOW: a filter alone is no reason for mitigations that slow this process and its children down.
+        listener = libc.syscall(SECCOMP, SECCOMP_SET_MODE_FILTER, NEW_LISTENER | SPEC_ALLOW, address)
+        return check(listener, "seccomp(NEW_LISTENER)")

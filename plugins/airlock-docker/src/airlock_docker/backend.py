@@ -13,6 +13,7 @@ from pydantic import Field
 
 from airlock import BackendSettings, BackendUnavailable, PooledBackend, Project
 from airlock.sandbox import Watch
+from airlock.worker.loopback import NO_NETWORK
 
 from . import groups, hardening, images, instance, old_images, selftest
 from .engine import Engine
@@ -197,7 +198,8 @@ class DockerBackend(PooledBackend[DockerSettings]):
             "processes": limits.processes,
             "files": limits.files,
             "file_size": limits.file_size,
-            "reached": {key: limits.reached(key) for key in ("files", "file_size", "scratch", "processes")},
+            "reached": {key: limits.reached(key) for key in ("files", "file_size", "scratch", "processes")}
+            | {"network": NO_NETWORK},
             "counts_processes_by_user": self._runtime.has_own_kernel,
             "cores": self._cores,
         }

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from docker.types import HostConfig, LogConfig, Ulimit
 
-from airlock.worker import layers, warm
+from airlock.worker import layers, loopback, warm
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -21,6 +21,7 @@ LEAST_FILE_SIZE: Final = 1 << 20
 OWN_PROCESSES: Final = 1  # the supervisor
 # Of a kernel in user space, like gVisor's, the host counts its own threads: measured are 45, and 5.5 for each process.
 KERNEL_PROCESSES: Final = 64
+BUFFERS: Final = 8  # which part of `memory` those of internet sockets may take in addition
 PROCESSES_EACH: Final = 16
 # Instead of Docker's own list, which changes with its releases: what it covers of /proc, all of /sys, and what `local`
 # covers. What a kernel does not have is left out.
@@ -83,6 +84,7 @@ def host_config(limits: Limits, runtime: Runtime, volumes: Collection[str]) -> d
     made = HostConfig(
         version=API,
         network_mode="none",
+        sysctls=dict(loopback.SETTINGS),
         cap_drop=["ALL"],
         security_opt=["no-new-privileges"],
         read_only=True,
@@ -105,7 +107,10 @@ def host_config(limits: Limits, runtime: Runtime, volumes: Collection[str]) -> d
         publish_all_ports=False,
         init=False,
     )
-    made["MaskedPaths"] = list(MASKED)  # docker-py has no argument for it
+    # docker-py has no arguments for these.
+    made["MaskedPaths"] = list(MASKED)
+    # Of version 1 of control groups; with version 2, `memory` counts the buffers of internet sockets as well.
+    made["KernelMemoryTCP"] = limits.memory // BUFFERS
     return made
 
 

@@ -94,7 +94,11 @@ def python_path(image: dict[str, Any]) -> str:
 
 def inside() -> dict[str, bytes]:
     """Return the files of the worker by their paths below `lib`, and the system call filter."""
-    files = {"airlock/__init__.py": b"", "airlock_docker/__init__.py": b"", "filter.bpf": seccomp_program()}
+    files = {
+        "airlock/__init__.py": b"",
+        "airlock_docker/__init__.py": b"",
+        "filter.bpf": seccomp_program(internet="allowed"),
+    }
     for package in INSIDE:
         for file in resources.files(package).iterdir():
             if file.name.endswith(".py"):

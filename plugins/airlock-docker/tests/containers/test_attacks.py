@@ -26,7 +26,7 @@ class TestDockerAttacks(AttackSuite):
 @pytest.mark.skipif(not IS_SOAK, reason="takes minutes: only with AIRLOCK_TEST_SOAK=1")
 class TestGVisorAttacks(AttackSuite):
     capabilities: ClassVar[frozenset[str]] = frozenset(
-        {"counts_cpu_time", "counts_processes", "filters_calls", "together"}
+        {"counts_cpu_time", "counts_processes", "filters_calls", "loopback", "together"}
     )
     patience = 120
     soon = 20

@@ -11,6 +11,7 @@ import docker
 import pytest
 
 from airlock import BackendUnavailable, Limits
+from airlock.worker import loopback
 from airlock_docker import hardening
 from airlock_docker.inside import script_process
 from airlock_docker.worker import DockerWorker
@@ -64,6 +65,8 @@ async def test_docker_holds_the_limits(client: docker.DockerClient, make_docker:
     assert found["Memory"] == found["MemorySwap"] == 100 << 20
     assert found["PidsLimit"] == 21  # with the supervisor
     assert found["NanoCpus"] == 500_000_000
+    assert found["Sysctls"] == loopback.SETTINGS
+    assert found["KernelMemoryTCP"] in ((100 << 20) // 8, 0)  # 0: with version 2 of control groups
     assert {limit["Name"]: (limit["Soft"], limit["Hard"]) for limit in found["Ulimits"]} == {
         "nofile": (300, 300),
         "fsize": (2 << 20, 2 << 20),
@@ -154,7 +157,7 @@ async def test_docker_that_leaves_something_out_is_found(
 ) -> None:
     def weaker(*arguments: Any, **options: Any) -> dict[str, Any]:
         made = real(*arguments, **options)
-        weak = {"NetworkMode": "host", "CapDrop": [], "ReadonlyRootfs": False, "MaskedPaths": ["/sys"]}
+        weak = {"NetworkMode": "host", "Sysctls": {}, "CapDrop": [], "ReadonlyRootfs": False, "MaskedPaths": ["/sys"]}
         host = {**made["host_config"], **weak}
         return {**made, "host_config": host, "network_disabled": False}
 

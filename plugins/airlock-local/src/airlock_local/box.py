@@ -16,8 +16,9 @@ from importlib import resources
 from typing import TYPE_CHECKING, Any, Final
 
 from airlock import BackendUnavailable, WorkerLost
-from airlock.sandbox import seccomp_program
+from airlock.sandbox import asking_socket_program, seccomp_program
 from airlock.worker import warm
+from airlock.worker.loopback import NO_NETWORK
 
 from . import diagnosis
 from .filesystem import visible
@@ -87,10 +88,12 @@ class Box:
                     key: project.limits.reached(key)
                     for key in ("files", "file_size", "scratch", "processes")
                     if key != "processes" or "pids" not in controllers
-                },
+                }
+                | {"network": NO_NETWORK},
                 "cores": self.cores,
             },
-            "bpf": base64.b64encode(seccomp_program(() if "memory" in controllers else NOT_COUNTED)).decode(),
+            "bpf": _text(seccomp_program(() if "memory" in controllers else NOT_COUNTED, internet="asked")),
+            "socket_bpf": _text(asking_socket_program()),
         }
         self.landlock_version = 0
         self.zygotes_namespaces: dict[str, str] = {}  # their names by kind: a standby's must differ
@@ -269,6 +272,10 @@ def sandbox_sources() -> dict[str, str]:
                 name = f"{package}.{file.name.removesuffix('.py')}".removesuffix(".__init__")
                 sources[name] = file.read_text()
     return sources
+
+
+def _text(program: bytes) -> str:
+    return base64.b64encode(program).decode()
 
 
 def _explain(kind: str, number: int | None, message: str) -> BackendUnavailable:

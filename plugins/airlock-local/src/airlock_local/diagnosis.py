@@ -55,6 +55,11 @@ def explain(where: str, number: int | None, message: str) -> BackendUnavailable:
             "--security-opt systempaths=unconfined` and as a user other than root (or with `--cap-add SYS_ADMIN`), "
             "or run Airlock outside a container.",
         )
+    if number == errno.EBUSY and "NEW_LISTENER" in message:
+        return BackendUnavailable(
+            f"Whatever Airlock runs in answers its system calls already, and only one may ({where}: {message}).",
+            f"In LXD and Incus, switch `security.syscalls.intercept.*` off for this container. {ELSEWHERE}",
+        )
     if number == errno.EPERM and "mount(proc" in message:
         return BackendUnavailable(
             f"Parts of /proc are covered here, so that no sandbox may have one of its own ({where}: {message}).",

@@ -27,6 +27,7 @@ ATTACK_CAPABILITIES: Final[Mapping[str, str]] = MappingProxyType(
         "counts_refusals": "a limit is named even if the script catches the OSError that it causes",
         "filters_calls": "Airlock's own filter refuses system calls that no script needs",
         "guards_supervisor": "a script can neither kill nor inspect pid 1 of its sandbox",
+        "loopback": "scripts have internet sockets, and a loopback of their own for them",
         "seen_by_host": "the host sees the processes of a sandbox among its own",
         "together": "limits.memory holds for all processes of an execution together, with their sockets and /tmp",
     }

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
 BACKEND_CAPABILITIES: Final[Mapping[str, str]] = MappingProxyType(
     {
+        "loopback": "servers and clients of one script meet on 127.0.0.1 and ::1, and attempts to leave are named",
         "no_network": "a script can reach neither this machine nor any other over the network",
         "private_tmp": "the next script does not see files that a script leaves in /tmp",
         "python_main": "a script runs like `python main.py`: that file in /workspace, CPython's streams and its end",

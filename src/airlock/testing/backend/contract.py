@@ -5,6 +5,7 @@ from __future__ import annotations
 from .held_limits import HeldLimits
 from .isolation import Isolation
 from .lifecycle import Declaration, Jobs, Lifecycle
+from .loopback import Loopback
 from .main_file import MainFile
 from .preload import Preload
 from .questions import Questions
@@ -28,6 +29,7 @@ class BackendContract(
     Questions,
     Isolation,
     Preload,
+    Loopback,
     HeldLimits,
 ):
     """Subclass it, write `make_backend` and claim `capabilities`; pytest does the rest.

@@ -7,7 +7,7 @@ import signal
 import socket
 from typing import TYPE_CHECKING
 
-from airlock.worker import syscalls
+from airlock.worker import loopback, syscalls
 from airlock.worker.syscalls import ATTR_NODEV, ATTR_NOEXEC, ATTR_NOSUID, ATTR_RDONLY
 
 if TYPE_CHECKING:
@@ -37,6 +37,7 @@ def enter(config: BoxConfig) -> None:
     own_names()
     fork_first_process()
     build_root(binds, config["masks"])
+    loopback.bring_up()  # for what `preload` finds out about it
 
 
 def stage(binds: list[tuple[str, str]]) -> list[tuple[str, str]]:

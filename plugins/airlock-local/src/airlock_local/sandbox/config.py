@@ -31,4 +31,5 @@ class BoxConfig(TypedDict):
     preload_reseed: list[str]
     layers: list[str]  # names of `layers.LAYERS`: all of them, but for tests that prove what each one is good for
     limits: BoxLimits
-    bpf: str  # seccomp program, base64
+    bpf: str  # seccomp program of a script, base64
+    socket_bpf: str  # that of the zygote, which asks it before a script makes an internet socket

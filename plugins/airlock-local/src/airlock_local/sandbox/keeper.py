@@ -22,6 +22,7 @@ from . import standby
 if TYPE_CHECKING:
     from .layers import Confinement
     from .maker import Init, Maker
+    from .networks import Network, Networks
     from .title import Title
 
 MAX_DESCRIPTORS = 8
@@ -30,24 +31,29 @@ MAX_DESCRIPTORS = 8
 class Keeper:
     """What the zygote does once it is warm."""
 
-    def __init__(self, control: socket.socket, confinement: Confinement, maker: Maker, title: Title) -> None:
+    def __init__(
+        self, control: socket.socket, confinement: Confinement, maker: Maker, networks: Networks, title: Title
+    ) -> None:
         self._control = control
         self._confinement = confinement
         self._maker = maker
+        self._networks = networks
         self._title = title
         self._home = os.open("/proc/self/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
-        self._networks: dict[int, int] = {}
         self._scripts: dict[int, tuple[int, int, Init]] = {}  # by pidfd: number, pid, init
         self._events = select.epoll()
         self._events.register(control, select.EPOLLIN)
         self._events.register(maker.pidfd, select.EPOLLIN)
+        self._events.register(networks.listener, select.EPOLLIN)
 
     def serve(self) -> NoReturn:
         """Go on until the server is gone."""
         while True:
-            for descriptor, _ in self._events.poll():
+            for descriptor, _ in self._events.poll(self._networks.patience(self._events)):
                 if descriptor == self._control.fileno():
                     self._make()
+                elif descriptor == self._networks.listener:
+                    self._networks.answer(self._events)
                 elif descriptor == self._maker.pidfd:
                     os.write(2, b"the process that makes inits and networks died\n")
                     os._exit(1)
@@ -71,14 +77,14 @@ class Keeper:
         self._confinement.cgroups = tuple(cgroups)
         self._confinement.uid_offset = uid_offset
         try:
-            self._confinement.network = self._network(network)
-            self._fork(number, frames, stdout, stderr)
+            self._fork(number, self._networks.take(network), frames, stdout, stderr)
         except OSError as error:
             standby.report_failure(frames, "fork", error)
         for descriptor in descriptors:
             os.close(descriptor)
 
-    def _fork(self, number: int, frames: int, stdout: int, stderr: int) -> None:
+    def _fork(self, number: int, network: Network, frames: int, stdout: int, stderr: int) -> None:
+        self._confinement.network = network.descriptor
         init = self._maker.make_init()
         pid = 0
         try:
@@ -98,6 +104,7 @@ class Keeper:
                 os.waitpid(pid, 0)
             raise
         self._scripts[script] = number, pid, init
+        network.script = pid
 
     def _watch(self, pid: int) -> int:
         """Return a pidfd of it, which wakes us when it ends. Raises OSError."""
@@ -122,9 +129,3 @@ class Keeper:
             self._control.send(b"%d %d" % (number, code) if is_own_doing else b"%d" % number)
         except BrokenPipeError:
             os._exit(0)  # the server is gone
-
-    def _network(self, number: int) -> int:
-        """Return an empty network namespace; they are used again, as to make and unmake one is dear."""
-        if number not in self._networks:
-            self._networks[number] = self._maker.make_network()
-        return self._networks[number]

@@ -17,7 +17,7 @@ import socket
 import traceback
 from typing import TYPE_CHECKING, NoReturn
 
-from airlock.worker import syscalls
+from airlock.worker import loopback, syscalls
 
 if TYPE_CHECKING:
     from .title import Title
@@ -92,9 +92,13 @@ class Maker:
         pid, (namespace, pidfd) = self._ask(b"init", 2)
         return Init(pid, namespace, pidfd)
 
-    def make_network(self) -> int:
-        """Return the descriptor of another network namespace, with nothing in it. Raises OSError."""
-        return self._ask(b"network", 1)[1][0]
+    def make_network(self) -> tuple[int, int]:
+        """Return the descriptor of another network namespace, with nothing in it but its loopback, and an inode of it.
+
+        Raises OSError.
+        """
+        inode, (descriptor,) = self._ask(b"network", 1)
+        return descriptor, inode
 
     def _ask(self, what: bytes, count: int) -> tuple[int, list[int]]:
         self._socket.send(what)
@@ -115,6 +119,7 @@ def serve(sock: socket.socket) -> NoReturn:
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
     own = os.open("/proc/self/ns", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    net = os.open("/proc/self/net", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     home = open_namespace("pid", own)
     syscalls.unshare(syscalls.NEWNET)
     nobodys = open_namespace("net", own)
@@ -122,7 +127,7 @@ def serve(sock: socket.socket) -> NoReturn:
     stack = ctypes.create_string_buffer(STACK)
     while what := sock.recv(16):
         try:
-            number, descriptors = make_network(nobodys, own) if what == b"network" else make_init(home, stack, own)
+            number, descriptors = make_network(nobodys, own, net) if what == b"network" else make_init(home, stack, own)
         except OSError as error:
             sock.send(b"%d" % (error.errno or errno.EIO))
             continue
@@ -132,14 +137,15 @@ def serve(sock: socket.socket) -> NoReturn:
     os._exit(0)
 
 
-def make_network(nobodys: int, own: int) -> tuple[int, list[int]]:
-    """Return (0, [namespace]).
+def make_network(nobodys: int, own: int, net: int) -> tuple[int, list[int]]:
+    """Return (inode, [namespace]); all its files in `net`, the directory /proc/self/net, have inodes of their own.
 
     Inits are made in `nobodys` network: /proc/1/net shows an execution that of its init.
     """
     syscalls.unshare(syscalls.NEWNET)
     try:
-        return 0, [open_namespace("net", own)]
+        loopback.bring_up()
+        return os.stat("sockstat", dir_fd=net).st_ino, [open_namespace("net", own)]
     finally:
         syscalls.setns(nobodys, syscalls.NEWNET)
 

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import base64
 import gc
 import json
 import os
+import resource
 import signal
 import site
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from airlock.worker import streams, syscalls, warm
+from airlock.worker.reached import OFFLINE
 
 from . import box_root
 from .keeper import Keeper
 from .layers import Confinement
 from .maker import Maker
+from .networks import Networks
 from .title import Title
 
 if TYPE_CHECKING:
@@ -36,6 +40,8 @@ def main(control: socket.socket, config: BoxConfig) -> NoReturn:
         be_a_plain_interpreter(config["site"])
         warm.preload(config["preload"])
         confinement = Confinement(config)
+        resource.setrlimit(OFFLINE, (0, resource.getrlimit(OFFLINE)[1]))
+        listener = syscalls.Filter(base64.b64decode(config["socket_bpf"])).load_and_listen()
     except Exception as error:  # noqa: BLE001 - all of them are the server's to explain
         report(control, {"failed": type(error).__name__, "errno": getattr(error, "errno", None), "message": str(error)})
         os._exit(1)
@@ -49,7 +55,7 @@ def main(control: socket.socket, config: BoxConfig) -> NoReturn:
     gc.disable()
     namespaces = {name: os.readlink(f"/proc/self/ns/{name}") for name in NAMESPACES}
     report(control, {"landlock": confinement.landlock_version, "namespaces": namespaces})
-    Keeper(control, confinement, maker, title).serve()
+    Keeper(control, confinement, maker, Networks(maker, listener, config["limits"]["files"]), title).serve()
 
 
 def report(control: socket.socket, message: dict[str, Any]) -> None:
