@@ -11,6 +11,7 @@ from .packages import install_packages
 from .run import SandboxRun
 from .seccomp import seccomp_program
 from .selftest import self_test
+from .surroundings import surroundings
 from .watch import Watch
 
 __all__ = [
@@ -22,4 +23,5 @@ __all__ = [
     "install_packages",
     "seccomp_program",
     "self_test",
+    "surroundings",
 ]

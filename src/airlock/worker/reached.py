@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import _thread
 import contextlib
 import errno
 import os
+import resource
 from typing import TYPE_CHECKING
+
+from .layers import TERMINALS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 KEYS = {errno.EMFILE: "files", errno.ENOSPC: "scratch"}
+NO_TERMINALS = f"airlock: all {TERMINALS} pseudo-terminals of this execution are in use"  # the line for `terminals`
+SLACK = 1 << 20  # bytes of address space that a thread takes beside its stack
 SCRATCH = ("/tmp", "/dev/shm")
+RUST = "PanicException"  # of polars and the like, where one of their threads cannot start
 CHAIN = 10  # exceptions in a chain that are examined
 
 
@@ -25,6 +32,8 @@ class Reached:
     def __init__(self, lines: Mapping[str, str], processes: int) -> None:
         """`lines` maps the key of each limit to detect here to its line."""
         self._lines = dict(lines)
+        self._has_few_terminals = "terminals" in lines
+        self._may_be_short_of = {"processes", "memory"} & lines.keys()
         self._processes = processes
         self.owner = os.getpid()
 
@@ -37,8 +46,8 @@ class Reached:
         with contextlib.suppress(BaseException):  # a hostile exception, or a closed stderr
             for _ in range(CHAIN):
                 if isinstance(error, OSError) and error.errno in KEYS:
-                    self._say(KEYS[error.errno])
-                if isinstance(error, (BlockingIOError, RuntimeError)) and "processes" in self._lines:
+                    self._say("terminals" if self._is_out_of_terminals(error) else KEYS[error.errno])
+                if isinstance(error, (BlockingIOError, RuntimeError)) or type(error).__name__ == RUST:
                     self._look_at_processes()
                 if error is None:
                     break
@@ -58,12 +67,32 @@ class Reached:
                     self._say("scratch")
 
     def _look_at_processes(self) -> None:
-        """Check the number of processes and threads, because EAGAIN has other reasons too."""
+        """Check the number of processes and threads, because EAGAIN has other reasons too.
+
+        One is that the stack of a new thread does not fit into the address space, where that is bounded.
+        """
+        if not self._may_be_short_of:
+            return
         own = [pid for pid in os.listdir("/proc") if pid.isdigit() and pid != "1"]
         if sum(len(os.listdir(f"/proc/{pid}/task")) for pid in own) >= self._processes:
             self._say("processes")
+        elif "memory" in self._may_be_short_of and _address_space_was_full():
+            self._say("memory")
+
+    def _is_out_of_terminals(self, error: OSError) -> bool:
+        """Tell what ENOSPC means: the file system of terminals is full with some too, and shows them and its `ptmx`."""
+        is_full = error.errno == errno.ENOSPC and self._has_few_terminals
+        return is_full and len(os.listdir("/dev/pts")) > TERMINALS
 
     def _say(self, key: str) -> None:
         if os.getpid() == self.owner and (line := self._lines.pop(key, None)) is not None:
             with contextlib.suppress(OSError):
                 os.write(2, f"{line}\n".encode())
+
+
+def _address_space_was_full() -> bool:
+    """Tell whether at its largest there was no room for the stack of one more thread."""
+    with open("/proc/self/status", encoding="utf-8", errors="replace") as file:
+        peak = next(int(line.split()[1]) << 10 for line in file if line.startswith("VmPeak:"))
+    stack = _thread.stack_size() or resource.getrlimit(resource.RLIMIT_STACK)[0]
+    return peak + stack + SLACK > resource.getrlimit(resource.RLIMIT_AS)[0] >= 0

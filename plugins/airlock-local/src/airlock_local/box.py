@@ -16,14 +16,16 @@ from importlib import resources
 from typing import TYPE_CHECKING, Any, Final
 
 from airlock import BackendUnavailable, WorkerLost
-from airlock.sandbox import seccomp_program
-from airlock.worker import warm
+from airlock.sandbox import seccomp_program, surroundings
+from airlock.worker import sizes, warm
+from airlock.worker.reached import NO_TERMINALS
+from airlock.worker.syscalls import ID
 
 from . import diagnosis
 from .filesystem import visible
 from .identities import UIDS, Identities
 from .processes import wait_dead
-from .sandbox.layers import LAYERS
+from .sandbox.layers import LAYERS, MEMINFO
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -43,7 +45,7 @@ END_TIMEOUT: Final = 5.0
 NOT_COUNTED: Final = ("memfd_create", "shmget", "msgget", "semget")
 EVERY_LAYER: Final = tuple(layer.__name__ for layer in LAYERS)
 PACKAGES: Final = ("airlock.worker", "airlock_local.sandbox")
-ENVIRONMENT: Final = {"PATH": "/usr/local/bin:/usr/bin:/bin", **warm.ENVIRONMENT}
+PATH: Final = "/usr/local/bin:/usr/bin:/bin"
 
 
 class Box:
@@ -66,10 +68,25 @@ class Box:
         self.first_uid = first_uid if os.geteuid() == 0 else None
         self.identities = Identities(has_uids=self.first_uid is not None)
         self.cores = project.limits.usable_cores(len(os.sched_getaffinity(0)))
+        # The zygote itself reads none of it (-I); this is for libraries, and for an interpreter that a script starts.
+        self.environment = {"PATH": PATH, **warm.ENVIRONMENT, **sizes.environment(self.cores)}
+        if self._view.site is not None:
+            self.environment["PYTHONPATH"] = self._view.site
         self._config: BoxConfig = {
             "project": project.name,
             "uids": None if self.first_uid is None else (self.first_uid, UIDS),
             "binds": self._view.binds,
+            "files": {
+                **surroundings([ID], self._view.site),
+                **sizes.files(
+                    memory=project.limits.memory,
+                    processes=project.limits.processes,
+                    cpus=project.limits.cpus,
+                    cores=self.cores,
+                ),
+                MEMINFO: sizes.meminfo(project.limits.memory),
+            },
+            "links": self._view.links,
             "masks": self._view.masks,
             "site": self._view.site,
             "preload": list(project.preload),
@@ -83,10 +100,11 @@ class Box:
                 "scratch": project.limits.scratch,
                 "memory_cgroup": "memory" in controllers,
                 "process_cgroup": "pids" in controllers,
-                "reached": {
+                "reached": {"terminals": NO_TERMINALS}
+                | {
                     key: project.limits.reached(key)
-                    for key in ("files", "file_size", "scratch", "processes")
-                    if key != "processes" or "pids" not in controllers
+                    for key in ("files", "file_size", "scratch", "processes", "memory")
+                    if {"processes": "pids"}.get(key, key) not in controllers
                 },
                 "cores": self.cores,
             },
@@ -110,6 +128,14 @@ class Box:
             resource.RLIMIT_FSIZE: limits["file_size"],
             resource.RLIMIT_CORE: 1,
         }
+
+    @property
+    def etc(self) -> dict[str, str | None]:
+        """What scripts find directly in /etc: the text of each file that is ours, and None for what else is there."""
+        config = self._config
+        paths = {**dict.fromkeys([*config["links"], *(target for _, target in config["binds"])]), **config["files"]}
+        below = {path.removeprefix("/etc/"): text for path, text in paths.items() if path.startswith("/etc/")}
+        return {name.partition("/")[0]: None if "/" in name else text for name, text in below.items()}
 
     @property
     def is_alive(self) -> bool:
@@ -220,8 +246,7 @@ class Box:
             self._process = subprocess.Popen(
                 [self._view.executable, "-I", "-S", "-c", bootstrap, str(theirs.fileno()), str(config)],
                 pass_fds=[theirs.fileno(), config],
-                # The zygote itself reads no environment (-I); this is for an interpreter that a script starts.
-                env=ENVIRONMENT if self._view.site is None else {**ENVIRONMENT, "PYTHONPATH": self._view.site},
+                env=self.environment,
                 cwd=self._directory,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,

@@ -8,9 +8,13 @@ from .lifecycle import Declaration, Jobs, Lifecycle
 from .preload import Preload
 from .questions import Questions
 from .scripts import Scripts
+from .sizes import Sizes
+from .surroundings import Surroundings
 
 
-class BackendContract(Declaration, Lifecycle, Jobs, Scripts, Questions, Isolation, Preload, HeldLimits):
+class BackendContract(
+    Declaration, Lifecycle, Jobs, Scripts, Questions, Isolation, Preload, HeldLimits, Surroundings, Sizes
+):
     """Subclass it, write `make_backend` and claim `capabilities`; pytest does the rest.
 
     class TestEchoBackend(BackendContract):

@@ -9,7 +9,7 @@ import signal
 import site
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from airlock.worker import syscalls, warm
+from airlock.worker import sizes, syscalls, warm
 
 from . import box_root
 from .keeper import Keeper
@@ -34,6 +34,7 @@ def main(control: socket.socket, config: BoxConfig) -> NoReturn:
         title.show("zygote")
         maker = Maker(title)
         be_a_plain_interpreter(config["site"])
+        sizes.show_cores(config["limits"]["cores"])
         warm.preload(config["preload"])
         confinement = Confinement(config)
     except Exception as error:  # noqa: BLE001 - all of them are the server's to explain
