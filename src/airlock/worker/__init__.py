@@ -1,8 +1,9 @@
 """What runs inside a sandbox, the same for every backend that runs CPython. Standard library only.
 
 `codec` has the frames, `sdk` the globals of a script, `script` runs one, `reached` names the limits that it reached.
-`warm` prepares an interpreter, `reseed` gives each fork of it random numbers of its own, `layers` confine it,
-`one_script` does the rest; `syscalls` has the Linux calls that Python does not provide.
+`warm` prepares an interpreter, `sizes` has it take the limits for the size of the machine, `reseed` gives each fork of
+it random numbers of its own, `layers` confine it, `one_script` does the rest; `syscalls` has the Linux calls that
+Python does not provide.
 
 A backend brings this folder into its sandbox as a package of any name; nothing here may import from the rest of
 Airlock or need a Python newer than 3.9.

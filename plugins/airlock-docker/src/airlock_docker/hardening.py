@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from docker.types import HostConfig, LogConfig, Ulimit
+from docker.types import DriverConfig, HostConfig, LogConfig, Mount, Ulimit
 
 from airlock.worker import layers, warm
 
@@ -22,10 +22,21 @@ OWN_PROCESSES: Final = 1  # the supervisor
 # Of a kernel in user space, like gVisor's, the host counts its own threads: measured are 45, and 5.5 for each process.
 KERNEL_PROCESSES: Final = 64
 PROCESSES_EACH: Final = 16
-# Instead of Docker's own list, which changes with its releases: what it covers of /proc, all of /sys, and what `local`
-# covers. What a kernel does not have is left out.
+# Instead of Docker's own list, which changes with its releases: what it covers of /proc, and what `local` covers.
+# What a kernel does not have is left out.
 DOCKERS: Final = "acpi asound interrupts kcore latency_stats sched_debug scsi timer_list timer_stats".split()  # noqa: SIM905
-MASKED: Final = ("/sys", *(f"/proc/{name}" for name in (*DOCKERS, *layers.HIDDEN)))
+MASKED: Final = tuple(f"/proc/{name}" for name in (*DOCKERS, *layers.HIDDEN))
+# Instead of the kernel's /sys and the cgroups in it; the supervisor fills them (`airlock.worker.sizes`).
+SIZES: Final = "size=32m,nr_inodes=8192,mode=1777,nosuid,nodev,noexec"
+TERMINALS: Final = Mount(
+    "/dev/pts",
+    None,
+    type="volume",
+    no_copy=True,
+    driver_config=DriverConfig(
+        "local", {"type": "devpts", "device": "devpts", "o": f"max={layers.TERMINALS},mode=600,ptmxmode=666"}
+    ),
+)
 NOTHING: Final = "size=4k,nr_inodes=1,mode=755,ro,nosuid,nodev,noexec"  # options of an empty tmpfs
 
 
@@ -73,6 +84,8 @@ def container(
 def host_config(limits: Limits, runtime: Runtime, volumes: Collection[str]) -> dict[str, Any]:
     """Return the part that holds the limits and takes the rights away. Never a bind mount, port, device or capability.
 
+    The one volume is nothing but terminals, in memory; Docker has no other way to bound their number.
+
     The seccomp profile stays Docker's own: the worker puts ours on top of it.
     """
     processes = limits.processes + OWN_PROCESSES
@@ -86,8 +99,9 @@ def host_config(limits: Limits, runtime: Runtime, volumes: Collection[str]) -> d
         cap_drop=["ALL"],
         security_opt=["no-new-privileges"],
         read_only=True,
-        # The machine counts terminals for all containers together (kernel.pty.max), and nobody needs one here.
-        tmpfs={**nothing, "/tmp": scratch, "/dev/shm": shared, "/dev/pts": NOTHING},  # noqa: S108 - private, inside
+        tmpfs={**nothing, "/tmp": scratch, "/dev/shm": shared, "/sys": SIZES, "/sys/fs/cgroup": SIZES},  # noqa: S108 - private, inside
+        # gVisor has terminals of its own. Docker's would be as many as the machine has (kernel.pty.max).
+        mounts=[] if runtime.has_own_kernel else [TERMINALS],
         ipc_mode="private",
         cgroupns="private",
         mem_limit=limits.memory,

@@ -47,7 +47,7 @@ async def test_docker_took_away_all_that_it_can(client: docker.DockerClient, up:
     assert found["IpcMode"] == "private"
     assert found["CgroupnsMode"] == "private"
     assert (found["PidMode"], found["UTSMode"], found["UsernsMode"]) == ("", "", "")
-    assert {"/sys", "/proc/kcore", "/proc/keys", "/proc/scsi", "/proc/locks"} < {*found["MaskedPaths"]}
+    assert {"/proc/kcore", "/proc/keys", "/proc/scsi", "/proc/locks"} < {*found["MaskedPaths"]}
     assert "/proc/sys" in found["ReadonlyPaths"]
     assert found["LogConfig"] == {"Type": "none", "Config": {}}
     assert found["RestartPolicy"]["Name"] in ("", "no")
@@ -72,7 +72,8 @@ async def test_docker_holds_the_limits(client: docker.DockerClient, make_docker:
     assert found["Tmpfs"] == {
         "/tmp": "size=4194304,nr_inodes=1024,mode=1777,nosuid,nodev,exec",
         "/dev/shm": "size=2097152,nr_inodes=256,mode=1777,nosuid,nodev,noexec",
-        "/dev/pts": "size=4k,nr_inodes=1,mode=755,ro,nosuid,nodev,noexec",
+        "/sys": "size=32m,nr_inodes=8192,mode=1777,nosuid,nodev,noexec",
+        "/sys/fs/cgroup": "size=32m,nr_inodes=8192,mode=1777,nosuid,nodev,noexec",
     }
 
 
@@ -127,9 +128,9 @@ async def test_a_missing_layer_is_found_and_the_project_stays_down(
     """The layers are baked into the image: so leave one out of what is baked."""
     from airlock_docker import images
 
-    def without() -> dict[str, bytes]:
-        files = real()
-        name = "airlock_docker/inside/script_process.py"
+    def without(first_uid: int) -> dict[str, bytes]:
+        files = real(first_uid)
+        name = "lib/airlock_docker/inside/script_process.py"
         files[name] = files[name].replace(f"    layers.{layer},\n".encode(), b"")
         return files
 
@@ -154,7 +155,7 @@ async def test_docker_that_leaves_something_out_is_found(
 ) -> None:
     def weaker(*arguments: Any, **options: Any) -> dict[str, Any]:
         made = real(*arguments, **options)
-        weak = {"NetworkMode": "host", "CapDrop": [], "ReadonlyRootfs": False, "MaskedPaths": ["/sys"]}
+        weak = {"NetworkMode": "host", "CapDrop": [], "ReadonlyRootfs": False, "MaskedPaths": [], "Mounts": []}
         host = {**made["host_config"], **weak}
         return {**made, "host_config": host, "network_disabled": False}
 
@@ -165,6 +166,7 @@ async def test_docker_that_leaves_something_out_is_found(
     assert "no capabilities" in str(caught.value)
     assert "no network" in str(caught.value)
     assert "nothing of the host's in /proc" in str(caught.value)
+    assert "few terminals" in str(caught.value)
 
 
 async def test_terminals_that_all_containers_share_are_found(
@@ -216,6 +218,8 @@ async def test_what_the_server_told_the_container_holds_no_secret_and_no_id(up: 
     told = {
         "preload",
         "preload_reseed",
+        "memory",
+        "cpus",
         "processes",
         "files",
         "file_size",
