@@ -26,8 +26,10 @@ PROCESSES_EACH: Final = 16
 # What a kernel does not have is left out.
 DOCKERS: Final = "acpi asound interrupts kcore latency_stats sched_debug scsi timer_list timer_stats".split()  # noqa: SIM905
 MASKED: Final = tuple(f"/proc/{name}" for name in (*DOCKERS, *layers.HIDDEN))
-# Instead of the kernel's /sys and the cgroups in it; the supervisor fills them (`airlock.worker.sizes`).
-SIZES: Final = "size=32m,nr_inodes=8192,mode=1777,nosuid,nodev,noexec"
+# Instead of the kernel's /sys and the control groups in it; the supervisor fills them (`airlock.worker.sizes`). It has
+# the script's uid, so only Landlock keeps the script from changing what it alone sees.
+CORES: Final = "size=32m,nr_inodes=8192,mode=1777,nosuid,nodev,noexec"
+GROUP: Final = "size=64k,nr_inodes=32,mode=1777,nosuid,nodev,noexec"
 TERMINALS: Final = Mount(
     "/dev/pts",
     None,
@@ -93,13 +95,14 @@ def host_config(limits: Limits, runtime: Runtime, volumes: Collection[str]) -> d
     shared = f"size={limits.scratch // 2},nr_inodes=256,mode=1777,nosuid,nodev,noexec"
     # A volume would be a directory on the host's disk that a script can fill.
     nothing = dict.fromkeys(volumes, NOTHING)
+    private = {"/tmp": scratch, "/dev/shm": shared, "/sys": CORES, "/sys/fs/cgroup": GROUP}  # noqa: S108 - inside
     made = HostConfig(
         version=API,
         network_mode="none",
         cap_drop=["ALL"],
         security_opt=["no-new-privileges"],
         read_only=True,
-        tmpfs={**nothing, "/tmp": scratch, "/dev/shm": shared, "/sys": SIZES, "/sys/fs/cgroup": SIZES},  # noqa: S108 - private, inside
+        tmpfs={**nothing, **private},
         # gVisor has terminals of its own. Docker's would be as many as the machine has (kernel.pty.max).
         mounts=[] if runtime.has_own_kernel else [TERMINALS],
         ipc_mode="private",

@@ -73,7 +73,7 @@ async def test_docker_holds_the_limits(client: docker.DockerClient, make_docker:
         "/tmp": "size=4194304,nr_inodes=1024,mode=1777,nosuid,nodev,exec",
         "/dev/shm": "size=2097152,nr_inodes=256,mode=1777,nosuid,nodev,noexec",
         "/sys": "size=32m,nr_inodes=8192,mode=1777,nosuid,nodev,noexec",
-        "/sys/fs/cgroup": "size=32m,nr_inodes=8192,mode=1777,nosuid,nodev,noexec",
+        "/sys/fs/cgroup": "size=64k,nr_inodes=32,mode=1777,nosuid,nodev,noexec",
     }
 
 

@@ -140,6 +140,7 @@ class Budgets(Arena):
     async def test_locks_that_name_no_process_are_what_an_old_kernel_does_not_know(self, pool: Pool) -> None:
         assert await self.attempt(pool, OFD_LOCK) == errno.errorcode[errno.EINVAL]
 
+    @needs("seen_by_host")
     async def test_one_script_gets_few_of_the_machines_terminals(self, pool: Pool) -> None:
         """All scripts of a machine share kernel.pty.max, and none sees those of another."""
         async with self.beside(pool, f"{TAKE_TERMINALS}\nprint(1, flush=True)\nimport time; time.sleep(60)"):

@@ -101,6 +101,12 @@ class ReachedLimits(Arena):
         assert ran.error == "the script was killed by SIGXFSZ"
         assert ran.stderr == "airlock: limits.file_size (2MiB) was reached\n"
 
+    @needs("seen_by_host")
+    async def test_a_script_without_terminals_left_does_not_hear_of_a_full_disk(self, small: Pool) -> None:
+        """Both are ENOSPC."""
+        ran = await small.run("import os\nkept = []\nwhile True: kept.append(os.openpty())")
+        assert said(ran) == ["airlock: all 8 pseudo-terminals of this execution are in use"]
+
     @needs("counts_refusals")
     async def test_refused_processes_are_named_also_where_the_script_catches_it(self, small: Pool) -> None:
         assert said(await small.run(FORK_AND_CATCH)) == ["airlock: limits.processes (20) was reached"]

@@ -109,14 +109,6 @@ class Surroundings(BackendBench):
         assert name.startswith("/dev/pts/")
         assert is_terminal
 
-    @needs("runs_code", "surroundings")
-    async def test_more_terminals_than_there_are_is_no_full_disk(self, shared: Backend[Any]) -> None:
-        outcome, run = await self.run(shared, "import os\nkept = []\nwhile True: kept.append(os.openpty())")
-        assert outcome.error_type == "script_error"
-        assert [line for line in run.stderr.splitlines() if line.startswith("airlock: ")] == [
-            "airlock: all 8 pseudo-terminals of this execution are in use"
-        ]
-
     @needs("runs_code", "surroundings", "subprocesses")
     async def test_processes_share_memory_and_locks(self, shared: Backend[Any]) -> None:
         assert await self.result_of(shared, MEMORY) == 7
