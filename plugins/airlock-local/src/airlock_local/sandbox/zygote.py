@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import site
+import time
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from airlock.worker import sizes, syscalls, warm
@@ -31,6 +32,7 @@ def main(control: socket.socket, config: BoxConfig) -> NoReturn:
         title = Title(config["project"])
         title.show("box")
         box_root.enter(config)
+        time.tzset()  # Python has read the host's /etc/localtime
         title.show("zygote")
         maker = Maker(title)
         be_a_plain_interpreter(config["site"])
