@@ -52,6 +52,7 @@ set_result({path: look(path) for path in found})
     assert found.pop("/etc/localtime") == "/usr/share/zoneinfo/Etc/UTC"
     assert found.pop("/etc/os-release") == "/usr/lib/os-release"
     assert found.pop("/etc/mtab") == "/proc/self/mounts"
+    assert await local.result("import socket; set_result(socket.gethostbyname('localhost'))") == "127.0.0.1"
     assert found == {path: text for path, text in surroundings([1000], None).items() if path.startswith("/etc/")}
 
 

@@ -28,6 +28,7 @@ DOCKERS: Final = "acpi asound interrupts kcore latency_stats sched_debug scsi ti
 MASKED: Final = tuple(f"/proc/{name}" for name in (*DOCKERS, *layers.HIDDEN))
 # Instead of the kernel's /sys and the control groups in it; the supervisor fills them (`airlock.worker.sizes`). It has
 # the script's uid, so only Landlock keeps the script from changing what it alone sees.
+SYS: Final = "size=4k,nr_inodes=8,mode=755,ro,nosuid,nodev,noexec"
 CORES: Final = "size=32m,nr_inodes=8192,mode=1777,nosuid,nodev,noexec"
 GROUP: Final = "size=64k,nr_inodes=32,mode=1777,nosuid,nodev,noexec"
 TERMINALS: Final = Mount(
@@ -36,7 +37,8 @@ TERMINALS: Final = Mount(
     type="volume",
     no_copy=True,
     driver_config=DriverConfig(
-        "local", {"type": "devpts", "device": "devpts", "o": f"max={layers.TERMINALS},mode=600,ptmxmode=666"}
+        "local",
+        {"type": "devpts", "device": "devpts", "o": f"nosuid,noexec,max={layers.TERMINALS},mode=600,ptmxmode=666"},
     ),
 )
 NOTHING: Final = "size=4k,nr_inodes=1,mode=755,ro,nosuid,nodev,noexec"  # options of an empty tmpfs
@@ -95,14 +97,14 @@ def host_config(limits: Limits, runtime: Runtime, volumes: Collection[str]) -> d
     shared = f"size={limits.scratch // 2},nr_inodes=256,mode=1777,nosuid,nodev,noexec"
     # A volume would be a directory on the host's disk that a script can fill.
     nothing = dict.fromkeys(volumes, NOTHING)
-    private = {"/tmp": scratch, "/dev/shm": shared, "/sys": CORES, "/sys/fs/cgroup": GROUP}  # noqa: S108 - inside
+    sizes = {"/sys": SYS, "/sys/devices": CORES, "/sys/fs/cgroup": GROUP}
     made = HostConfig(
         version=API,
         network_mode="none",
         cap_drop=["ALL"],
         security_opt=["no-new-privileges"],
         read_only=True,
-        tmpfs={**nothing, **private},
+        tmpfs={**nothing, **sizes, "/tmp": scratch, "/dev/shm": shared},  # noqa: S108 - private, inside
         # gVisor has terminals of its own. Docker's would be as many as the machine has (kernel.pty.max).
         mounts=[] if runtime.has_own_kernel else [TERMINALS],
         ipc_mode="private",

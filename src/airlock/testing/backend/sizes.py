@@ -17,6 +17,7 @@ set_result([
 """
 GROUP = """
 def own(controller):
+    path = "/"
     with open("/proc/self/cgroup") as file:
         for line in file:
             number, names, path = line.rstrip("\\n").split(":", 2)

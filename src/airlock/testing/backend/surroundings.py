@@ -27,7 +27,7 @@ set_result({
     "zone": [datetime.datetime.now().astimezone().tzname(), time.timezone],
     "locale": locale.setlocale(locale.LC_ALL, ""),
     "type": mimetypes.guess_type("a.docx")[0],
-    "names": [socket.gethostbyname("localhost"), socket.getservbyname("https"), socket.getprotobyname("tcp")],
+    "names": [socket.getservbyname("https"), socket.getprotobyname("tcp")],
     "verifies": ssl.create_default_context().verify_mode == ssl.CERT_REQUIRED,
 })
 """
@@ -42,10 +42,7 @@ import os, pty
 child, terminal = pty.fork()
 if child == 0:
     os.execvp("sh", ["sh", "-c", "test -t 0 && tty"])
-said = b""
-try:
-    while chunk := os.read(terminal, 100): said += chunk
-except OSError: pass  # how a terminal ends
+said = os.read(terminal, 100)
 os.waitpid(child, 0)
 ours, theirs = os.openpty()
 set_result([said.decode().strip(), os.ttyname(theirs), os.isatty(ours)])
@@ -92,7 +89,7 @@ class Surroundings(BackendBench):
             "zone": ["UTC", 0],
             "locale": "C.UTF-8",
             "type": "application/vnd.openxmlformats-officedocument.wordprocessingml.document",
-            "names": ["127.0.0.1", 443, 6],
+            "names": [443, 6],
             "verifies": True,
         }
 

@@ -1,7 +1,4 @@
-"""Runs once while an image is built: adds to its /etc what it lacks of the files beside this one. Changes none.
-
-Docker itself makes hosts, hostname and resolv.conf of each container.
-"""
+"""Runs once while an image is built: adds to its /etc what that lacks of the files in `files.json`. Changes none."""
 
 from __future__ import annotations
 
