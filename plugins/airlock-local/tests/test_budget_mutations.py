@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from airlock.sandbox import locks
+from airlock.sandbox import TERMINALS, locks
 from airlock.testing.attacks.arena import TRY
 from airlock.testing.attacks.budgets import (
     ACCESS_CONTROL_LIST,
@@ -19,7 +19,6 @@ from airlock.testing.attacks.budgets import (
     refused_calls,
     with_numbers,
 )
-from airlock.worker.layers import TERMINALS
 from airlock_local import box
 
 pytestmark = pytest.mark.anyio
@@ -64,11 +63,7 @@ async def test_a_call_does_what_the_filter_makes_programs_do_without(
 async def test_terminals_of_the_machine_are_taken_without_a_bound(
     make_local: Callable[..., Awaitable[Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    sources = box.sandbox_sources()
-    text = sources["airlock_local.sandbox.layers"]
-    assert text.count("max={TERMINALS},") == 1
-    sources["airlock_local.sandbox.layers"] = text.replace("max={TERMINALS},", "")
-    monkeypatch.setattr(box, "sandbox_sources", lambda: sources)
+    monkeypatch.setattr(box, "TERMINALS", 1000)
     local = await make_local()
     assert await local.result(f"{TAKE_TERMINALS}\nset_result(len(kept))") > TERMINALS
 

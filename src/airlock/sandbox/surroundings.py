@@ -7,11 +7,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from airlock.backends import TERMINALS
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
 USER: Final = "sandbox"
 SHELL: Final = "/bin/sh"
+NO_TERMINALS: Final = f"airlock: all {TERMINALS} pseudo-terminals of this execution are in use"
 NOBODY: Final = 65_534  # whose files those of the host are in a user namespace
 
 HOSTS: Final = "127.0.0.1 localhost sandbox\n::1 localhost ip6-localhost ip6-loopback\n"

@@ -16,7 +16,6 @@ from . import syscalls
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-TERMINALS = 8  # pseudo-terminals of one execution: the machine counts them all together (kernel.pty.max)
 FRAMES = 3  # the descriptor of the frame socket in a script's process
 
 # In /proc: what tells more of the host and of neighbours than totals, and no script needs. A backend that mounts /proc

@@ -9,13 +9,10 @@ import os
 import resource
 from typing import TYPE_CHECKING
 
-from .layers import TERMINALS
-
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 KEYS = {errno.EMFILE: "files", errno.ENOSPC: "scratch"}
-NO_TERMINALS = f"airlock: all {TERMINALS} pseudo-terminals of this execution are in use"  # the line for `terminals`
 SLACK = 1 << 20  # bytes of address space that a thread takes beside its stack
 SCRATCH = ("/tmp", "/dev/shm")
 RUST = "PanicException"  # of polars and the like, where one of their threads cannot start
@@ -80,9 +77,14 @@ class Reached:
             self._say("memory")
 
     def _is_out_of_terminals(self, error: OSError) -> bool:
-        """Tell what ENOSPC means: the file system of terminals is full with some too, and shows them and its `ptmx`."""
-        is_full = error.errno == errno.ENOSPC and self._has_few_terminals
-        return is_full and len(os.listdir("/dev/pts")) > TERMINALS
+        """Tell what ENOSPC means: the kernel also says it where no more terminals can be made."""
+        if error.errno != errno.ENOSPC or not self._has_few_terminals:
+            return False
+        try:
+            os.close(os.open("/dev/ptmx", os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC))
+        except OSError as refusal:
+            return refusal.errno == errno.ENOSPC
+        return False
 
     def _say(self, key: str) -> None:
         if os.getpid() == self.owner and (line := self._lines.pop(key, None)) is not None:

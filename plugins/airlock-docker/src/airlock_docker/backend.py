@@ -12,9 +12,8 @@ from docker.errors import NotFound
 from pydantic import Field
 
 from airlock import BackendSettings, BackendUnavailable, PooledBackend, Project
-from airlock.sandbox import Watch
+from airlock.sandbox import NO_TERMINALS, Watch
 from airlock.worker import sizes
-from airlock.worker.reached import NO_TERMINALS
 
 from . import groups, hardening, images, instance, old_images, selftest
 from .engine import Engine

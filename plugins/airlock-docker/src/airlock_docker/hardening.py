@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from docker.types import DriverConfig, HostConfig, LogConfig, Mount, Ulimit
 
+from airlock.sandbox import TERMINALS
 from airlock.worker import layers, warm
 
 if TYPE_CHECKING:
@@ -31,14 +32,14 @@ MASKED: Final = tuple(f"/proc/{name}" for name in (*DOCKERS, *layers.HIDDEN))
 SYS: Final = "size=4k,nr_inodes=8,mode=755,ro,nosuid,nodev,noexec"
 CORES: Final = "size=32m,nr_inodes=8192,mode=1777,nosuid,nodev,noexec"
 GROUP: Final = "size=64k,nr_inodes=32,mode=1777,nosuid,nodev,noexec"
-TERMINALS: Final = Mount(
+DEVPTS: Final = Mount(
     "/dev/pts",
     None,
     type="volume",
     no_copy=True,
     driver_config=DriverConfig(
         "local",
-        {"type": "devpts", "device": "devpts", "o": f"nosuid,noexec,max={layers.TERMINALS},mode=600,ptmxmode=666"},
+        {"type": "devpts", "device": "devpts", "o": f"nosuid,noexec,max={TERMINALS},mode=600,ptmxmode=666"},
     ),
 )
 NOTHING: Final = "size=4k,nr_inodes=1,mode=755,ro,nosuid,nodev,noexec"  # options of an empty tmpfs
@@ -106,7 +107,7 @@ def host_config(limits: Limits, runtime: Runtime, volumes: Collection[str]) -> d
         read_only=True,
         tmpfs={**nothing, **sizes, "/tmp": scratch, "/dev/shm": shared},  # noqa: S108 - private, inside
         # gVisor has terminals of its own. Docker's would be as many as the machine has (kernel.pty.max).
-        mounts=[] if runtime.has_own_kernel else [TERMINALS],
+        mounts=[] if runtime.has_own_kernel else [DEVPTS],
         ipc_mode="private",
         cgroupns="private",
         mem_limit=limits.memory,

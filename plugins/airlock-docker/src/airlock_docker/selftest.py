@@ -6,8 +6,7 @@ import json
 import resource
 from typing import TYPE_CHECKING, Final
 
-from airlock.sandbox import self_test
-from airlock.worker.layers import TERMINALS
+from airlock.sandbox import TERMINALS, self_test
 
 from . import hardening
 

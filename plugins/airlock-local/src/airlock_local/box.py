@@ -16,9 +16,8 @@ from importlib import resources
 from typing import TYPE_CHECKING, Any, Final
 
 from airlock import BackendUnavailable, WorkerLost
-from airlock.sandbox import seccomp_program, surroundings
+from airlock.sandbox import NO_TERMINALS, TERMINALS, seccomp_program, surroundings
 from airlock.worker import sizes, warm
-from airlock.worker.reached import NO_TERMINALS
 from airlock.worker.syscalls import ID
 
 from . import diagnosis
@@ -98,6 +97,7 @@ class Box:
                 "files": project.limits.files,
                 "file_size": project.limits.file_size,
                 "scratch": project.limits.scratch,
+                "terminals": TERMINALS,
                 "memory_cgroup": "memory" in controllers,
                 "process_cgroup": "pids" in controllers,
                 "reached": {"terminals": NO_TERMINALS}

@@ -6,9 +6,8 @@ import errno
 
 import pytest
 
-from airlock.sandbox import seccomp
+from airlock.sandbox import TERMINALS, seccomp
 from airlock.testing.backend.capabilities import needs
-from airlock.worker import layers
 
 from .arena import Arena, Pools
 from .canaries import Pool
@@ -145,7 +144,7 @@ class Budgets(Arena):
         """All scripts of a machine share kernel.pty.max, and none sees those of another."""
         async with self.beside(pool, f"{TAKE_TERMINALS}\nprint(1, flush=True)\nimport time; time.sleep(60)"):
             taken, named = await pool.result(f"{TAKE_TERMINALS}\nset_result([len(kept), len(os.listdir('/dev/pts'))])")
-        assert taken <= layers.TERMINALS
+        assert taken <= TERMINALS
         assert named <= taken + 1
 
     @needs("counts_locks")

@@ -13,6 +13,7 @@ class BoxLimits(TypedDict):
     files: int
     file_size: int
     scratch: int
+    terminals: int
     memory_cgroup: bool  # whether a cgroup holds `memory` for all processes together
     process_cgroup: bool  # whether one holds `processes`
     reached: dict[str, str]  # the line for stderr of each limit that the sandbox itself has to find out about

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 from airlock.worker import syscalls
 from airlock.worker.layers import (
     HIDDEN,
-    TERMINALS,
     landlock,
     no_new_privileges,
     only_own_descriptors,
@@ -91,7 +90,7 @@ def own_scratch(box: Confinement) -> None:
     syscalls.mount("tmpfs", "/tmp", "tmpfs", MS_NOSUID | MS_NODEV, options)
     options = f"size={size // 2},nr_inodes=256,mode=1777"
     syscalls.mount("tmpfs", "/dev/shm", "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, options)
-    options = f"max={TERMINALS},mode=600,ptmxmode=666"
+    options = f"max={box.limits['terminals']},mode=600,ptmxmode=666"
     syscalls.mount("devpts", "/dev/pts", "devpts", MS_NOSUID | MS_NOEXEC, options)
     os.chdir("/tmp")
 
