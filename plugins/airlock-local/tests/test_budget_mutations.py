@@ -8,16 +8,18 @@ from typing import Any
 
 import pytest
 
-from airlock.sandbox import locks
+from airlock.sandbox import TERMINALS, locks
 from airlock.testing.attacks.arena import TRY
 from airlock.testing.attacks.budgets import (
     ACCESS_CONTROL_LIST,
     FLUSHES,
     LOCKS,
+    TAKE_TERMINALS,
     TOO_MANY_LOCKS,
     refused_calls,
     with_numbers,
 )
+from airlock_local import box
 
 pytestmark = pytest.mark.anyio
 
@@ -56,6 +58,14 @@ async def test_a_call_does_what_the_filter_makes_programs_do_without(
     local = await make_local(isolation="reduced")
     done = {"None"} if call == ACCESS_CONTROL_LIST else {"EBADF", "ENOMEM"}
     assert await local.result(f"{TRY}\nset_result(attempt(lambda: {call}))") in done
+
+
+async def test_terminals_of_the_machine_are_taken_without_a_bound(
+    make_local: Callable[..., Awaitable[Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(box, "TERMINALS", 1000)
+    local = await make_local()
+    assert await local.result(f"{TAKE_TERMINALS}\nset_result(len(kept))") > TERMINALS
 
 
 @as_root

@@ -11,17 +11,18 @@ from typing import Any
 import pytest
 
 from airlock import Project
+from airlock.sandbox import surroundings
 from airlock_local.backend import LocalBackend, LocalSettings
 
 pytestmark = pytest.mark.anyio
 
-HOST_FOLDERS = ("root", "home", "run", "var", "sys", "boot", "mnt", "opt")
+HOST_FOLDERS = ("root", "home", "run", "var", "boot", "mnt", "opt")
 
 # --- files -------------------------------------------------------------------------------------------------------
 
 
 async def test_host_files_do_not_exist(local: Any) -> None:
-    paths = ["/etc/passwd", "/etc/shadow", "/etc/hostname", *(f"/{name}" for name in HOST_FOLDERS)]
+    paths = ["/etc/shadow", "/etc/machine-id", "/etc/fstab", *(f"/{name}" for name in HOST_FOLDERS)]
     code = """
 import json, os
 def look(path):
@@ -33,6 +34,45 @@ set_result({path: found for path in json.loads(settings.get("paths")) if (found 
     way = Path(sys.base_prefix)
     expected = {path: [way.relative_to(path).parts[0]] for path in paths if Path(path) in way.parents}
     assert await local.result(code, settings={"paths": json.dumps(paths)}) == expected
+
+
+async def test_nothing_in_etc_is_the_hosts_but_where_commands_lead(local: Any) -> None:
+    """What stands there is the same on every machine; `ld.so.cache` names libraries of /usr."""
+    code = """
+import json, os
+def look(path):
+    return os.readlink(path) if os.path.islink(path) else open(path, encoding="utf-8").read()
+found = [os.path.join(folder, name) for folder, _, names in os.walk("/etc") for name in names]
+found.remove("/etc/ld.so.cache")
+set_result({path: look(path) for path in found})
+"""
+    found = await local.result(code)
+    links = {path: found.pop(path) for path in [*found] if path.startswith("/etc/alternatives/")}
+    assert all(target.startswith("/usr/") and os.readlink(path) == target for path, target in links.items())
+    assert found.pop("/etc/localtime") == "/usr/share/zoneinfo/Etc/UTC"
+    assert found.pop("/etc/os-release") == "/usr/lib/os-release"
+    assert found.pop("/etc/mtab") == "/proc/self/mounts"
+    assert await local.result("import socket; set_result(socket.gethostbyname('localhost'))") == "127.0.0.1"
+    assert found == {path: text for path, text in surroundings([1000], None).items() if path.startswith("/etc/")}
+
+
+async def test_commands_that_are_links_through_etc_work(local: Any) -> None:
+    commands = [str(path) for path in Path("/usr/bin").iterdir() if path.is_symlink() and path.exists()]
+    commands = [path for path in commands if os.readlink(path).startswith("/etc/alternatives/")]
+    code = "import json, os; set_result([p for p in json.loads(settings.get('paths')) if not os.path.exists(p)])"
+    # Two lead on to a folder of /etc or /var with the settings of one installation.
+    gone = await local.result(code, settings={"paths": json.dumps(commands)})
+    assert [path for path in gone if Path(path).resolve().is_relative_to("/usr")] == []
+
+
+async def test_memory_of_the_machine_is_that_of_the_limit(make_local: Any) -> None:
+    local = await make_local(memory="96MiB")
+    code = "import os; set_result([[line.split()[:2] for line in open('/proc/meminfo')], os.listdir('/sys')])"
+    lines, folders = await local.result(code)
+    assert {*folders} == {"devices", "fs", "meminfo"}
+    found = dict(lines)
+    assert found["MemTotal:"] == found["MemAvailable:"] == str(96 << 10)
+    assert found["SwapTotal:"] == "0"
 
 
 async def test_packages_of_the_system_cannot_be_found(local: Any) -> None:
@@ -57,14 +97,14 @@ async def test_the_folder_that_the_server_works_in_is_empty_even_within_usr(
 async def test_the_old_root_cannot_be_reached_by_going_up(local: Any) -> None:
     code = "import os\nos.chdir('/')\nfor _ in range(50): os.chdir('..')\nset_result(sorted(os.listdir('.')))"
     assert set(await local.result(code)) <= {
-        "bin", "dev", "etc", "lib", "lib32", "lib64", "libx32", "proc", "sbin", "site", "tmp", "usr",
+        "bin", "dev", "etc", "lib", "lib32", "lib64", "libx32", "proc", "sbin", "site", "sys", "tmp", "usr",
         # the way to an interpreter that lies elsewhere
         Path(sys.base_prefix).parts[1],
     }  # fmt: skip
 
 
-async def test_devices_are_the_five_that_are_needed(local: Any) -> None:
-    names = {"fd", "full", "null", "random", "shm", "stderr", "stdin", "stdout", "urandom", "zero"}
+async def test_devices_are_the_five_that_are_needed_and_terminals(local: Any) -> None:
+    names = {"fd", "full", "null", "ptmx", "pts", "random", "shm", "stderr", "stdin", "stdout", "urandom", "zero"}
     assert set(await local.result("import os; set_result(os.listdir('/dev'))")) == names
 
 

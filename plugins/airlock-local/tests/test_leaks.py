@@ -3,9 +3,12 @@
 Each is tried again without what closes it: there it must show.
 """
 
+import json
 import os
 import shutil
 import socket
+import subprocess
+import sys
 import tempfile
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
@@ -47,6 +50,8 @@ def service(tree: Path) -> Iterator[str]:
 async def connects(local: Any, path: str) -> bool:
     code = f"""
 import socket
+import subprocess
+import sys
 try: socket.socket(socket.AF_UNIX).connect({path!r})
 except OSError as error: print(error)
 else: set_result(True)
@@ -92,7 +97,7 @@ def leave_step_out(monkeypatch: pytest.MonkeyPatch, module: str, step: str) -> N
 @pytest.fixture
 def uncovered_proc(monkeypatch: pytest.MonkeyPatch) -> None:
     """Boxes that leave a step of `own_proc` out."""
-    leave_step_out(monkeypatch, "layers", "syscalls.mount(nothing, path, None, MS_BIND)")
+    leave_step_out(monkeypatch, "layers", "syscalls.mount(cover, path, None, MS_BIND)")
 
 
 async def test_a_script_does_not_know_the_hosts_names(local: Any) -> None:
@@ -114,3 +119,19 @@ async def test_without_its_covers_proc_tells_of_the_host(make_local: Make, uncov
 async def test_the_self_test_notices_missing_covers(make_local: Make, uncovered_proc: None) -> None:
     with pytest.raises(BackendUnavailable, match="no files of the host's in /proc"):
         await make_local()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a server another /etc")
+def test_the_hosts_time_zone_is_not_known(tmp_path: Path) -> None:
+    """Python reads it at its start, when a box does not have an /etc of its own yet."""
+    (etc := tmp_path / "etc").mkdir()
+    for name in ("/etc/passwd", "/etc/group", "/etc/ld.so.cache"):
+        shutil.copy(name, etc)
+    shutil.copy("/usr/share/zoneinfo/Asia/Tokyo", etc / "localtime")
+    (tmp_path / "airlock.yaml").write_text("projects: {p: {backend: local, replicas: 1}}\n")
+    (tmp_path / "script").write_text("import time; set_result([*time.tzname, time.timezone])")
+    run = [sys.executable, "-c", "from airlock.cli import main; main()", "run", "script"]
+    command = ["unshare", "-m", "sh", "-c", 'mount --bind etc /etc && date +%Z && exec "$@"', "sh", *run]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, check=False, text=True, timeout=60)
+    zone, _, result = done.stdout.partition("\n")
+    assert (zone, json.loads(result)) == ("JST", ["UTC", "UTC", 0]), done.stderr

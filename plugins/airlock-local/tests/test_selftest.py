@@ -17,7 +17,7 @@ FOUND = {
     "own_uid": "its own uid",
     "own_namespaces": "its own mnt namespace",
     "own_proc": "no processes of others",
-    "own_scratch": "a private /tmp",
+    "own_scratch": "the self-test itself",
     "own_network": "its own net namespace",
     "own_user": "its own user namespace",
     "only_own_descriptors": "no descriptors of others",

@@ -16,7 +16,7 @@ from .backend import (
     check_write,
 )
 from .broken import BrokenBackend
-from .limits import ENFORCED_BY_BACKEND, Limits
+from .limits import ENFORCED_BY_BACKEND, TERMINALS, Limits
 from .outcome import CAUSES, MAX_ERROR, Outcome, one_line, unknown_cause
 from .pool import ANSWER_TIME, PooledBackend, Worker
 
@@ -25,6 +25,7 @@ __all__ = [
     "CAUSES",
     "ENFORCED_BY_BACKEND",
     "MAX_ERROR",
+    "TERMINALS",
     "USED_BY_BACKEND",
     "Backend",
     "BackendSettings",

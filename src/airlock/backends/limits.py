@@ -13,6 +13,9 @@ from airlock.units import Seconds, Size, WholeSeconds, format_size
 ENFORCED_BY_BACKEND: Final = frozenset({"cpus", "memory", "processes", "files", "file_size", "scratch"})
 """The limits that only a sandbox can enforce. Core enforces all others, for every backend."""
 
+TERMINALS: Final = 4
+"""Pseudo-terminals of one execution, where a sandbox has any: the machine counts them all (kernel.pty.max)."""
+
 
 class Limits(BaseModel):
     """What one execution, and one project, may use at most. Times are seconds, sizes are bytes or `512MiB`.

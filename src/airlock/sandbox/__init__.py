@@ -4,6 +4,8 @@ Public, and this is its only door. Backends call it; core itself never does. Of 
 contract of backends and the worker's half, `airlock.worker`.
 """
 
+from airlock.backends import TERMINALS
+
 from .conversation import Conversation
 from .counters import Counters
 from .frames import FrameReader
@@ -12,9 +14,12 @@ from .run import SandboxRun
 from .seccomp import seccomp_program
 from .selftest import self_test
 from .sockets import asking_socket_program
+from .surroundings import NO_TERMINALS, surroundings
 from .watch import Watch
 
 __all__ = [
+    "NO_TERMINALS",
+    "TERMINALS",
     "Conversation",
     "Counters",
     "FrameReader",
@@ -24,4 +29,5 @@ __all__ = [
     "install_packages",
     "seccomp_program",
     "self_test",
+    "surroundings",
 ]

@@ -104,6 +104,7 @@ WRITE_HINTS: Final = (1036, 1038)  # F_SET_RW_HINT, F_SET_FILE_RW_HINT; kept wit
 FS_IOC_ADD_ENCRYPTION_KEY: Final = 0xC050_6617  # the file system keeps it, for all who see that
 CLONE_FILES, CLONE_THREAD = 0x400, 0x10000
 TIOCSTI, TIOCLINUX = 0x5412, 0x541C  # typing into a terminal
+TIOCSETD: Final = 0x5423  # loads drivers for modems and the like, with which the kernel then handles a terminal
 # SIGXFSZ is the kernel's word that limits.file_size was reached. It looks like one that a script sent to itself: both
 # have SI_USER and the script's own pid, so scripts send none, nor choose it for what the kernel tells them otherwise.
 # (The argument that is the signal's number.)
@@ -179,7 +180,7 @@ ARGUMENT_RULES: Final = (
     ArgumentRule("mknodat", errno.EPERM, (Has(2, stat.S_IFCHR & stat.S_IFBLK),)),
     *(
         ArgumentRule("ioctl", errno.EPERM, (Is(1, request),))
-        for request in (TIOCSTI, TIOCLINUX, FS_IOC_ADD_ENCRYPTION_KEY)
+        for request in (TIOCSTI, TIOCLINUX, TIOCSETD, FS_IOC_ADD_ENCRYPTION_KEY)
     ),
     # The first process of a sandbox may have the script's uid. Without CPU time left, the kernel kills it.
     ArgumentRule("prlimit64", errno.EPERM, (Is(0, 1),)),

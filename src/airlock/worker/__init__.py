@@ -2,8 +2,9 @@
 
 `codec` has the frames, `sdk` and `llm` what a script finds, `names` where it finds it, `values` makes JSON of
 what it reports, `known_types` lists the types for that. `script` runs one, `reached` names the limits that it reached.
-`warm` prepares an interpreter, `reseed` gives each fork of it random numbers of its own, `layers` confine it,
-`one_script` does the rest; `syscalls` has the Linux calls that Python does not provide.
+`warm` prepares an interpreter, `sizes` has it take the limits for the size of the machine, `reseed` gives each fork of
+it random numbers of its own, `layers` confine it, `one_script` does the rest; `syscalls` has the Linux calls that
+Python does not provide.
 
 A backend brings this folder into its sandbox as a package of any name; nothing here may import from the rest of
 Airlock or need a Python newer than 3.9.

@@ -15,18 +15,19 @@ from typing import Any
 STEM = "main"
 
 
-def write(code: str, folder: str) -> str:
-    """Write a script into a folder, as main.py, or main_1.py where there is one already; returns its path.
+def write(code: str) -> str:
+    """Write a script into the working folder, as main.py, or main_1.py where there is one already; returns its path.
 
     Raises OSError when it does not fit.
     """
     for number in itertools.count():
-        path = os.path.join(folder, f"{STEM}_{number}.py" if number else f"{STEM}.py")
+        name = f"{STEM}_{number}.py" if number else f"{STEM}.py"
         try:
-            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
+            descriptor = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
         except FileExistsError:
             continue
         break
+    path = os.path.join(os.getcwd(), name)
     try:
         rest = memoryview(encoded(code))
         while rest:

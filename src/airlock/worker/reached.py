@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _thread
 import contextlib
 import errno
 import os
@@ -24,6 +25,8 @@ KEYS = {
 }
 # A resource limit that Linux ignores (RLIMIT_LOCKS). Where it is 0, this execution made no internet socket so far.
 OFFLINE = 10
+SLACK = 1 << 20  # bytes of address space that a thread takes beside its stack
+RUST = "PanicException"  # of polars and the like, where one of their threads cannot start
 CHAIN = 10  # exceptions in a chain that are examined
 
 
@@ -37,6 +40,8 @@ class Reached:
     def __init__(self, lines: Mapping[str, str], processes: int) -> None:
         """`lines` maps the key of each limit to detect here to its line."""
         self._lines = dict(lines)
+        self._has_few_terminals = "terminals" in lines
+        self._may_be_short_of = {"processes", "memory"} & lines.keys()
         self._processes = processes
         self.owner = os.getpid()
 
@@ -49,8 +54,8 @@ class Reached:
         with contextlib.suppress(BaseException):  # a hostile exception, or a closed stderr
             for _ in range(CHAIN):
                 if isinstance(error, OSError) and error.errno in KEYS:
-                    self._say(KEYS[error.errno])
-                if isinstance(error, (BlockingIOError, RuntimeError)) and "processes" in self._lines:
+                    self._say("terminals" if self._is_out_of_terminals(error) else KEYS[error.errno])
+                if isinstance(error, (BlockingIOError, RuntimeError)) or type(error).__name__ == RUST:
                     self._look_at_processes()
                 if error is None:
                     break
@@ -72,10 +77,27 @@ class Reached:
                 self._say("network")
 
     def _look_at_processes(self) -> None:
-        """Check the number of processes and threads, because EAGAIN has other reasons too."""
+        """Check the number of processes and threads, because EAGAIN has other reasons too.
+
+        One is that the stack of a new thread does not fit into the address space, where that is bounded.
+        """
+        if not self._may_be_short_of:
+            return
         own = [pid for pid in os.listdir("/proc") if pid.isdigit() and pid != "1"]
         if sum(len(os.listdir(f"/proc/{pid}/task")) for pid in own) >= self._processes:
             self._say("processes")
+        elif "memory" in self._may_be_short_of and _address_space_was_full():
+            self._say("memory")
+
+    def _is_out_of_terminals(self, error: OSError) -> bool:
+        """Tell what ENOSPC means: the kernel also says it where no more terminals can be made."""
+        if error.errno != errno.ENOSPC or not self._has_few_terminals:
+            return False
+        try:
+            os.close(os.open("/dev/ptmx", os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC))
+        except OSError as refusal:
+            return refusal.errno == errno.ENOSPC
+        return False
 
     def _say(self, key: str) -> None:
         if os.getpid() == self.owner and (line := self._lines.pop(key, None)) is not None:
@@ -91,3 +113,11 @@ def _has_tried_to_leave() -> bool:
         return True
     with open("/proc/self/net/snmp6", encoding="ascii") as file:
         return any(int(line.split()[1]) for line in file if line.startswith("Ip6OutNoRoutes"))
+
+
+def _address_space_was_full() -> bool:
+    """Tell whether at its largest there was no room for the stack of one more thread."""
+    with open("/proc/self/status", encoding="utf-8", errors="replace") as file:
+        peak = next(int(line.split()[1]) << 10 for line in file if line.startswith("VmPeak:"))
+    stack = _thread.stack_size() or resource.getrlimit(resource.RLIMIT_STACK)[0]
+    return peak + stack + SLACK > resource.getrlimit(resource.RLIMIT_AS)[0] >= 0

@@ -63,10 +63,9 @@ def _execute(job: Mapping[str, Any], channel: Channel, path: str | None) -> Base
     code = job["code"]
     try:
         if path is None:
-            folder = os.getcwd()
-            path = main_module.write(code, folder)
+            path = main_module.write(code)
             sys.argv = [path]
-            sys.path.insert(0, folder)
+            sys.path.insert(0, os.path.dirname(path))
         main = main_module.make(path)
         sdk.provide(job, channel)
         exec(main_module.compiled(code, path), main.__dict__)  # noqa: S102 - the purpose

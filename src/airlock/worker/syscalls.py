@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ctypes
 import os
-import platform
 import signal
 import struct
 
@@ -34,8 +33,9 @@ PR_SET_NO_NEW_PRIVS, PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, SECCOMP_MODE_FILT
 PR_SET_NAME = 15
 SECCOMP_SET_MODE_FILTER, SPEC_ALLOW, NEW_LISTENER = 1, 4, 8
 
-PIVOT_ROOT = {"x86_64": 155, "aarch64": 41}.get(platform.machine(), -1)
-SECCOMP = {"x86_64": 317, "aarch64": 277}.get(platform.machine(), -1)
+# Not by `platform`, which keeps the name of the machine that it saw first: scripts would find the host's there.
+PIVOT_ROOT = {"x86_64": 155, "aarch64": 41}.get(os.uname().machine, -1)
+SECCOMP = {"x86_64": 317, "aarch64": 277}.get(os.uname().machine, -1)
 # From here on, a call has the same number on every architecture.
 MOUNT_SETATTR = 442
 LANDLOCK_CREATE_RULESET, LANDLOCK_ADD_RULE, LANDLOCK_RESTRICT_SELF = 444, 445, 446

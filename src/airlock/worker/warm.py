@@ -24,6 +24,9 @@ ENVIRONMENT = {
     "HOME": "/tmp",  # the sandbox's private one
     "TMPDIR": "/tmp",
     "LANG": "C.UTF-8",
+    "USER": "sandbox",
+    "LOGNAME": "sandbox",
+    "SHELL": "/bin/sh",
     # Thread pools per library and core would cost each warm worker memory and processes; scripts can start their own.
     "OMP_NUM_THREADS": "1",
     "OPENBLAS_NUM_THREADS": "1",

@@ -12,7 +12,8 @@ from docker.errors import NotFound
 from pydantic import Field
 
 from airlock import BackendSettings, BackendUnavailable, PooledBackend, Project
-from airlock.sandbox import Watch
+from airlock.sandbox import NO_TERMINALS, Watch
+from airlock.worker import sizes
 from airlock.worker.loopback import NO_NETWORK
 
 from . import groups, hardening, images, instance, old_images, selftest
@@ -125,7 +126,7 @@ class DockerBackend(PooledBackend[DockerSettings]):
         if self._instance is None:
             await instance.sweep(self._engine)
             self._instance = Instance(self._engine.host)
-        image = await images.provide(self._engine, self.project, settings.image, self._runtime)
+        image = await images.provide(self._engine, self.project, settings.image, self._runtime, settings.first_uid)
         await self._test(image)
         self._image = image
         await old_images.remove(self._engine)
@@ -195,11 +196,16 @@ class DockerBackend(PooledBackend[DockerSettings]):
         config: Config = {
             "preload": list(self.project.preload),
             "preload_reseed": list(self.project.preload_reseed),
+            "memory": limits.memory,
+            "cpus": limits.cpus,
             "processes": limits.processes,
             "files": limits.files,
             "file_size": limits.file_size,
-            "reached": {key: limits.reached(key) for key in ("files", "file_size", "scratch", "processes")}
-            | {"network": NO_NETWORK},
+            "reached": {
+                **{key: limits.reached(key) for key in ("files", "file_size", "scratch", "processes")},
+                "network": NO_NETWORK,
+                **({} if self._runtime.has_own_kernel else {"terminals": NO_TERMINALS}),
+            },
             "counts_processes_by_user": self._runtime.has_own_kernel,
             "cores": self._cores,
         }
@@ -211,6 +217,6 @@ class DockerBackend(PooledBackend[DockerSettings]):
             uid=uid,
             labels={**self.settings.labels, "airlock.project": self.project.name, **self._instance.labels},
             runtime=self._runtime,
-            environment={"PYTHONPATH": images.python_path(image)},
+            environment={"PYTHONPATH": images.python_path(image), **sizes.environment(self._cores)},
             volumes=image["Config"].get("Volumes") or (),
         )

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from docker.types import HostConfig, LogConfig, Ulimit
+from docker.types import DriverConfig, HostConfig, LogConfig, Mount, Ulimit
 
+from airlock.sandbox import TERMINALS
 from airlock.worker import layers, loopback, warm
 
 if TYPE_CHECKING:
@@ -23,10 +24,25 @@ OWN_PROCESSES: Final = 1  # the supervisor
 KERNEL_PROCESSES: Final = 64
 BUFFERS: Final = 8  # which part of `memory` those of internet sockets may take in addition
 PROCESSES_EACH: Final = 16
-# Instead of Docker's own list, which changes with its releases: what it covers of /proc, all of /sys, and what `local`
-# covers. What a kernel does not have is left out.
+# Instead of Docker's own list, which changes with its releases: what it covers of /proc, and what `local` covers.
+# What a kernel does not have is left out.
 DOCKERS: Final = "acpi asound interrupts kcore latency_stats sched_debug scsi timer_list timer_stats".split()  # noqa: SIM905
-MASKED: Final = ("/sys", *(f"/proc/{name}" for name in (*DOCKERS, *layers.HIDDEN)))
+MASKED: Final = tuple(f"/proc/{name}" for name in (*DOCKERS, *layers.HIDDEN))
+# Instead of the kernel's /sys and the control groups in it; the supervisor fills them (`airlock.worker.sizes`). It has
+# the script's uid, so only Landlock keeps the script from changing what it alone sees.
+SYS: Final = "size=4k,nr_inodes=8,mode=755,ro,nosuid,nodev,noexec"
+CORES: Final = "size=32m,nr_inodes=8192,mode=1777,nosuid,nodev,noexec"
+GROUP: Final = "size=64k,nr_inodes=32,mode=1777,nosuid,nodev,noexec"
+DEVPTS: Final = Mount(
+    "/dev/pts",
+    None,
+    type="volume",
+    no_copy=True,
+    driver_config=DriverConfig(
+        "local",
+        {"type": "devpts", "device": "devpts", "o": f"nosuid,noexec,max={TERMINALS},mode=600,ptmxmode=666"},
+    ),
+)
 NOTHING: Final = "size=4k,nr_inodes=1,mode=755,ro,nosuid,nodev,noexec"  # options of an empty tmpfs
 
 
@@ -74,6 +90,8 @@ def container(
 def host_config(limits: Limits, runtime: Runtime, volumes: Collection[str]) -> dict[str, Any]:
     """Return the part that holds the limits and takes the rights away. Never a bind mount, port, device or capability.
 
+    The one volume is nothing but terminals, in memory; Docker has no other way to bound their number.
+
     The seccomp profile stays Docker's own: the worker puts ours on top of it.
     """
     processes = limits.processes + OWN_PROCESSES
@@ -81,6 +99,7 @@ def host_config(limits: Limits, runtime: Runtime, volumes: Collection[str]) -> d
     shared = f"size={limits.scratch // 2},nr_inodes=256,mode=1777,nosuid,nodev,noexec"
     # A volume would be a directory on the host's disk that a script can fill.
     nothing = dict.fromkeys(volumes, NOTHING)
+    sizes = {"/sys": SYS, "/sys/devices": CORES, "/sys/fs/cgroup": GROUP}
     made = HostConfig(
         version=API,
         network_mode="none",
@@ -88,8 +107,9 @@ def host_config(limits: Limits, runtime: Runtime, volumes: Collection[str]) -> d
         cap_drop=["ALL"],
         security_opt=["no-new-privileges"],
         read_only=True,
-        # The machine counts terminals for all containers together (kernel.pty.max), and nobody needs one here.
-        tmpfs={**nothing, "/tmp": scratch, layers.WORKSPACE: scratch, "/dev/shm": shared, "/dev/pts": NOTHING},  # noqa: S108 - private, inside
+        tmpfs={**nothing, **sizes, "/tmp": scratch, layers.WORKSPACE: scratch, "/dev/shm": shared},  # noqa: S108 - private, inside
+        # gVisor has terminals of its own. Docker's would be as many as the machine has (kernel.pty.max).
+        mounts=[] if runtime.has_own_kernel else [DEVPTS],
         ipc_mode="private",
         cgroupns="private",
         mem_limit=limits.memory,

@@ -16,9 +16,10 @@ from typing import TYPE_CHECKING, Any, Final
 from docker.errors import ImageNotFound
 
 from airlock import BackendUnavailable
-from airlock.sandbox import install_packages, seccomp_program
+from airlock.sandbox import install_packages, seccomp_program, surroundings
 
 from . import diagnosis, old_images
+from .hardening import UIDS
 from .probe import probe
 
 if TYPE_CHECKING:
@@ -42,14 +43,18 @@ MACHINES: Final = {"x86_64": "amd64", "aarch64": "arm64"}  # as Python and as Do
 DOCKERFILE: Final = f"""\
 FROM {{base}}
 USER 0:0
+COPY etc {HOME}/etc
+RUN ["python3", "-I", "{HOME}/etc/etc.py"]
 COPY lib {HOME}/lib
 COPY site {SITE}
 RUN ["python3", "-I", "-c", "import compileall; compileall.compile_dir('{HOME}', quiet=2)"]
 """
 
 
-async def provide(engine: Engine, project: Project, image: str, runtime: Runtime) -> dict[str, Any]:
+async def provide(engine: Engine, project: Project, image: str, runtime: Runtime, first_uid: int) -> dict[str, Any]:
     """Return what Docker knows about the project's image; build it first if there is none.
+
+    Containers run as one of the UIDS from `first_uid` on, which the image knows.
 
     Raises BackendUnavailable, with the command that fixes it, when that is not possible.
     """
@@ -61,7 +66,7 @@ async def provide(engine: Engine, project: Project, image: str, runtime: Runtime
             f"The image {image} is for {base['Architecture']}, and Airlock runs on {platform.machine()}.",
             "Use an image of this architecture: the system call filter is made for one.",
         )
-    files = inside()
+    files = inside(first_uid)
     key = [base["Id"], sorted(project.packages), {name: data.hex() for name, data in files.items()}]
     tag = f"{REPOSITORY}:{hashlib.sha256(json.dumps(key).encode()).hexdigest()[:32]}"
     found = await inspect(engine, tag)
@@ -92,8 +97,8 @@ def python_path(image: dict[str, Any]) -> str:
     return ":".join([SITE, *own])
 
 
-def inside() -> dict[str, bytes]:
-    """Return the files of the worker by their paths below `lib`, and the system call filter."""
+def inside(first_uid: int) -> dict[str, bytes]:
+    """Return the files of the worker by their paths below HOME, the system call filter, and what /etc lacks."""
     files = {
         "airlock/__init__.py": b"",
         "airlock_docker/__init__.py": b"",
@@ -104,7 +109,11 @@ def inside() -> dict[str, bytes]:
             if file.name.endswith(".py"):
                 files[f"{package.replace('.', '/')}/{file.name}"] = file.read_bytes()
     files["main.py"] = files.pop("airlock_docker/inside/main.py")
-    return files
+    etc = {
+        "etc/etc.py": files.pop("airlock_docker/inside/etc.py"),
+        "etc/files.json": json.dumps(surroundings(range(first_uid, first_uid + UIDS), SITE)).encode(),
+    }
+    return {f"lib/{name}": data for name, data in files.items()} | etc
 
 
 async def build(
@@ -125,7 +134,7 @@ def _build(client: Any, project: Project, base: str, tag: str, files: dict[str, 
         with tarfile.open(fileobj=context, mode="w") as tar:
             _add(tar, "Dockerfile", DOCKERFILE.format(base=base).encode())
             for name, data in files.items():
-                _add(tar, f"lib/{name}", data)
+                _add(tar, name, data)
             tar.add(site, "site", filter=_owned_by_root)
         context.seek(0)
         said = client.build(

@@ -6,7 +6,7 @@ import json
 import resource
 from typing import TYPE_CHECKING, Final
 
-from airlock.sandbox import self_test
+from airlock.sandbox import TERMINALS, self_test
 
 from . import hardening
 
@@ -21,8 +21,12 @@ OWN: Final = """{
     "a supervisor that cannot be read": refused(lambda: os.listdir("/proc/1/fd"))
         and refused(lambda: open("/proc/1/mem", "rb")),
     "a small /tmp": os.statvfs("/tmp").f_blocks * os.statvfs("/tmp").f_frsize <= int(settings.get("scratch")),
-    "nothing of the host's in /proc and /sys": all(map(is_empty, json.loads(settings.get("masked")))),
-    "no terminals": refused(lambda: os.open("/dev/ptmx", os.O_RDWR)),
+    "nothing of the host's in /proc": all(map(is_empty, json.loads(settings.get("masked")))),
+    "a /sys of its own": {
+        mount.split()[2] for mount in open("/proc/self/mounts") if (mount.split()[1] + "/").startswith("/sys/")
+    } == {"tmpfs"},
+    "few terminals": sum(not refused(lambda: os.open("/dev/ptmx", os.O_RDWR | os.O_NOCTTY)) for _ in range(50))
+        <= int(settings.get("terminals")),
     "no Docker socket": not os.path.exists("/var/run/docker.sock"),
 }"""
 
@@ -30,7 +34,9 @@ OWN: Final = """{
 ONLY_LINUX: Final = (
     "Landlock",
     "a supervisor that cannot be read",
-    "nothing of the host's in /proc and /sys",
+    "nothing of the host's in /proc",
+    "a /sys of its own",
+    "few terminals",
 )
 
 
@@ -48,6 +54,11 @@ async def failures(worker: DockerWorker, limits: Limits) -> list[str]:
     }
     if worker.landlock_version:
         bounds[resource.RLIMIT_MSGQUEUE] = 0  # which Docker itself does not limit
-    settings = {"scratch": str(limits.scratch), "uid": str(worker.uid), "masked": json.dumps(hardening.MASKED)}
+    settings = {
+        "scratch": str(limits.scratch),
+        "uid": str(worker.uid),
+        "masked": json.dumps(hardening.MASKED),
+        "terminals": str(TERMINALS),
+    }
     missing = await self_test(worker, bounds, OWN, settings)
     return missing if worker.landlock_version else [what for what in missing if what not in ONLY_LINUX]

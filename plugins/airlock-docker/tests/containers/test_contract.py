@@ -9,7 +9,7 @@ import pytest
 from airlock import Backend, Project
 from airlock.testing import BACKEND_CAPABILITIES, BackendContract, missing
 from airlock.testing.attacks import IS_SOAK
-from airlock.testing.backend.loopback import ATTEMPTS
+from airlock.testing.backend.script.loopback import ATTEMPTS
 from airlock_docker.backend import DockerBackend, DockerSettings
 
 IMAGE = os.environ.get("AIRLOCK_TEST_IMAGE", "airlock-test-base")

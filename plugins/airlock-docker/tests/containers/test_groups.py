@@ -56,7 +56,7 @@ async def test_what_was_read_last_is_kept_when_the_container_is_gone(client: doc
     before = counters.cpu_time()
     assert before > 0
     assert (counters.refused_forks(), counters.oom_kills()) == (0, 0)
-    client.api.remove_container(worker.name, force=True)
+    client.api.remove_container(worker.name, force=True, v=True)
     await asyncio.sleep(0.2)
     assert counters.cpu_time() >= before
     assert not counters.refused_forks()

@@ -48,7 +48,7 @@ async def test_docker_took_away_all_that_it_can(client: docker.DockerClient, up:
     assert found["IpcMode"] == "private"
     assert found["CgroupnsMode"] == "private"
     assert (found["PidMode"], found["UTSMode"], found["UsernsMode"]) == ("", "", "")
-    assert {"/sys", "/proc/kcore", "/proc/keys", "/proc/scsi", "/proc/locks"} < {*found["MaskedPaths"]}
+    assert {"/proc/kcore", "/proc/keys", "/proc/scsi", "/proc/locks"} < {*found["MaskedPaths"]}
     assert "/proc/sys" in found["ReadonlyPaths"]
     assert found["LogConfig"] == {"Type": "none", "Config": {}}
     assert found["RestartPolicy"]["Name"] in ("", "no")
@@ -75,7 +75,9 @@ async def test_docker_holds_the_limits(client: docker.DockerClient, make_docker:
     assert found["Tmpfs"] == {
         "/tmp": "size=4194304,nr_inodes=1024,mode=1777,nosuid,nodev,exec",
         "/dev/shm": "size=2097152,nr_inodes=256,mode=1777,nosuid,nodev,noexec",
-        "/dev/pts": "size=4k,nr_inodes=1,mode=755,ro,nosuid,nodev,noexec",
+        "/sys": "size=4k,nr_inodes=8,mode=755,ro,nosuid,nodev,noexec",
+        "/sys/devices": "size=32m,nr_inodes=8192,mode=1777,nosuid,nodev,noexec",
+        "/sys/fs/cgroup": "size=64k,nr_inodes=32,mode=1777,nosuid,nodev,noexec",
     }
 
 
@@ -84,7 +86,9 @@ async def test_the_container_is_nobody_and_mounts_nothing_of_the_host(client: do
     uid, _, gid = found["Config"]["User"].partition(":")
     assert uid == gid
     assert 62_000 <= int(uid) < 63_024
-    assert found["Mounts"] == []
+    assert [mount["Destination"] for mount in found["Mounts"]] == ["/dev/pts"]
+    (terminals,) = found["HostConfig"]["Mounts"]
+    assert terminals["VolumeOptions"]["DriverConfig"]["Options"]["type"] == "devpts"
     assert found["Config"]["StdinOnce"] is True
     assert found["Config"]["NetworkDisabled"] is True
     assert found["Config"]["Healthcheck"] == {"Test": ["NONE"]}
@@ -118,7 +122,7 @@ async def test_an_images_volumes_cannot_be_written(
     container.commit("airlock-test-volume", conf={"Volumes": {"/data": {}}})
     container.remove()
     up = await make_docker(settings={"image": "airlock-test-volume"})
-    assert inspected(client, up)["Mounts"] == []
+    assert [mount["Destination"] for mount in inspected(client, up)["Mounts"]] == ["/dev/pts"]
     code = "try: open('/data/x', 'w')\nexcept OSError as error: set_result(error.errno)"
     assert await up.result(code) in (errno.EROFS, errno.EACCES, errno.ENOSPC)
 
@@ -130,9 +134,9 @@ async def test_a_missing_layer_is_found_and_the_project_stays_down(
     """The layers are baked into the image: so leave one out of what is baked."""
     from airlock_docker import images
 
-    def without() -> dict[str, bytes]:
-        files = real()
-        name = "airlock_docker/inside/script_process.py"
+    def without(first_uid: int) -> dict[str, bytes]:
+        files = real(first_uid)
+        name = "lib/airlock_docker/inside/script_process.py"
         files[name] = files[name].replace(f"    layers.{layer},\n".encode(), b"")
         return files
 
@@ -157,7 +161,7 @@ async def test_docker_that_leaves_something_out_is_found(
 ) -> None:
     def weaker(*arguments: Any, **options: Any) -> dict[str, Any]:
         made = real(*arguments, **options)
-        weak = {"NetworkMode": "host", "Sysctls": {}, "CapDrop": [], "ReadonlyRootfs": False, "MaskedPaths": ["/sys"]}
+        weak = {"NetworkMode": "host", "Sysctls": {}, "CapDrop": [], "ReadonlyRootfs": False, "MaskedPaths": []}
         host = {**made["host_config"], **weak}
         return {**made, "host_config": host, "network_disabled": False}
 
@@ -175,13 +179,20 @@ async def test_terminals_that_all_containers_share_are_found(
 ) -> None:
     def with_terminals(*arguments: Any) -> dict[str, Any]:
         made = real(*arguments)
-        del made["Tmpfs"]["/dev/pts"]
+        del made["Mounts"]
         return made
 
     real = hardening.host_config
     monkeypatch.setattr(hardening, "host_config", with_terminals)
-    with pytest.raises(BackendUnavailable, match="no terminals"):
+    with pytest.raises(BackendUnavailable, match="few terminals"):
         await make_docker()
+
+
+async def test_no_volume_is_left(client: docker.DockerClient, make_docker: Callable[..., Awaitable[Up]]) -> None:
+    up = await make_docker()
+    (terminals,) = inspected(client, up)["Mounts"]
+    await up.backend.close()
+    assert terminals["Name"] not in {volume.name for volume in client.volumes.list()}
 
 
 def test_limits_that_would_keep_python_from_starting_are_left_to_the_worker() -> None:
@@ -219,6 +230,8 @@ async def test_what_the_server_told_the_container_holds_no_secret_and_no_id(up: 
     told = {
         "preload",
         "preload_reseed",
+        "memory",
+        "cpus",
         "processes",
         "files",
         "file_size",

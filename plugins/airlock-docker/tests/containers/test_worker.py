@@ -31,7 +31,7 @@ async def test_container_killed_from_outside_is_worker_lost(client: docker.Docke
 
 async def test_container_removed_from_outside_is_worker_lost(client: docker.DockerClient, up: Up) -> None:
     running, name = await up.running(WAITS)
-    client.api.remove_container(name, force=True)
+    client.api.remove_container(name, force=True, v=True)
     ran = await running
     assert ran.outcome.error_type == "worker_lost"
     assert "from outside" in (ran.outcome.error or "") or "was removed" in (ran.outcome.error or "")

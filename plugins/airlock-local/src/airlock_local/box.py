@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import array
 import asyncio
-import base64
 import itertools
 import json
 import logging
@@ -16,13 +15,12 @@ from importlib import resources
 from typing import TYPE_CHECKING, Any, Final
 
 from airlock import BackendUnavailable, WorkerLost
-from airlock.sandbox import asking_socket_program, seccomp_program
-from airlock.worker import warm
-from airlock.worker.loopback import NO_NETWORK
+from airlock.worker import sizes, warm
 
 from . import diagnosis
+from .box_config import configuration, etc
 from .filesystem import visible
-from .identities import UIDS, Identities
+from .identities import Identities
 from .processes import wait_dead
 from .sandbox.layers import LAYERS
 
@@ -34,17 +32,14 @@ if TYPE_CHECKING:
 
     from .identities import Identity
     from .run_directory import RunDirectory
-    from .sandbox.config import BoxConfig
 
 log = logging.getLogger(__name__)
 
 START_TIMEOUT: Final = 120.0  # seconds; `preload` may import something big from a cold disk
 END_TIMEOUT: Final = 5.0
-# Memory that is in no address space: only a cgroup counts it.
-NOT_COUNTED: Final = ("memfd_create", "shmget", "msgget", "semget")
 EVERY_LAYER: Final = tuple(layer.__name__ for layer in LAYERS)
 PACKAGES: Final = ("airlock.worker", "airlock_local.sandbox")
-ENVIRONMENT: Final = {"PATH": "/usr/local/bin:/usr/bin:/bin", **warm.ENVIRONMENT}
+PATH: Final = "/usr/local/bin:/usr/bin:/bin"
 
 
 class Box:
@@ -67,34 +62,11 @@ class Box:
         self.first_uid = first_uid if os.geteuid() == 0 else None
         self.identities = Identities(has_uids=self.first_uid is not None)
         self.cores = project.limits.usable_cores(len(os.sched_getaffinity(0)))
-        self._config: BoxConfig = {
-            "project": project.name,
-            "uids": None if self.first_uid is None else (self.first_uid, UIDS),
-            "binds": self._view.binds,
-            "masks": self._view.masks,
-            "site": self._view.site,
-            "preload": list(project.preload),
-            "preload_reseed": list(project.preload_reseed),
-            "layers": list(layers),
-            "limits": {
-                "memory": project.limits.memory,
-                "processes": project.limits.processes,
-                "files": project.limits.files,
-                "file_size": project.limits.file_size,
-                "scratch": project.limits.scratch,
-                "memory_cgroup": "memory" in controllers,
-                "process_cgroup": "pids" in controllers,
-                "reached": {
-                    key: project.limits.reached(key)
-                    for key in ("files", "file_size", "scratch", "processes")
-                    if key != "processes" or "pids" not in controllers
-                }
-                | {"network": NO_NETWORK},
-                "cores": self.cores,
-            },
-            "bpf": _text(seccomp_program(() if "memory" in controllers else NOT_COUNTED, internet="asked")),
-            "socket_bpf": _text(asking_socket_program()),
-        }
+        # The zygote itself reads none of it (-I); this is for libraries, and for an interpreter that a script starts.
+        self.environment = {"PATH": PATH, **warm.ENVIRONMENT, **sizes.environment(self.cores)}
+        if self._view.site is not None:
+            self.environment["PYTHONPATH"] = self._view.site
+        self._config = configuration(project, self._view, self.cores, self.first_uid, controllers, layers)
         self.landlock_version = 0
         self.zygotes_namespaces: dict[str, str] = {}  # their names by kind: a standby's must differ
         self._exits: dict[int, Callable[[int | None], None]] = {}  # by the number of the standby
@@ -113,6 +85,11 @@ class Box:
             resource.RLIMIT_FSIZE: limits["file_size"],
             resource.RLIMIT_CORE: 1,
         }
+
+    @property
+    def etc(self) -> dict[str, str | None]:
+        """What scripts find directly in /etc, see `etc`."""
+        return etc(self._config)
 
     @property
     def is_alive(self) -> bool:
@@ -223,8 +200,7 @@ class Box:
             self._process = subprocess.Popen(
                 [self._view.executable, "-I", "-S", "-c", bootstrap, str(theirs.fileno()), str(config)],
                 pass_fds=[theirs.fileno(), config],
-                # The zygote itself reads no environment (-I); this is for an interpreter that a script starts.
-                env=ENVIRONMENT if self._view.site is None else {**ENVIRONMENT, "PYTHONPATH": self._view.site},
+                env=self.environment,
                 cwd=self._directory,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
@@ -272,10 +248,6 @@ def sandbox_sources() -> dict[str, str]:
                 name = f"{package}.{file.name.removesuffix('.py')}".removesuffix(".__init__")
                 sources[name] = file.read_text()
     return sources
-
-
-def _text(program: bytes) -> str:
-    return base64.b64encode(program).decode()
 
 
 def _explain(kind: str, number: int | None, message: str) -> BackendUnavailable:

@@ -12,17 +12,22 @@ import airlock
 
 # Of a prefix, only what programs are run from: /usr/src, /usr/local/etc and the like often hold a server's own files.
 TREES: Final = ("bin", "sbin", "lib", "lib32", "lib64", "libx32", "libexec", "share")
+ALTERNATIVES: Final = Path("/etc/alternatives")
 SITE: Final = "/site"  # a fixed place: the private /tmp would hide packages below /tmp
 
 
 @dataclass(frozen=True)
 class View:
-    """`binds` are (path outside, path inside), `masks` directories and sockets inside them that are covered."""
+    """`binds` are (path outside, path inside), `masks` directories and sockets inside them that are covered.
+
+    `links` are symbolic links that stand in no bind, by their paths inside.
+    """
 
     executable: str
     binds: list[tuple[str, str]]
     masks: list[str]
     site: str | None
+    links: dict[str, str]
 
 
 def visible(packages: Path | None) -> View:
@@ -42,7 +47,22 @@ def visible(packages: Path | None) -> View:
     if packages is not None:
         binds.append((str(packages), SITE))
     executable = getattr(sys, "_base_executable", None) or sys.executable
-    return View(executable, binds, [*_masks(prefixes, trees), *_sockets(trees)], SITE if packages is not None else None)
+    masks = [*_masks(prefixes, trees), *_sockets(trees)]
+    return View(executable, binds, masks, SITE if packages is not None else None, _links(trees))
+
+
+def _links(trees: list[Path]) -> dict[str, str]:
+    """Links in /etc into these trees: of the host's own /etc they tell only which of several commands is meant."""
+    links = {
+        "/etc/localtime": "/usr/share/zoneinfo/Etc/UTC",
+        "/etc/mtab": "/proc/self/mounts",
+        "/etc/os-release": "/usr/lib/os-release",
+    }
+    if ALTERNATIVES.is_dir():
+        for link in ALTERNATIVES.iterdir():  # `awk`, `vi` and others in /usr/bin lead there
+            if link.is_symlink() and _inside_another(link.readlink(), trees):
+                links[str(link)] = str(link.readlink())
+    return links
 
 
 def _inside_another(tree: Path, trees: list[Path]) -> bool:

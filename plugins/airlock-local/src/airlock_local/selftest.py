@@ -21,9 +21,12 @@ OWN: Final = """{
     },
     "pid 2": os.getpid() == 2,
     "its own uid": open("/proc/self/uid_map").read().split() == ["1000", settings.get("uid"), "1"],
-    "no host files": not os.path.exists(settings.get("canary")) and os.listdir("/etc") in ([], ["ld.so.cache"]),
+    "no host files": not os.path.exists(settings.get("canary")),
+    "an /etc of its own": (etc := json.loads(settings.get("etc"))).keys() == {*os.listdir("/etc")}
+        and all(text is None or open(f"/etc/{name}").read() == text for name, text in etc.items()),
     "no files of the host's in /proc": all(map(is_empty, json.loads(settings.get("hidden")))),
-    "no environment of the server": len(os.environ) < 12 and settings.get("canary") not in str(os.environ),
+    "no environment of the server": set(os.environ) <= {*json.loads(settings.get("environment"))}
+        and settings.get("canary") not in str(os.environ),
 }"""
 
 
@@ -32,6 +35,8 @@ async def failures(box: Box, worker: LocalWorker, canary: Path) -> list[str]:
     missing = [] if worker.is_in_its_cgroup() else ["its cgroup"]
     settings = {
         "canary": str(canary),
+        "environment": json.dumps([*box.environment]),
+        "etc": json.dumps(box.etc),
         "hidden": json.dumps([f"/proc/{name}" for name in HIDDEN]),
         "namespaces": json.dumps(box.zygotes_namespaces),
         "uid": str(worker.uid_in_box),

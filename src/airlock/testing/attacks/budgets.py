@@ -6,7 +6,7 @@ import errno
 
 import pytest
 
-from airlock.sandbox import seccomp
+from airlock.sandbox import TERMINALS, seccomp
 from airlock.testing.backend.capabilities import needs
 
 from .arena import Arena, Pools
@@ -21,6 +21,9 @@ REFUSED = {
     "a filter of its own": "call({prctl}, 22, 2, 0, 0, 0)",
     "huge pages": "__import__('mmap').mmap(-1, 1 << 21, flags=0x40022)",
     "huge pages in a file": "os.memfd_create('x', 4)",
+    "another driver for a terminal": """__import__("fcntl").ioctl(
+        os.open("/dev/ptmx", os.O_RDWR | os.O_NOCTTY), 0x5423, bytes(4)
+    )""",
     "a process with the same descriptors": "call({clone}, 0x400 | 17, 0, 0, 0, 0) or os._exit(0)",
 }
 ACCESS_CONTROL_LIST = """os.setxattr("/tmp", "system.posix_acl_access", bytes.fromhex(
@@ -49,6 +52,13 @@ FLUSHES = (
     "call({sync_file_range}, 99, 0, 0, 0)",
     "call({msync}, 0, 4096, 4)",
 )
+TAKE_TERMINALS = """
+import os
+kept = []
+try:
+    for _ in range(50): kept.append(os.open("/dev/ptmx", os.O_RDWR | os.O_NOCTTY))
+except OSError: pass
+"""
 OFD_LOCK = "__import__('fcntl').fcntl(os.open('/tmp/x', os.O_RDWR | os.O_CREAT), 37, bytes(32))"
 
 LOCKS = """
@@ -129,11 +139,13 @@ class Budgets(Arena):
     async def test_locks_that_name_no_process_are_what_an_old_kernel_does_not_know(self, pool: Pool) -> None:
         assert await self.attempt(pool, OFD_LOCK) == errno.errorcode[errno.EINVAL]
 
-    async def test_there_are_no_terminals(self, pool: Pool) -> None:
-        """All containers of a machine share kernel.pty.max."""
-        opened = [f"os.open('{path}', os.O_RDWR)" for path in ("/dev/ptmx", "/dev/pts/ptmx")]
-        answers = await self.attempts(pool, *opened)
-        assert set(answers.values()) <= {"ENOENT", "EACCES", "EPERM", "EROFS"}
+    @needs("seen_by_host")
+    async def test_one_script_gets_few_of_the_machines_terminals(self, pool: Pool) -> None:
+        """All scripts of a machine share kernel.pty.max, and none sees those of another."""
+        async with self.beside(pool, f"{TAKE_TERMINALS}\nprint(1, flush=True)\nimport time; time.sleep(60)"):
+            taken, named = await pool.result(f"{TAKE_TERMINALS}\nset_result([len(kept), len(os.listdir('/dev/pts'))])")
+        assert taken <= TERMINALS
+        assert named <= taken + 1
 
     @needs("counts_locks")
     @pytest.mark.parametrize("code", TOO_MANY_LOCKS.values(), ids=TOO_MANY_LOCKS)

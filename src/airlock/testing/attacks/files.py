@@ -83,7 +83,8 @@ set_result([ours.origin, ours.submodule_search_locations, [name for name in name
     async def test_the_hosts_name_is_not_known(self, pool: Pool) -> None:
         if (name := os.uname().nodename) in ANYBODYS_NAMES:
             pytest.skip(f"this machine is called {name}, as others are")
-        assert await pool.result("import os; set_result(os.uname().nodename)") != name
+        code = "import os, platform, socket; set_result([os.uname().nodename, platform.node(), socket.gethostname()])"
+        assert name not in await pool.result(code)
 
     async def test_nothing_can_be_written_outside_scratch(self, pool: Pool) -> None:
         writes = [f"open('{folder}/canary', 'w')" for folder in READ_ONLY]

@@ -136,7 +136,7 @@ for folder, _, names in os.walk("/dev"):
         if stat.S_ISCHR(status.st_mode): found.add(f"{os.major(status.st_rdev)}:{os.minor(status.st_rdev)}")
 set_result(sorted(found))
 """
-        # null, zero, full, random, urandom; tty and ptmx lead to terminals of the sandbox, which has none
+        # null, zero, full, random, urandom; tty and ptmx lead to the sandbox's own terminals
         assert set(await pool.result(code)) <= {"1:3", "1:5", "1:7", "1:8", "1:9", "5:0", "5:2"}
 
     async def test_no_devices_can_be_made(self, pool: Pool) -> None:

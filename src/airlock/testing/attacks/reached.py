@@ -6,6 +6,7 @@ import asyncio
 
 import pytest
 
+from airlock.sandbox import NO_TERMINALS
 from airlock.testing.backend.capabilities import needs
 from airlock.testing.running import Ran
 
@@ -100,6 +101,12 @@ class ReachedLimits(Arena):
         ran = await small.run(f"import signal\nsignal.signal(signal.SIGXFSZ, signal.SIG_DFL)\n{LARGE_FILE}")
         assert ran.error == "the script was killed by SIGXFSZ"
         assert ran.stderr == "airlock: limits.file_size (2MiB) was reached\n"
+
+    @needs("seen_by_host")
+    async def test_a_script_without_terminals_left_does_not_hear_of_a_full_disk(self, small: Pool) -> None:
+        """Both are ENOSPC."""
+        ran = await small.run("import os\nkept = []\nwhile True: kept.append(os.openpty())")
+        assert said(ran) == [NO_TERMINALS]
 
     @needs("counts_refusals")
     async def test_refused_processes_are_named_also_where_the_script_catches_it(self, small: Pool) -> None:

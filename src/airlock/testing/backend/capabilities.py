@@ -16,8 +16,10 @@ BACKEND_CAPABILITIES: Final[Mapping[str, str]] = MappingProxyType(
         "no_network": "a script can reach neither this machine nor any other over the network",
         "private_tmp": "the next script does not see files that a script leaves in /tmp",
         "python_main": "a script runs like `python main.py`: that file in /workspace, CPython's streams and its end",
+        "sizes": "libraries that ask for the size of the machine find the limits of one execution",
         "streams_output": "output is available while the script still runs",
         "subprocesses": "a script may fork and start programs; their output is captured, and they end with the script",
+        "surroundings": "a script has a name, UTC, terminals and what else programs look for in /etc and /dev",
     }
 )
 

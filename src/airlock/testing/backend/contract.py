@@ -5,15 +5,17 @@ from __future__ import annotations
 from .held_limits import HeldLimits
 from .isolation import Isolation
 from .lifecycle import Declaration, Jobs, Lifecycle
-from .loopback import Loopback
-from .main_file import MainFile
 from .preload import Preload
 from .questions import Questions
-from .script_end import ScriptEnd
+from .script.loopback import Loopback
+from .script.main_file import MainFile
+from .script.script_end import ScriptEnd
+from .script.sdk_names import SDKNames
+from .script.sizes import Sizes
+from .script.streams import Streams
+from .script.surroundings import Surroundings
+from .script.values import Values
 from .scripts import Scripts
-from .sdk_names import SDKNames
-from .streams import Streams
-from .values import Values
 
 
 class BackendContract(
@@ -28,8 +30,10 @@ class BackendContract(
     Values,
     Questions,
     Isolation,
-    Preload,
     Loopback,
+    Preload,
+    Surroundings,
+    Sizes,
     HeldLimits,
 ):
     """Subclass it, write `make_backend` and claim `capabilities`; pytest does the rest.

@@ -10,6 +10,8 @@ class Config(TypedDict):
 
     preload: list[str]
     preload_reseed: list[str]
+    memory: int
+    cpus: float | None
     processes: int
     files: int
     file_size: int

@@ -15,7 +15,7 @@ import socket
 import struct
 from typing import TYPE_CHECKING, NoReturn
 
-from airlock.worker import codec, syscalls
+from airlock.worker import codec, sizes, syscalls
 
 from . import script_process
 
@@ -38,6 +38,7 @@ def main(config: Config, bpf: bytes) -> NoReturn:
     """Be pid 1. Nothing inside can kill, read or write it; when it ends, everything in the container does."""
     syscalls.prctl(syscalls.PR_SET_DUMPABLE, 0)  # scripts have our uid
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # which the kernel keeps from pid 1
+    show_sizes(config)
     ours, theirs = socket.socketpair()
     stdout, stdout_theirs = os.pipe()
     stderr, stderr_theirs = os.pipe()
@@ -48,6 +49,15 @@ def main(config: Config, bpf: bytes) -> NoReturn:
     os.close(stdout_theirs)
     os.close(stderr_theirs)
     Supervisor(script, ours, {stdout: STDOUT, stderr: STDERR}).serve()
+
+
+def show_sizes(config: Config) -> None:
+    """Fill /sys, which is ours and else empty."""
+    memory, processes, cpus, cores = config["memory"], config["processes"], config["cpus"], config["cores"]
+    for path, text in sizes.files(memory=memory, processes=processes, cpus=cpus, cores=cores).items():
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        with open(path, "w", encoding="ascii") as file:
+            file.write(text)
 
 
 class Supervisor:

@@ -36,7 +36,7 @@ def enter(config: BoxConfig) -> None:
         mapper.map()
     own_names()
     fork_first_process()
-    build_root(binds, config["masks"])
+    build_root(binds, config)
     loopback.bring_up()  # for what `preload` finds out about it
 
 
@@ -128,16 +128,23 @@ def fork_first_process() -> None:
         os._exit(os.waitstatus_to_exitcode(status) & 0xFF)
 
 
-def build_root(binds: list[tuple[str, str]], masks: list[str]) -> None:
+def build_root(binds: list[tuple[str, str]], config: BoxConfig) -> None:
     """Without it: host files. What is not named here does not exist inside, and nothing of it can be written."""
     os.umask(0o022)
     syscalls.mount(None, "/", None, syscalls.MS_REC | syscalls.MS_PRIVATE)
-    syscalls.mount("tmpfs", ROOT, "tmpfs", 0, "mode=755,size=1m,nr_inodes=1024")
+    syscalls.mount("tmpfs", ROOT, "tmpfs", 0, "mode=755,size=64m,nr_inodes=32768")
     for source, target in binds:
         bind(source, ROOT + target)
         syscalls.lock_tree(ROOT + target, ATTR_RDONLY | ATTR_NOSUID | ATTR_NODEV)
-    for path in masks:
+    for path in config["masks"]:
         cover(ROOT + path)
+    for path, text in config["files"].items():
+        os.makedirs(os.path.dirname(ROOT + path), exist_ok=True)
+        with open(ROOT + path, "w", encoding="utf-8") as file:
+            file.write(text)
+    for path, target in config["links"].items():
+        os.makedirs(os.path.dirname(ROOT + path), exist_ok=True)
+        os.symlink(target, ROOT + path)
     for name in DEVICES:
         bind(f"/dev/{name}", f"{ROOT}/dev/{name}")
         syscalls.lock_tree(f"{ROOT}/dev/{name}", ATTR_RDONLY | ATTR_NOSUID | ATTR_NOEXEC)
@@ -146,7 +153,8 @@ def build_root(binds: list[tuple[str, str]], masks: list[str]) -> None:
     for name in ("bin", "sbin", "lib", "lib32", "lib64", "libx32"):
         if os.path.islink(f"/{name}"):
             os.symlink(os.readlink(f"/{name}"), f"{ROOT}/{name}")
-    for name in ("tmp", "workspace", "proc", "dev/shm"):
+    os.symlink("pts/ptmx", f"{ROOT}/dev/ptmx")
+    for name in ("tmp", "workspace", "proc", "dev/shm", "dev/pts"):
         os.makedirs(f"{ROOT}/{name}", exist_ok=True)
     # The kernel allows this only where the host's own /proc is in full view.
     quiet = syscalls.MS_NOSUID | syscalls.MS_NODEV | syscalls.MS_NOEXEC

@@ -13,6 +13,7 @@ class BoxLimits(TypedDict):
     files: int
     file_size: int
     scratch: int
+    terminals: int
     memory_cgroup: bool  # whether a cgroup holds `memory` for all processes together
     process_cgroup: bool  # whether one holds `processes`
     reached: dict[str, str]  # the line for stderr of each limit that the sandbox itself has to find out about
@@ -25,6 +26,8 @@ class BoxConfig(TypedDict):
     project: str  # its name, for the titles of processes
     uids: tuple[int, int] | None  # if started as root: whom to become, and how many ids from there on scripts have
     binds: list[tuple[str, str]]  # what is visible inside: (path outside, path inside)
+    files: dict[str, str]  # what stands in small files inside, by their paths
+    links: dict[str, str]  # and where symbolic links lead
     masks: list[str]  # directories inside those that are not
     site: str | None  # where the project's packages lie inside
     preload: list[str]

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
     from .config import BoxConfig, BoxLimits
 
+MEMINFO = "/sys/meminfo"  # in the box: what a script reads as /proc/meminfo
+
 
 class Confinement:
     """What the layers need to know; made once per box, so that a standby has nothing to look up."""
@@ -42,7 +44,7 @@ class Confinement:
         with open("/proc/sys/kernel/cap_last_cap", encoding="ascii") as file:
             self.last_capability = int(file.read())
         self.resource_limits: Mapping[int, int] = bounds(self.limits)
-        self.hidden = covers(HIDDEN)
+        self.covers = (*covers(HIDDEN), (MEMINFO, "/proc/meminfo"))
         self.reached = Reached(self.limits["reached"], self.limits["processes"])
         self.reseeding = Reseeding(config["preload_reseed"])
         self.uid_offset = 0  # these four belong to the standby that is being made
@@ -78,12 +80,12 @@ def own_proc(box: Confinement) -> None:
     Not possible after `own_user`; before `own_scratch`, /dev/shm is an empty directory that nobody can write.
     """
     syscalls.mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC)
-    for nothing, path in box.hidden:
-        syscalls.mount(nothing, path, None, MS_BIND)
+    for cover, path in box.covers:
+        syscalls.mount(cover, path, None, MS_BIND)
 
 
 def own_scratch(box: Confinement) -> None:
-    """Without it: files of other executions, and disks and inode tables that fill up."""
+    """Without it: files of other executions, and disks and inode tables that fill up; and no terminals."""
     size = box.limits["scratch"]
     options = f"size={size},nr_inodes={max(size >> 12, 256)},mode=755"
     syscalls.mount("tmpfs", "/tmp", "tmpfs", MS_NOSUID | MS_NODEV, options)
@@ -93,7 +95,8 @@ def own_scratch(box: Confinement) -> None:
     syscalls.mount("/tmp/tmp", "/tmp", None, MS_BIND)
     options = f"size={size // 2},nr_inodes=256,mode=1777"
     syscalls.mount("tmpfs", "/dev/shm", "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, options)
-    os.chdir(WORKSPACE)
+    options = f"max={box.limits['terminals']},mode=600,ptmxmode=666"
+    syscalls.mount("devpts", "/dev/pts", "devpts", MS_NOSUID | MS_NOEXEC, options)
 
 
 def own_network(box: Confinement) -> None:

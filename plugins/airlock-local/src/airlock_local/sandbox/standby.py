@@ -9,7 +9,7 @@ import socket
 from typing import TYPE_CHECKING, NoReturn
 
 from airlock.worker import codec, one_script
-from airlock.worker.layers import FRAMES
+from airlock.worker.layers import FRAMES, WORKSPACE
 
 if TYPE_CHECKING:
     from .layers import Confinement
@@ -29,6 +29,7 @@ def be_script(box: Confinement, stdout: int, stderr: int) -> NoReturn:
             layer(box)
             if step == "only_own_descriptors":
                 frames = FRAMES
+        os.chdir(WORKSPACE)
         step = "preload"
         box.reseeding.run()
         step = "warm-up"

@@ -9,9 +9,10 @@ import os
 import resource
 import signal
 import site
+import time
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from airlock.worker import streams, syscalls, warm
+from airlock.worker import sizes, streams, syscalls, warm
 from airlock.worker.reached import OFFLINE
 
 from . import box_root
@@ -35,9 +36,11 @@ def main(control: socket.socket, config: BoxConfig) -> NoReturn:
         title = Title(config["project"])
         title.show("box")
         box_root.enter(config)
+        time.tzset()  # Python has read the host's /etc/localtime
         title.show("zygote")
         maker = Maker(title)
         be_a_plain_interpreter(config["site"])
+        sizes.show_cores(config["limits"]["cores"])
         warm.preload(config["preload"])
         confinement = Confinement(config)
         resource.setrlimit(OFFLINE, (0, resource.getrlimit(OFFLINE)[1]))

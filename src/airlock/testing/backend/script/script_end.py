@@ -7,11 +7,10 @@ from typing import Any
 import pytest
 
 from airlock.backends import Backend
+from airlock.testing.backend.base import BackendBench
+from airlock.testing.backend.canary import Canary
+from airlock.testing.backend.capabilities import needs
 from airlock.testing.recording import RecordingRun
-
-from .base import BackendBench
-from .canary import Canary
-from .capabilities import needs
 
 UNRULY = {
     "registers itself again": "import atexit\ndef f(): print(1); atexit.register(f)\natexit.register(f)",

@@ -10,9 +10,8 @@ import pytest
 
 from airlock.backends import Backend
 from airlock.models import LLMRequest
-
-from .base import BackendBench
-from .capabilities import needs
+from airlock.testing.backend.base import BackendBench
+from airlock.testing.backend.capabilities import needs
 
 HAS_IPV6 = Path("/proc/net/if_inet6").exists()
 HTTP = """

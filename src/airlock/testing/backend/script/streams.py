@@ -7,10 +7,9 @@ from typing import Any
 import pytest
 
 from airlock.backends import Backend
+from airlock.testing.backend.base import BackendBench
+from airlock.testing.backend.capabilities import needs
 from airlock.testing.recording import RecordingRun
-
-from .base import BackendBench
-from .capabilities import needs
 
 
 @pytest.mark.anyio

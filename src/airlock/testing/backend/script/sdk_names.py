@@ -7,9 +7,8 @@ from typing import Any
 import pytest
 
 from airlock.backends import Backend
-
-from .base import BackendBench
-from .capabilities import needs
+from airlock.testing.backend.base import BackendBench
+from airlock.testing.backend.capabilities import needs
 
 HELPER = """
 import os, sys
