@@ -18,7 +18,9 @@ NO_TERMINALS: Final = f"airlock: all {TERMINALS} pseudo-terminals of this execut
 NOBODY: Final = 65_534  # whose files those of the host are in a user namespace
 
 HOSTS: Final = "127.0.0.1 localhost sandbox\n::1 localhost ip6-localhost ip6-loopback\n"
-NSSWITCH: Final = "passwd: files\ngroup: files\nshadow: files\nhosts: files\nservices: files\nprotocols: files\n"
+NSSWITCH: Final = "passwd: files\ngroup: files\nshadow: files\nhosts: files dns\nservices: files\nprotocols: files\n"
+# An address that leads nowhere (TEST-NET-1): a name of the internet is an attempt to leave, and fails at once.
+RESOLVER: Final = "nameserver 192.0.2.1\noptions attempts:1 timeout:1\n"
 PROTOCOLS: Final = "ip 0 IP\nicmp 1 ICMP\ntcp 6 TCP\nudp 17 UDP\nipv6 41 IPv6\nipv6-icmp 58 IPv6-ICMP\n"
 SERVICES: Final = """\
 ftp 21/tcp
@@ -90,6 +92,7 @@ def surroundings(uids: Iterable[int], site: str | None) -> dict[str, str]:
         "/etc/hosts": HOSTS,
         "/etc/hostname": "sandbox\n",
         "/etc/nsswitch.conf": NSSWITCH,
+        "/etc/resolv.conf": RESOLVER,
         "/etc/protocols": PROTOCOLS,
         "/etc/services": SERVICES,
         "/etc/ssl/openssl.cnf": OPENSSL,
