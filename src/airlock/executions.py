@@ -134,6 +134,7 @@ class Execution(Summary):
     stderr: str = ""
     truncated: bool = False
     error: str | None = None
+    exit_code: int | None = None
     memory_updates: Mapping[str, Any] = field(default_factory=dict)
     queued_ms: int = 0
     run_ms: int = 0

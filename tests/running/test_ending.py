@@ -17,12 +17,16 @@ async def test_error_of_the_script_keeps_result_and_memory(bench: Benches) -> No
     async def script(run: Run) -> Outcome:
         await run.started()
         return Outcome(
-            result=1, memory_updates={"a.b": 2}, error="ValueError: no\x1b[31m\nmore", error_type="script_error"
+            result=1,
+            memory_updates={"a.b": 2},
+            error="ValueError: no\x1b[31m\nmore",
+            error_type="script_error",
+            exit_code=1,
         )
 
     done = await bench().run(script)
     assert (done.status.value, done.error_type, done.error) == ("error", "script_error", "ValueError: no [31m more")
-    assert (done.result, done.memory_updates) == (1, {"a.b": 2})
+    assert (done.result, done.memory_updates, done.exit_code) == (1, {"a.b": 2}, 1)
 
 
 async def test_error_that_is_not_the_scripts_reports_no_result(bench: Benches) -> None:
@@ -86,6 +90,7 @@ async def test_first_cause_wins(bench: Benches) -> None:
     live.end(ExecutionStatus.timeout, "timeout", "second")
     done = await one.end_of(live)
     assert (done.status.value, done.error_type, done.error) == ("error", "cancelled", "first")
+    assert done.exit_code is None
     live.end(ExecutionStatus.error, "interrupted", "third")
     assert (await one.end_of(live)).error == "first"
 
@@ -98,10 +103,14 @@ async def test_first_cause_wins(bench: Benches) -> None:
         Outcome(result="\ud800"),
         Outcome(memory_updates={"a.b": {1, 2}}),
         None,
+        Outcome(exit_code=256),
+        Outcome(exit_code=-65),
+        Outcome(exit_code=True),
+        Outcome(exit_code=1.0),  # type: ignore[arg-type]
         Outcome(error=b"bytes", error_type="script_error"),  # type: ignore[arg-type]
     ],
 )
-async def test_outcome_that_is_not_json_is_internal(bench: Benches, outcome: Any) -> None:
+async def test_outcome_of_another_form_is_internal(bench: Benches, outcome: Any) -> None:
     async def script(run: Run) -> Outcome:
         await run.started()
         return outcome  # type: ignore[no-any-return]

@@ -262,7 +262,7 @@ async def test_a_question_out_of_turn_is_a_violation_and_asks_nobody(number: obj
 async def test_a_process_that_is_gone_says_how(code: int | None, error_type: str | None, error: str | None) -> None:
     conversation, _ = talk()
     conversation.exited(code)
-    assert conversation.ended.result() == Outcome(error=error, error_type=error_type)
+    assert conversation.ended.result() == Outcome(error=error, error_type=error_type, exit_code=code)
     assert not conversation.said_end
 
 

@@ -21,20 +21,28 @@ def told(body: bytes) -> Conversation:
 @pytest.mark.parametrize("code", [-64, -2, 0, 1, 255])
 async def test_exit_code_is_taken(code: int) -> None:
     conversation = told(b'{"error": "x", "exit_code": %d}' % code)
-    assert conversation.ended.result().error_type == "script_error"
-    assert conversation.exit_code == code
+    outcome = conversation.ended.result()
+    assert (outcome.error_type, outcome.exit_code) == ("script_error", code)
 
 
 async def test_end_without_an_exit_code_has_none() -> None:
     conversation = told(b'{"error": null}')
-    assert (conversation.ended.result().error_type, conversation.exit_code) == (None, None)
+    outcome = conversation.ended.result()
+    assert (outcome.error_type, outcome.exit_code) == (None, None)
 
 
 @pytest.mark.parametrize("code", [b"-65", b"256", b"1.0", b"true", b"null", b'"1"', b"[]", b"1e0", b"9" * 400])
 async def test_exit_code_of_another_form_is_a_violation(code: bytes) -> None:
     conversation = told(b'{"error": null, "exit_code": %s}' % code)
-    assert conversation.ended.result().error_type == "protocol"
-    assert conversation.exit_code is None
+    outcome = conversation.ended.result()
+    assert (outcome.error_type, outcome.exit_code) == ("protocol", None)
+
+
+async def test_what_airlock_ends_has_none() -> None:
+    conversation = Conversation(JOB, Agent(), Limits(), lambda _: None)
+    conversation.end("cpu_limit", "too much")
+    conversation.exited(-9)
+    assert conversation.ended.result().exit_code is None
 
 
 async def test_another_field_is_a_violation() -> None:

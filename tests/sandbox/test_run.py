@@ -86,7 +86,7 @@ async def no_daemon() -> bool:
 async def test_a_death_by_sigkill_after_the_kernel_killed_for_memory_is_that(code: int | None) -> None:
     sandbox = Sandbox()
     sandbox.counters.kills = 1
-    assert await sandbox.exits(code) == Outcome(error=MEMORY, error_type="memory_limit")
+    assert await sandbox.exits(code) == Outcome(error=MEMORY, error_type="memory_limit", exit_code=code)
     assert (sandbox.record.stderr, sandbox.record.notes) == ("last words\n", [])
 
 

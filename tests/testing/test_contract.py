@@ -68,4 +68,4 @@ def test_override_as_xfail_with_a_reason_is_taken(pytester: pytest.Pytester) -> 
 def test_unknown_capability_is_refused(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(f"{ECHO}\nclass TestFake(Suite):\n    capabilities = frozenset({{'flies'}})\n")
     result = pytester.runpytest()
-    result.stdout.fnmatch_lines(["*TestFake.capabilities: flies: unknown; known: loopback, no_network, private_tmp,*"])
+    result.stdout.fnmatch_lines(["*TestFake.capabilities: flies: unknown; known: exit_codes, loopback, no_network,*"])

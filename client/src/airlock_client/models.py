@@ -64,6 +64,7 @@ class OpenLLMRequest(LLMRequest):
 class ExecutionResult(AnswerModel):
     """An execution as a poll shows it. `error_type` names the cause, `error` says it in one line.
 
+    `exit_code` is that of the script, negative for a signal; None if Airlock ended it, or where there is none.
     `truncated`: output beyond `limits.output` was dropped. Milliseconds are those spent so far waiting for a worker
     (`queued_ms`, also after an LLM answer), running (`run_ms`; `execution_time_ms` once it was started) and waiting for
     LLM answers (`llm_wait_ms`).
@@ -82,6 +83,7 @@ class ExecutionResult(AnswerModel):
     memory_updates: dict[str, Any] = {}
     execution_time_ms: int | None = None
     error_type: str | None = None
+    exit_code: int | None = None
     truncated: bool = False
     version: int = 0
     project: ProjectName | None = None

@@ -17,13 +17,14 @@ from .backend import (
 )
 from .broken import BrokenBackend
 from .limits import ENFORCED_BY_BACKEND, TERMINALS, Limits
-from .outcome import CAUSES, MAX_ERROR, Outcome, one_line, unknown_cause
+from .outcome import CAUSES, EXIT_CODES, MAX_ERROR, Outcome, one_line, unknown_cause
 from .pool import ANSWER_TIME, PooledBackend, Worker
 
 __all__ = [
     "ANSWER_TIME",
     "CAUSES",
     "ENFORCED_BY_BACKEND",
+    "EXIT_CODES",
     "MAX_ERROR",
     "TERMINALS",
     "USED_BY_BACKEND",

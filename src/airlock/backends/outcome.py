@@ -14,6 +14,8 @@ CAUSES: Final = (
     *("protocol", "worker_lost", "internal"),
 )
 """The causes that a backend may report in `Outcome.error_type`. Core determines all others."""
+EXIT_CODES: Final = range(-64, 256)
+"""The exit codes that there are. Negative: ended by that signal."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,12 +25,15 @@ class Outcome:
     `error_type` is one of `script_error, memory_limit, cpu_limit, result_limit, llm_limit, protocol, worker_lost`, or
     `internal` for a fault of the backend. With any other, the execution ends as `internal`, and the log says so.
     `result` and the values of `memory_updates` are JSON values.
+    `exit_code` is that of the script's process: 0 to 255, or -N for signal N (up to 64). It is None if the sandbox
+    ended the script, or does not know.
     """
 
     result: Any = None
     memory_updates: Mapping[str, Any] = field(default_factory=dict)
     error: str | None = None
     error_type: str | None = None
+    exit_code: int | None = None
 
 
 def unknown_cause(outcome: Outcome) -> str:

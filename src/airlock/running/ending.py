@@ -6,7 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from airlock import strict_json
-from airlock.backends import CAUSES, MAX_ERROR, one_line, unknown_cause
+from airlock.backends import CAUSES, EXIT_CODES, MAX_ERROR, one_line, unknown_cause
 from airlock.models import ExecutionStatus
 from airlock.units import format_size
 
@@ -23,6 +23,7 @@ class Ending(NamedTuple):
     status: ExecutionStatus
     error_type: str | None = None
     error: str | None = None
+    exit_code: int | None = None
     result: Any = None
     memory_updates: Mapping[str, Any] = {}  # a dict, as stores write it; never changed
 
@@ -67,20 +68,24 @@ class End:
 def judge(outcome: Outcome, limits: Limits, redactor: Redactor) -> Ending:
     """Check what a backend returned, since plugins make mistakes, and redact the secrets in it.
 
-    Raises TypeError when a value is not JSON, ValueError for a cause that clients do not know.
+    Raises TypeError when a value is not JSON, ValueError for a cause or an exit code that clients do not know.
     """
     if outcome.error_type is not None and outcome.error_type not in CAUSES:
         raise ValueError(unknown_cause(outcome))
+    code = outcome.exit_code
+    if code is not None and (type(code) is not int or code not in EXIT_CODES):
+        raise ValueError(f"execute returned an Outcome with exit_code {code!r:.100}; see Outcome for what it may be")
     if outcome.error is not None or outcome.error_type is not None:
         ending = Ending(
             ExecutionStatus.error,
             outcome.error_type or "script_error",
             _error_line(outcome.error or "", redactor) or "the script failed",
+            code,
         )
         if ending.error_type != "script_error":
             return ending
     else:
-        ending = Ending(ExecutionStatus.completed)
+        ending = Ending(ExecutionStatus.completed, exit_code=code)
     if not all(isinstance(key, str) for key in outcome.memory_updates):
         raise TypeError("execute returned memory_updates with keys that are not str")
     for name, value in (("result", outcome.result), ("memory_updates", dict(outcome.memory_updates))):
@@ -91,7 +96,7 @@ def judge(outcome: Outcome, limits: Limits, redactor: Redactor) -> Ending:
         if size > limits.result:
             limit = format_size(limits.result)
             error = f"{name} has {size} bytes as JSON; limits.result is {limit}"
-            return Ending(ExecutionStatus.error, "result_limit", error)
+            return Ending(ExecutionStatus.error, "result_limit", error, code)
     return ending._replace(
         result=redactor.value(outcome.result), memory_updates=redactor.memory(dict(outcome.memory_updates))
     )

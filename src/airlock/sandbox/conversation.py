@@ -9,7 +9,7 @@ import signal
 from typing import TYPE_CHECKING, Any, Final
 
 from airlock import strict_json
-from airlock.backends import Outcome
+from airlock.backends import EXIT_CODES, Outcome
 from airlock.errors import LLMError, ProtocolViolation
 from airlock.models import LLMRequest
 from airlock.units import format_size
@@ -28,8 +28,6 @@ log = logging.getLogger(__name__)
 
 MAX_UNREAD: Final = 64 << 20  # bytes of answers that the server keeps for a script that does not read them
 _KEY: Final = re.compile(rb'\s*\[\s*("(?:[^"\\]++|\\.)*+")', re.DOTALL)  # of a memory frame: ["category.key", value]
-MAX_STATUS: Final = 255  # of a process that ended by itself
-MAX_SIGNAL: Final = 64
 _SLACK: Final = 4_096  # a frame is a little larger than the value in it
 
 
@@ -62,7 +60,7 @@ class Conversation:
         self._asked = 0
         self._answering: set[asyncio.Task[None]] = set()
         self.said_end = False  # the script has finished; otherwise it was ended, or ended itself
-        self.exit_code: int | None = None  # what END says, for which there is only the script's own word
+        self.exit_code: int | None = None  # of END, for which there is only the script's own word, or of `exited`
         self.ended: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
 
     def start(self) -> None:
@@ -100,6 +98,8 @@ class Conversation:
 
         The code must come from who saw the process end, by a way that the script has no hold of.
         """
+        if not self.ended.done():
+            self.exit_code = code
         if code is None:
             self.end("worker_lost", "the worker was lost")
         elif self._reader.is_amid_frame:
@@ -114,15 +114,18 @@ class Conversation:
         if self.ended.done():
             return
         if error_type not in (None, "script_error"):
-            self.ended.set_result(Outcome(error=error, error_type=error_type))
+            self.ended.set_result(Outcome(error=error, error_type=error_type, exit_code=self.exit_code))
             return
         try:
             result = None if self._result is None else _parse(self._result, "result")
             updates = dict(_memory_update(body) for body in self._memory.values())
         except ProtocolViolation as violation:
-            self.ended.set_result(Outcome(error=f"protocol violation: {violation}", error_type="protocol"))
+            error = f"protocol violation: {violation}"
+            self.ended.set_result(Outcome(error=error, error_type="protocol", exit_code=self.exit_code))
             return
-        self.ended.set_result(Outcome(result=result, memory_updates=updates, error=error, error_type=error_type))
+        self.ended.set_result(
+            Outcome(result=result, memory_updates=updates, error=error, error_type=error_type, exit_code=self.exit_code)
+        )
 
     async def close(self) -> None:
         """Let go of requests that nobody waits for any more."""
@@ -235,7 +238,7 @@ def _memory_update(body: bytes) -> tuple[str, Any]:
 def _exit_code(rest: dict[Any, Any]) -> int | None:
     """Return the exit code, which may be missing; there is nothing else beside `error`."""
     match rest:
-        case {"exit_code": int(code), **more} if not more and type(code) is int and -MAX_SIGNAL <= code <= MAX_STATUS:
+        case {"exit_code": int(code), **more} if not more and type(code) is int and code in EXIT_CODES:
             return code
         case {**more} if not more:
             return None

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import signal
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from airlock.backends import Outcome
 from airlock.units import format_size
 from airlock.worker.one_script import CPU_SLACK
 
@@ -16,7 +16,7 @@ from .watch import Watch
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from airlock.backends import Job, Limits, Run
+    from airlock.backends import Job, Limits, Outcome, Run
 
     from .counters import Counters
 
@@ -118,7 +118,8 @@ class SandboxRun:
                 self.name_limit("file_size")
             await self._conversation.close()
         if outcome.error_type in MAY_BE_A_LIMIT:
-            outcome = await self._limit_reached(outcome, killed_for_memory) or outcome
+            error_type, error = await self._limit_reached(outcome, killed_for_memory)
+            outcome = replace(outcome, error=error, error_type=error_type)
         if outcome.error_type != "memory_limit":
             self._tell_of_killed_processes()
         return outcome
@@ -159,8 +160,8 @@ class SandboxRun:
 
     async def _limit_reached(
         self, outcome: Outcome, killed_for_memory: Callable[[], Awaitable[bool]] | None
-    ) -> Outcome | None:
-        """Name the limit behind an end that looks like any other.
+    ) -> tuple[str | None, str | None]:
+        """Return `error_type` and `error`, of the limit behind an end that looks like any other if there is one.
 
         The kernel kills for lack of memory with SIGKILL, the script's process or the sandbox around it. Whatever else
         ended the script, such as an exception after the death of a child, was its own doing.
@@ -176,8 +177,8 @@ class SandboxRun:
         is_over_time = self._cpu_time() >= most - 1  # otherwise it sent the signal to itself
         if died_by in (-signal.SIGXCPU, -signal.SIGKILL) and is_over_time:
             error = f"the script used more CPU time than its timeout of {self._job.timeout} s allows (limits.timeout)"
-            return Outcome(error=error, error_type="cpu_limit")
-        return None
+            return "cpu_limit", error
+        return outcome.error_type, outcome.error
 
     def _tell_of_killed_processes(self) -> None:
         """Say that memory was short where that is not the cause: a pool may wait forever for a process that died."""
@@ -186,10 +187,9 @@ class SandboxRun:
             limit = format_size(self._limits.memory)
             self._run.note(f"the kernel killed a process of the script for lack of memory (limits.memory is {limit})")
 
-    def _over_memory(self) -> Outcome:
+    def _over_memory(self) -> tuple[str, str]:
         limit = format_size(self._limits.memory)
-        error = f"the script used more than its memory (limits.memory is {limit})"
-        return Outcome(error=error, error_type="memory_limit")
+        return "memory_limit", f"the script used more than its memory (limits.memory is {limit})"
 
     def _cpu_time(self) -> float:
         """Return the CPU seconds that the script used at most."""

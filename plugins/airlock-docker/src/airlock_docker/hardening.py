@@ -74,7 +74,7 @@ def container(
         "entrypoint": command,
         "command": [],
         "user": f"{uid}:{uid}",
-        "working_dir": layers.WORKSPACE,
+        "working_dir": "/",  # the daemon makes this one itself, and a tmpfs takes the mode of a folder that is there
         "environment": {**warm.ENVIRONMENT, **(environment or {})},
         "labels": dict(labels),
         "healthcheck": {"test": ["NONE"]},

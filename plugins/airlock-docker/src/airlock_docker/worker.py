@@ -7,9 +7,10 @@ import contextlib
 import json
 import logging
 import signal
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
-from airlock import BackendUnavailable, Outcome, ProtocolViolation, Worker, WorkerLost
+from airlock import BackendUnavailable, ProtocolViolation, Worker, WorkerLost
 from airlock.sandbox import FrameReader, SandboxRun
 from airlock.worker import codec
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     import socket
     from collections.abc import Callable
 
-    from airlock import Job, Limits, Run
+    from airlock import Job, Limits, Outcome, Run
     from airlock.sandbox import Counters, Watch
 
     from .engine import Engine
@@ -124,7 +125,7 @@ class DockerWorker(Worker):
             outcome = await sandbox_run.outcome(end, self._killed_for_memory)
         finally:
             self._run = None
-        return Outcome(error=self._lost, error_type="worker_lost") if outcome.error_type == "worker_lost" else outcome
+        return replace(outcome, error=self._lost) if outcome.error_type == "worker_lost" else outcome
 
     async def stop(self) -> None:
         """Kill what is left, and remove the container, also when this is cancelled."""

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
 BACKEND_CAPABILITIES: Final[Mapping[str, str]] = MappingProxyType(
     {
+        "exit_codes": "an outcome has the exit code of a script that ended by itself, or by a signal",
         "loopback": "servers and clients of one script meet on 127.0.0.1 and ::1, and attempts to leave are named",
         "no_network": "a script can reach neither this machine nor any other over the network",
         "private_tmp": "the next script does not see files that a script leaves in /tmp",

@@ -7,6 +7,7 @@ from .isolation import Isolation
 from .lifecycle import Declaration, Jobs, Lifecycle
 from .preload import Preload
 from .questions import Questions
+from .script.exit_codes import ExitCodes
 from .script.loopback import Loopback
 from .script.main_file import MainFile
 from .script.script_end import ScriptEnd
@@ -26,6 +27,7 @@ class BackendContract(
     MainFile,
     Streams,
     ScriptEnd,
+    ExitCodes,
     SDKNames,
     Values,
     Questions,

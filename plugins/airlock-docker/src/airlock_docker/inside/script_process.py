@@ -52,6 +52,7 @@ def be_script(config: Config, bpf: bytes, frames: int, stdout: int, stderr: int)
         syscalls.prctl(syscalls.PR_SET_DUMPABLE, 1)  # otherwise /proc/self belongs to root
         with contextlib.suppress(OSError):  # gVisor has none
             be_the_first_to_go()
+        os.chdir(layers.WORKSPACE)
         step = "preload"
         be_a_plain_interpreter()
         sizes.show_cores(config["cores"])
