@@ -1,0 +1,3 @@
+student = "Ada"
+print("Hello,", student)
+print("Goodbye,", studnet)
