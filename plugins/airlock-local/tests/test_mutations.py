@@ -20,7 +20,6 @@ from airlock_local import box, filesystem
 from airlock_local.box import EVERY_LAYER
 
 pytestmark = pytest.mark.anyio
-
 HOLD = "import time\nprint('there', flush=True)\ntime.sleep(60)"
 
 
@@ -41,8 +40,8 @@ async def finds_a_file_of_a_former_execution(local: Any) -> bool:
     await local.run("open('/tmp/canary', 'w').close()")
     await local.settle()
     await local.run("pass")
-    ran = await local.run("import os; set_result(os.path.exists('/tmp/canary'))")  # without a /workspace nothing runs
-    return bool(ran.outcome.result)
+    ran = await local.run("import os; set_result(os.path.exists('/tmp/canary'))")
+    return bool(ran.outcome.result)  # none where nothing can be written
 
 
 async def sees_processes_of_a_neighbour(local: Any) -> bool:
