@@ -28,10 +28,11 @@ demo: .venv/ready ## run the example in the sandbox; LLM=ask to answer its quest
 
 # Tests mostly wait, so they run in more processes than there are cores. Tests that measure time run alone.
 test: .venv/ready ## run all tests, with small counts; WORKERS=1 runs them one after the other
-	@$(BIN)/python -m pytest -m timed; timed=$$?; \
-	$(BIN)/python -m pytest -m "not timed" -n $(WORKERS) --dist loadgroup && exit $$timed
+	@$(BIN)/python -m pytest -m "timed and not more"; timed=$$?; \
+	$(BIN)/python -m pytest -m "not timed and not more" -n $(WORKERS) --dist loadgroup && exit $$timed
 
-test-more: .venv/ready ## run the tests that need more: cgroup version 2, in a kernel of its own
+test-more: .venv/ready ## run the tests that need more: packages, and cgroup version 2, in a kernel of its own
+	$(BIN)/python -m pytest -m more
 	.ci/cgroup2
 
 soak: ## run all tests, with the large counts that the issues name
