@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Callable
-from typing import TYPE_CHECKING
+from collections.abc import AsyncIterator, Callable, Mapping
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -93,6 +93,9 @@ class Nobody:
 
     def note(self, text: str) -> None:
         raise AssertionError(text)
+
+    def keep(self, result: Any, memory_updates: Mapping[str, Any]) -> None:
+        raise AssertionError(result, memory_updates)
 
     async def complete(self, request: LLMRequest) -> str:
         raise AssertionError(request)

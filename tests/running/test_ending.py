@@ -29,14 +29,24 @@ async def test_error_of_the_script_keeps_result_and_memory(bench: Benches) -> No
     assert (done.result, done.memory_updates, done.exit_code) == (1, {"a.b": 2}, 1)
 
 
-async def test_error_that_is_not_the_scripts_reports_no_result(bench: Benches) -> None:
+async def test_limit_keeps_result_and_memory(bench: Benches) -> None:
     async def script(run: Run) -> Outcome:
         await run.started()
         return Outcome(result=1, memory_updates={"a.b": 2}, error="too much", error_type="memory_limit")
 
     done = await bench().run(script)
     assert (done.status.value, done.error_type, done.error) == ("error", "memory_limit", "too much")
-    assert (done.result, done.memory_updates) == (None, {})
+    assert (done.result, done.memory_updates) == (1, {"a.b": 2})
+
+
+async def test_result_over_the_limit_changes_no_cause_but_the_scripts_own(bench: Benches) -> None:
+    async def script(run: Run) -> Outcome:
+        await run.started()
+        return Outcome(result="x" * 99, memory_updates={"a.b": 2}, error="too much", error_type="memory_limit")
+
+    done = await bench(result=100).run(script)
+    assert (done.error_type, done.error) == ("memory_limit", "too much")
+    assert (done.result, done.memory_updates) == (None, {"a.b": 2})
 
 
 async def test_a_note_of_the_backend_is_in_every_error_once(bench: Benches) -> None:

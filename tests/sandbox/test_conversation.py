@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -53,6 +53,9 @@ class Agent:
 
     def on_pause(self, changed: Callable[[bool], None]) -> None:
         """Do nothing: there is no clock."""
+
+    def keep(self, result: Any, memory_updates: Mapping[str, Any]) -> None:
+        raise AssertionError(result, memory_updates)
 
     async def complete(self, request: LLMRequest) -> str:
         self.asked.append(request)
@@ -150,6 +153,32 @@ async def test_the_last_result_and_the_last_value_of_a_key_count() -> None:
 async def test_results_are_kept_when_the_script_fails() -> None:
     outcome = await outcome_of(codec.encode(codec.RESULT, 1), codec.encode(codec.END, {"error": "ValueError: x"}))
     assert outcome == Outcome(result=1, error="ValueError: x", error_type="script_error")
+
+
+@pytest.mark.parametrize(
+    ("end", "error_type"),
+    [
+        (codec.encode(codec.END, {"error": "MemoryError"}), "memory_limit"),
+        (codec.encode(codec.RESULT, "x" * 2000), "result_limit"),
+        (codec.encode(codec.MEMORY, ["a.b", "x" * 2000]), "result_limit"),
+        (codec.HEADER.pack(100_000_000, codec.RESULT), "result_limit"),
+        (codec.HEADER.pack(100_000_000, codec.LLM), "llm_limit"),
+        (codec.frame(0, b""), "protocol"),
+        (b"", "worker_lost"),
+    ],
+)
+async def test_results_are_kept_whatever_ends_the_script(end: bytes, error_type: str) -> None:
+    frames = codec.encode(codec.RESULT, 1), codec.encode(codec.MEMORY, ["a.b", 2])
+    outcome = await outcome_of(*frames, end, result="1KiB")
+    assert (outcome.error_type, outcome.result, outcome.memory_updates) == (error_type, 1, {"a.b": 2})
+
+
+async def test_results_that_are_a_violation_are_dropped_and_change_no_cause_but_the_scripts_own() -> None:
+    frames = raw(codec.RESULT, b"NaN"), raw(codec.MEMORY, b'["a.b", NaN]'), codec.encode(codec.MEMORY, ["a.c", 2])
+    outcome = await outcome_of(*frames)
+    assert (outcome.error_type, outcome.result, outcome.memory_updates) == ("worker_lost", None, {"a.c": 2})
+    outcome = await outcome_of(*frames, codec.encode(codec.END, {"error": "ValueError: x"}))
+    assert (outcome.error_type, outcome.result, outcome.memory_updates) == ("protocol", None, {"a.c": 2})
 
 
 async def test_what_comes_after_the_end_is_ignored() -> None:

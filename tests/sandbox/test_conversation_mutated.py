@@ -6,9 +6,9 @@ import asyncio
 import os
 import random
 import resource
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
@@ -67,6 +67,9 @@ class Agent:
 
     def on_pause(self, changed: Callable[[bool], None]) -> None:
         """There is no clock."""
+
+    def keep(self, result: Any, memory_updates: Mapping[str, Any]) -> None:
+        raise AssertionError(result, memory_updates)
 
     async def complete(self, request: LLMRequest) -> str:
         return request.prompt

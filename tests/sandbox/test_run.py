@@ -38,6 +38,18 @@ async def test_cancellation_ends_the_sandbox_and_still_names_limits() -> None:
     assert sandbox.record.stderr == "last words\nairlock: limits.processes (7) was reached\n"
 
 
+async def test_cancellation_keeps_what_the_script_has_reported() -> None:
+    sandbox = Sandbox()
+    running = sandbox.start()
+    await sandbox.until_sent(running)
+    sandbox.run.feed(codec.encode(codec.RESULT, 1) + codec.encode(codec.MEMORY, ["a.b", 2]))
+    sandbox.run.feed(codec.frame(codec.MEMORY, b'["a.c", NaN]') + codec.encode(codec.RESULT, [1, 2])[:-1])
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    assert sandbox.record.kept == (1, {"a.b": 2})
+
+
 async def test_a_sandbox_that_dies_before_its_job_is_lost_and_gets_none() -> None:
     sandbox = Sandbox()
     await sandbox.run.started()

@@ -121,6 +121,13 @@ class Run(Protocol):
         An execution that completes has no `error`; say such a thing on stderr, too.
         """
 
+    def keep(self, result: Any, memory_updates: Mapping[str, Any]) -> None:
+        """Keep what the script has reported so far. Call it before a cancelled `execute` re-raises.
+
+        The execution shows it, whatever ended it, unless its `Outcome` has a result or memory updates. Values that are
+        not JSON, or over `limits.result`, are dropped.
+        """
+
     def on_pause(self, changed: Callable[[bool], None]) -> None:
         """Have `changed(True)` called when the clock stops for an LLM request, `changed(False)` when it continues.
 
@@ -190,7 +197,8 @@ class Backend(ABC, Generic[S]):
         """Run one job on a fresh worker. Core calls it at most `replicas` times at once.
 
         A failure of the user's code is an `Outcome`; an exception is a fault of the backend. When cancelled, kill what
-        runs, pass the remaining output to `run.write`, and re-raise, all within two seconds.
+        runs, pass the remaining output to `run.write` and what the script has reported to `run.keep`, and re-raise, all
+        within two seconds.
         """
 
     async def close(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from airlock import strict_json
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
 
     from airlock.backends import Limits, Outcome
     from airlock.secrets import Redactor
+
+log = logging.getLogger(__name__)
 
 
 class Ending(NamedTuple):
@@ -75,6 +78,7 @@ def judge(outcome: Outcome, limits: Limits, redactor: Redactor) -> Ending:
     code = outcome.exit_code
     if code is not None and (type(code) is not int or code not in EXIT_CODES):
         raise ValueError(f"execute returned an Outcome with exit_code {code!r:.100}; see Outcome for what it may be")
+    reported, over = _reported(outcome, limits, redactor)
     if outcome.error is not None or outcome.error_type is not None:
         ending = Ending(
             ExecutionStatus.error,
@@ -82,24 +86,48 @@ def judge(outcome: Outcome, limits: Limits, redactor: Redactor) -> Ending:
             _error_line(outcome.error or "", redactor) or "the script failed",
             code,
         )
-        if ending.error_type != "script_error":
-            return ending
     else:
         ending = Ending(ExecutionStatus.completed, exit_code=code)
-    if not all(isinstance(key, str) for key in outcome.memory_updates):
-        raise TypeError("execute returned memory_updates with keys that are not str")
-    for name, value in (("result", outcome.result), ("memory_updates", dict(outcome.memory_updates))):
+    if over is not None and ending.error_type in (None, "script_error"):
+        ending = Ending(ExecutionStatus.error, "result_limit", over, code)
+    return ending._replace(**reported)
+
+
+def with_kept(ending: Ending, kept: Outcome | None, limits: Limits, redactor: Redactor) -> Ending:
+    """Add what the backend kept of a script that did not complete. What is not JSON is dropped, and logged."""
+    is_wanted = ending.error_type is not None and ending.result is None and not ending.memory_updates
+    if kept is None or not is_wanted:
+        return ending
+    try:
+        return ending._replace(**_reported(kept, limits, redactor)[0])
+    except TypeError:
+        log.exception("the backend called Run.keep() with what is not JSON")
+        return ending
+
+
+def _reported(outcome: Outcome, limits: Limits, redactor: Redactor) -> tuple[dict[str, Any], str | None]:
+    """Return the fields of an ending that a script reports, redacted, but for those over the limit, and the error then.
+
+    Raises TypeError when a value is not JSON.
+    """
+    updates = dict(outcome.memory_updates)
+    if not all(isinstance(key, str) for key in updates):
+        raise TypeError("memory_updates of the backend has keys that are not str")
+    fields: dict[str, Any] = {}
+    over = None
+    for name, value, redact in (
+        ("result", outcome.result, redactor.value),
+        ("memory_updates", updates, redactor.memory),
+    ):
         try:
             size = len(strict_json.dumps(value))
         except (TypeError, ValueError, RecursionError) as cause:
-            raise TypeError(f"execute returned an Outcome whose {name} is not JSON: {cause}") from cause
-        if size > limits.result:
-            limit = format_size(limits.result)
-            error = f"{name} has {size} bytes as JSON; limits.result is {limit}"
-            return Ending(ExecutionStatus.error, "result_limit", error, code)
-    return ending._replace(
-        result=redactor.value(outcome.result), memory_updates=redactor.memory(dict(outcome.memory_updates))
-    )
+            raise TypeError(f"{name} of the backend is not JSON: {cause}") from cause
+        if size <= limits.result:
+            fields[name] = redact(value)
+        else:
+            over = over or f"{name} has {size} bytes as JSON; limits.result is {format_size(limits.result)}"
+    return fields, over
 
 
 def noted(ending: Ending, notes: Sequence[str], redactor: Redactor) -> Ending:

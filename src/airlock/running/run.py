@@ -16,7 +16,7 @@ from airlock.plugins import LLMAnswered, LLMRequested, notify_observers
 from airlock.secrets import Redactor
 
 from .clock import STOPPED, Phase, RunClock
-from .ending import LEFT, SHUT_DOWN, End, Ending, judge, noted
+from .ending import LEFT, SHUT_DOWN, End, Ending, judge, noted, with_kept
 from .output import Outputs
 from .patience import Patience
 from .questions import Questions
@@ -81,6 +81,7 @@ class LiveRun:
         self._around = surroundings
         self._end = End()
         self._notes: list[str] = []
+        self._kept: Outcome | None = None
         self._clock = RunClock(
             execution.timeout, limits.queue_timeout, surroundings.slots, surroundings.may_pause, self._end
         )
@@ -185,6 +186,11 @@ class LiveRun:
         if self.phase not in STOPPED:
             self._notes.append(text)
 
+    def keep(self, result: Any, memory_updates: Mapping[str, Any]) -> None:
+        """See `Run.keep`."""
+        if self.phase not in STOPPED:
+            self._kept = Outcome(result=result, memory_updates=memory_updates)
+
     def write(self, stream: Stream, data: bytes) -> None:
         """See `Run.write`."""
         check_write(stream, data)
@@ -277,6 +283,7 @@ class LiveRun:
                 if ending.status is not ExecutionStatus.error:
                     log.error("execution %s: the backend returned without Run.started()", self.execution.id)
                     ending = Ending(ExecutionStatus.error, "internal", "the backend never started the script")
+            ending = with_kept(ending, self._kept, self.limits, self._around.redactor)
             ending = noted(ending, self._notes, self._around.redactor)
             changes = {**ending._asdict(), **self.record.progress()}
             await self.record.change(**changes, llm_requests=(), finished_at=time.time())

@@ -113,19 +113,28 @@ class Conversation:
         """Settle how it ended, unless that is settled already."""
         if self.ended.done():
             return
-        if error_type not in (None, "script_error"):
-            self.ended.set_result(Outcome(error=error, error_type=error_type, exit_code=self.exit_code))
-            return
-        try:
-            result = None if self._result is None else _parse(self._result, "result")
-            updates = dict(_memory_update(body) for body in self._memory.values())
-        except ProtocolViolation as violation:
-            error = f"protocol violation: {violation}"
-            self.ended.set_result(Outcome(error=error, error_type="protocol", exit_code=self.exit_code))
-            return
+        result, updates, violation = self.reported()
+        if violation is not None and error_type in (None, "script_error"):
+            error_type, error = "protocol", f"protocol violation: {violation}"
         self.ended.set_result(
             Outcome(result=result, memory_updates=updates, error=error, error_type=error_type, exit_code=self.exit_code)
         )
+
+    def reported(self) -> tuple[Any, dict[str, Any], ProtocolViolation | None]:
+        """Return the last result and the memory updates that came so far, without those that are a violation."""
+        result, updates, violation = None, {}, None
+        try:
+            result = None if self._result is None else _parse(self._result, "result")
+        except ProtocolViolation as found:
+            violation = found
+        for body in self._memory.values():
+            try:
+                key, value = _memory_update(body)
+            except ProtocolViolation as found:
+                violation = violation or found
+            else:
+                updates[key] = value
+        return result, updates, violation
 
     async def close(self) -> None:
         """Let go of requests that nobody waits for any more."""
@@ -137,7 +146,8 @@ class Conversation:
         if kind == codec.RESULT:
             if len(body) > self._limits.result:
                 self._over("result", len(body))
-            self._result = body  # only the last one counts, so only that one is parsed
+            else:
+                self._result = body  # only the last one counts, so only that one is parsed
         elif kind == codec.MEMORY:
             self._on_memory(body)
         elif kind == codec.LLM:
@@ -149,10 +159,11 @@ class Conversation:
 
     def _on_memory(self, body: bytes) -> None:
         key = _memory_key(body)
-        self._memory_size += len(body) - len(self._memory.get(key, b""))
-        self._memory[key] = body
-        if self._memory_size > self._limits.result:
-            self._over("memory_updates", self._memory_size)
+        size = self._memory_size + len(body) - len(self._memory.get(key, b""))
+        if size > self._limits.result:
+            self._over("memory_updates", size)
+        else:
+            self._memory_size, self._memory[key] = size, body
 
     def _on_llm(self, body: bytes) -> None:
         match _parse(body, "llm"):

@@ -100,6 +100,16 @@ class SandboxRun:
         when all output was given to `run.write`. `killed_for_memory` is asked about a death that the counters do not
         explain, where somebody else may know.
         """
+        try:
+            return await self._outcome(end, killed_for_memory)
+        except asyncio.CancelledError:
+            result, updates, _ = self._conversation.reported()
+            self._run.keep(result, updates)
+            raise
+
+    async def _outcome(
+        self, end: Callable[[], Awaitable[None]], killed_for_memory: Callable[[], Awaitable[bool]] | None
+    ) -> Outcome:
         if self._counters is not None:
             self._watch.locks.add(self._counters, self.end)
         try:

@@ -88,6 +88,9 @@ class Transcript:
     def note(self, text: str) -> None:
         """Nothing is killed for memory in a self-test."""
 
+    def keep(self, result: Any, memory_updates: Mapping[str, Any]) -> None:
+        """Nothing is ended early in a self-test."""
+
     async def complete(self, request: LLMRequest) -> NoReturn:
         """The self-test asks no model."""
         raise AssertionError(request)

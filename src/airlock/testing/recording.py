@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from airlock.backends import check_write
 from airlock.errors import LLMError
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Iterable
+    from collections.abc import Awaitable, Iterable, Mapping
 
     from airlock.backends import Stream
     from airlock.models import LLMRequest
@@ -35,6 +35,7 @@ class RecordingRun:
         self.output: dict[Stream, bytes] = {"stdout": b"", "stderr": b""}
         self.faults: list[str] = []
         self.notes: list[str] = []
+        self.kept: tuple[Any, dict[str, Any]] | None = None
         self._answer = answers if callable(answers) else _in_turn(answers)
         self._changed = asyncio.Event()
         self._on_pause: Callable[[bool], None] = lambda _: None
@@ -97,6 +98,11 @@ class RecordingRun:
         """See `Run.note`."""
         self._check_started("note()")
         self.notes.append(text)
+
+    def keep(self, result: Any, memory_updates: Mapping[str, Any]) -> None:
+        """See `Run.keep`."""
+        self._check_started("keep()")
+        self.kept = result, dict(memory_updates)
 
     def on_pause(self, changed: Callable[[bool], None]) -> None:
         """See `Run.on_pause`."""

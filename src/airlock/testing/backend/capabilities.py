@@ -15,6 +15,7 @@ BACKEND_CAPABILITIES: Final[Mapping[str, str]] = MappingProxyType(
         "exit_codes": "an outcome has the exit code of a script that ended by itself, or by a signal",
         "loopback": "servers and clients of one script meet on 127.0.0.1 and ::1, and attempts to leave are named",
         "no_network": "a script can reach neither this machine nor any other over the network",
+        "partial_results": "what a script has reported is not lost when it is cancelled, crashes or exceeds a limit",
         "private_tmp": "the next script does not see files that a script leaves in /tmp",
         "python_main": "a script runs like `python main.py`: that file in /workspace, CPython's streams and its end",
         "sizes": "libraries that ask for the size of the machine find the limits of one execution",

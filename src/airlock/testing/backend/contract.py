@@ -10,6 +10,7 @@ from .questions import Questions
 from .script.exit_codes import ExitCodes
 from .script.loopback import Loopback
 from .script.main_file import MainFile
+from .script.partial_results import PartialResults
 from .script.script_end import ScriptEnd
 from .script.sdk_names import SDKNames
 from .script.sizes import Sizes
@@ -28,6 +29,7 @@ class BackendContract(
     Streams,
     ScriptEnd,
     ExitCodes,
+    PartialResults,
     SDKNames,
     Values,
     Questions,
