@@ -27,6 +27,8 @@ _ENVIRONMENT: Final = re.compile(
     "PATH|HOME|USER|LOGNAME|LANG|LC_.*|TZ|TMPDIR|LD_LIBRARY_PATH|XDG_.*|UV_.*|NETRC|SSL_CERT_.*|SSL_CLIENT_CERT"
     "|(HTTPS?|ALL|NO)_PROXY|(https?|all|no)_proxy|RUST_LOG"
 )
+# How a command of a package names its interpreter; a long path takes the shell (`ScriptMaker` of distlib).
+_SHEBANG: Final = re.compile(rb"\A#!(?:/bin/sh\n'''exec' [^\n]+\n' '''|[^\n]*python[^\n]*)\n")
 _OF_THE_NETWORK: Final = re.compile("UV_OFFLINE|(HTTPS?|ALL)_PROXY|(https?|all)_proxy")
 
 # By what uv says, the first that is found; tests/sandbox/test_packages.py makes these failures.
@@ -71,14 +73,14 @@ async def install_packages(project: Project, target: Path, *options: str) -> Non
         raise BackendUnavailable(
             "The program uv, which installs packages, is missing.", "Run `pip install --force-reinstall uv`."
         ) from error
-    command = [uv, "pip", "install", "--no-progress", "--color=never", "--only-binary=:all:"]
+    command = [uv, "pip", "install", "--no-progress", "--color=never", "--only-binary=:all:", "--compile-bytecode"]
     command += [f"--target={target}", *options, "--", *project.packages]
     said = await _run(project, command)
     if said is not None:
         raise BackendUnavailable(
             f"The packages of project {project.name} cannot be installed: {_short(said)}", _remedy(said, os.environ)
         )
-    await asyncio.to_thread(_let_everybody_read, target)
+    await asyncio.to_thread(_prepare, target)
 
 
 async def _run(project: Project, command: list[str]) -> str | None:
@@ -88,7 +90,9 @@ async def _run(project: Project, command: list[str]) -> str | None:
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.DEVNULL,
         stderr=asyncio.subprocess.PIPE,
-        env={name: value for name, value in os.environ.items() if _ENVIRONMENT.fullmatch(name)},
+        # Bytecode stays valid where times of files change, as in an image.
+        env={name: value for name, value in os.environ.items() if _ENVIRONMENT.fullmatch(name)}
+        | {"PYC_INVALIDATION_MODE": "CHECKED_HASH"},
     )
     assert process.stderr is not None
     lines = []
@@ -119,8 +123,14 @@ def _remedy(said: str, environ: Mapping[str, str]) -> str:
     return remedy.format(variables=f"Set here: {names}." if names else "No proxy variable is set here.")
 
 
-def _let_everybody_read(target: Path) -> None:
-    """Scripts run as somebody else, whatever the server's umask is."""
+def _prepare(target: Path) -> None:
+    """Scripts run as somebody else, whatever the server's umask is, and with another interpreter than uv's."""
+    for command in target.glob("bin/*"):
+        if command.is_file() and not command.is_symlink():
+            text = command.read_bytes()
+            if (changed := _SHEBANG.sub(b"#!/usr/bin/env python3\n", text, count=1)) != text:
+                command.write_bytes(changed)
+            command.chmod(0o755)
     target.chmod(0o755)
     for path in target.rglob("*"):
         if not path.is_symlink():

@@ -208,6 +208,7 @@ class DockerBackend(PooledBackend[DockerSettings]):
             },
             "counts_processes_by_user": self._runtime.has_own_kernel,
             "cores": self._cores,
+            "prefix": images.PREFIX,
         }
         assert self._instance is not None
         return hardening.container(
@@ -217,6 +218,10 @@ class DockerBackend(PooledBackend[DockerSettings]):
             uid=uid,
             labels={**self.settings.labels, "airlock.project": self.project.name, **self._instance.labels},
             runtime=self._runtime,
-            environment={"PYTHONPATH": images.python_path(image), **sizes.environment(self._cores)},
+            environment={
+                "PATH": images.command_path(image),
+                "PYTHONPATH": images.python_path(image),
+                **sizes.environment(self._cores),
+            },
             volumes=image["Config"].get("Volumes") or (),
         )

@@ -34,6 +34,10 @@ log = logging.getLogger(__name__)
 REPOSITORY: Final = "airlock/project"
 HOME: Final = "/opt/airlock"
 SITE: Final = f"{HOME}/site"
+PREFIX: Final = f"{HOME}/env"  # the environment of scripts, see `airlock.worker.prefix`
+WRITE_PREFIX: Final = (
+    f"import sys; sys.path[:0] = ['{HOME}/lib']; from airlock.worker import prefix; prefix.write('{PREFIX}', '{SITE}')"
+)
 MAIN: Final = f"{HOME}/lib/main.py"
 INSIDE: Final = ("airlock.worker", "airlock_docker.inside")
 BUILD_TIME_LIMIT: Final = 600.0  # seconds without a word from the daemon
@@ -47,6 +51,7 @@ COPY etc {HOME}/etc
 RUN ["python3", "-I", "{HOME}/etc/etc.py"]
 COPY lib {HOME}/lib
 COPY site {SITE}
+RUN ["python3", "-I", "-B", "-c", "{WRITE_PREFIX}"]
 RUN ["python3", "-I", "-c", "import compileall; compileall.compile_dir('{HOME}', quiet=2)"]
 """
 
@@ -95,6 +100,12 @@ def python_path(image: dict[str, Any]) -> str:
     """Return where Python finds packages: the project's, then what the image says itself."""
     own = [entry.partition("=")[2] for entry in image["Config"].get("Env") or () if entry.startswith("PYTHONPATH=")]
     return ":".join([SITE, *own])
+
+
+def command_path(image: dict[str, Any]) -> str:
+    """Return where programs are found: first this Python, then commands of packages, then what the image says."""
+    own = [entry.partition("=")[2] for entry in image["Config"].get("Env") or () if entry.startswith("PATH=")]
+    return ":".join([f"{PREFIX}/bin", f"{SITE}/bin", *(own or ["/usr/local/bin:/usr/bin:/bin"])])
 
 
 def inside(first_uid: int) -> dict[str, bytes]:

@@ -19,7 +19,7 @@ from airlock.worker import sizes, warm
 
 from . import diagnosis
 from .box_config import configuration, etc
-from .filesystem import visible
+from .filesystem import PREFIX, SITE, visible
 from .identities import Identities
 from .processes import wait_dead
 from .sandbox.layers import LAYERS
@@ -39,7 +39,7 @@ START_TIMEOUT: Final = 120.0  # seconds; `preload` may import something big from
 END_TIMEOUT: Final = 5.0
 EVERY_LAYER: Final = tuple(layer.__name__ for layer in LAYERS)
 PACKAGES: Final = ("airlock.worker", "airlock_local.sandbox")
-PATH: Final = "/usr/local/bin:/usr/bin:/bin"
+PATH: Final = f"{PREFIX}/bin:{SITE}/bin:/usr/local/bin:/usr/bin:/bin"
 
 
 class Box:
@@ -64,9 +64,7 @@ class Box:
         self.cores = project.limits.usable_cores(len(os.sched_getaffinity(0)))
         # The zygote itself reads none of it (-I); this is for libraries, and for an interpreter that a script starts.
         self.environment = {"PATH": PATH, **warm.ENVIRONMENT, **sizes.environment(self.cores)}
-        if self._view.site is not None:
-            self.environment["PYTHONPATH"] = self._view.site
-        self._config = configuration(project, self._view, self.cores, self.first_uid, controllers, layers)
+        self._config = configuration(project, self._view, packages, self.cores, self.first_uid, controllers, layers)
         self.landlock_version = 0
         self.zygotes_namespaces: dict[str, str] = {}  # their names by kind: a standby's must differ
         self._exits: dict[int, Callable[[int | None], None]] = {}  # by the number of the standby

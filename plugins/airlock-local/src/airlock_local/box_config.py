@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import base64
+import sys
 from typing import TYPE_CHECKING, Final
 
 from airlock.sandbox import NO_TERMINALS, TERMINALS, asking_socket_program, seccomp_program, surroundings
-from airlock.worker import sizes
+from airlock.worker import prefix, sizes
 from airlock.worker.loopback import NO_NETWORK
 from airlock.worker.syscalls import ID
 
+from .filesystem import PREFIX
 from .identities import UIDS
 from .sandbox.layers import MEMINFO
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from airlock import Project
 
@@ -28,17 +31,27 @@ NOT_COUNTED: Final = ("memfd_create", "shmget", "msgget", "semget")
 def configuration(
     project: Project,
     view: View,
+    packages: Path | None,
     cores: int,
     first_uid: int | None,
     controllers: frozenset[str],
     layers: Sequence[str],
 ) -> BoxConfig:
     """Return it. `controllers` are those of the executions' cgroups; `first_uid` is None where we are not root."""
+    files, links = prefix.layout(
+        PREFIX,
+        view.executable,
+        sys.version_info[:2],
+        view.site,
+        with_systems=False,
+        own_pip=packages is None or not (packages / "pip").exists(),
+    )
     return {
         "project": project.name,
         "uids": None if first_uid is None else (first_uid, UIDS),
         "binds": view.binds,
         "files": {
+            **files,
             **surroundings([ID], view.site),
             **sizes.files(
                 memory=project.limits.memory,
@@ -48,7 +61,8 @@ def configuration(
             ),
             MEMINFO: sizes.meminfo(project.limits.memory),
         },
-        "links": view.links,
+        "links": {**view.links, **links},
+        "prefix": PREFIX,
         "masks": view.masks,
         "site": view.site,
         "preload": list(project.preload),

@@ -13,6 +13,7 @@ import airlock
 # Of a prefix, only what programs are run from: /usr/src, /usr/local/etc and the like often hold a server's own files.
 TREES: Final = ("bin", "sbin", "lib", "lib32", "lib64", "libx32", "libexec", "share")
 ALTERNATIVES: Final = Path("/etc/alternatives")
+PREFIX: Final = "/env"  # the environment of scripts, see `airlock.worker.prefix`
 SITE: Final = "/site"  # a fixed place: the private /tmp would hide packages below /tmp
 
 

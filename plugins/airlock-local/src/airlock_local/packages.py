@@ -32,6 +32,7 @@ log = logging.getLogger(__name__)
 
 KEEP_SETS: Final = 20  # at most; the ones that were used last
 KEEP_DAYS: Final = 30
+FORMAT: Final = 2  # of a set: with bytecode, and with commands that run inside
 LOCK_INTERVAL: Final = 0.2  # seconds
 
 
@@ -94,7 +95,7 @@ def cache_directory() -> Path:
 
 def set_name(packages: tuple[str, ...]) -> str:
     """Return the name of a set: the same for the same packages under the same interpreter, in any order."""
-    key = [sys.version, platform.machine(), platform.libc_ver(), sys.base_prefix, sorted(packages)]
+    key = [FORMAT, sys.version, platform.machine(), platform.libc_ver(), sys.base_prefix, sorted(packages)]
     return hashlib.sha256(json.dumps(key).encode()).hexdigest()[:32]
 
 

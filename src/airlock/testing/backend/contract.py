@@ -8,6 +8,7 @@ from .lifecycle import Declaration, Jobs, Lifecycle
 from .preload import Preload
 from .questions import Questions
 from .script.exit_codes import ExitCodes
+from .script.interpreter import Interpreter
 from .script.loopback import Loopback
 from .script.main_file import MainFile
 from .script.partial_results import PartialResults
@@ -26,6 +27,7 @@ class BackendContract(
     Jobs,
     Scripts,
     MainFile,
+    Interpreter,
     Streams,
     ScriptEnd,
     ExitCodes,

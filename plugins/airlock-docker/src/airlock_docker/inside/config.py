@@ -17,4 +17,5 @@ class Config(TypedDict):
     file_size: int
     reached: dict[str, str]  # the line for stderr of each limit that the script's process has to find out about
     counts_processes_by_user: bool  # the kernel is this container's own
+    prefix: str  # of the interpreter, as scripts see it
     cores: int  # how many CPU cores one execution can use at once

@@ -11,7 +11,7 @@ import site
 import socket
 from typing import TYPE_CHECKING, Callable, NoReturn
 
-from airlock.worker import codec, layers, one_script, sizes, streams, syscalls, warm
+from airlock.worker import codec, layers, one_script, prefix, sizes, streams, syscalls, warm
 from airlock.worker.reached import Reached
 from airlock.worker.reseed import Reseeding
 
@@ -54,6 +54,7 @@ def be_script(config: Config, bpf: bytes, frames: int, stdout: int, stderr: int)
             be_the_first_to_go()
         os.chdir(layers.WORKSPACE)
         step = "preload"
+        prefix.enter(config["prefix"])
         be_a_plain_interpreter()
         sizes.show_cores(config["cores"])
         warm.preload(config["preload"])

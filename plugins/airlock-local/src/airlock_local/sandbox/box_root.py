@@ -142,6 +142,8 @@ def build_root(binds: list[tuple[str, str]], config: BoxConfig) -> None:
         os.makedirs(os.path.dirname(ROOT + path), exist_ok=True)
         with open(ROOT + path, "w", encoding="utf-8") as file:
             file.write(text)
+            if text.startswith("#!"):
+                os.fchmod(file.fileno(), 0o755)
     for path, target in config["links"].items():
         os.makedirs(os.path.dirname(ROOT + path), exist_ok=True)
         os.symlink(target, ROOT + path)

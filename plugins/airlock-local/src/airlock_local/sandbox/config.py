@@ -27,6 +27,7 @@ class BoxConfig(TypedDict):
     uids: tuple[int, int] | None  # if started as root: whom to become, and how many ids from there on scripts have
     binds: list[tuple[str, str]]  # what is visible inside: (path outside, path inside)
     files: dict[str, str]  # what stands in small files inside, by their paths
+    prefix: str  # of the interpreter, as scripts see it
     links: dict[str, str]  # and where symbolic links lead
     masks: list[str]  # directories inside those that are not
     site: str | None  # where the project's packages lie inside

@@ -12,7 +12,7 @@ import site
 import time
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from airlock.worker import sizes, streams, syscalls, warm
+from airlock.worker import prefix, sizes, streams, syscalls, warm
 from airlock.worker.reached import OFFLINE
 
 from . import box_root
@@ -39,6 +39,7 @@ def main(control: socket.socket, config: BoxConfig) -> NoReturn:
         time.tzset()  # Python has read the host's /etc/localtime
         title.show("zygote")
         maker = Maker(title)
+        prefix.enter(config["prefix"])
         be_a_plain_interpreter(config["site"])
         sizes.show_cores(config["limits"]["cores"])
         warm.preload(config["preload"])

@@ -1,0 +1,56 @@
+"""A virtual environment for scripts and the interpreters that they start: this Python, with the project's packages.
+
+It is what `python -m venv` makes (see "How venvs work" in the documentation of `venv`), read-only, and active: its
+`bin` is first on PATH, and `sys.executable` is in it.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+PIP_COMMAND = "#!{python}\nfrom pip.__main__ import main\n\nmain()\n"
+
+
+def layout(
+    prefix: str, executable: str, version: tuple[int, int], site: str | None, *, with_systems: bool, own_pip: bool
+) -> tuple[dict[str, str], dict[str, str]]:
+    """Return its files (texts by path) and its symbolic links.
+
+    `executable` is the interpreter, of `version`, `site` the folder with the project's packages. `with_systems` adds
+    the packages beside the interpreter, `own_pip` a pip that lists packages.
+    """
+    name = f"python{version[0]}.{version[1]}"
+    packages = f"{prefix}/lib/{name}/site-packages"
+    shown = "true" if with_systems else "false"
+    home = os.path.dirname(executable)
+    files = {
+        f"{prefix}/pyvenv.cfg": f"home = {home}\ninclude-system-site-packages = {shown}\nversion = {name[6:]}\n",
+        f"{packages}/project.pth": "" if site is None else f"import site; site.addsitedir({site!r})\n",
+    }
+    if own_pip:
+        with open(os.path.join(os.path.dirname(__file__), "pip_main.py"), encoding="utf-8") as file:
+            files[f"{packages}/pip/__main__.py"] = file.read()
+        files[f"{packages}/pip/__init__.py"] = ""
+        files |= {f"{prefix}/bin/{each}": PIP_COMMAND.format(python=f"{prefix}/bin/python") for each in ("pip", "pip3")}
+    links = {f"{prefix}/bin/python": executable, f"{prefix}/bin/python3": "python", f"{prefix}/bin/{name}": "python"}
+    return files, links
+
+
+def write(prefix: str, site: str) -> None:
+    """Make one for this interpreter and the packages beside it, as root of an image that is built."""
+    own_pip = not os.path.exists(f"{site}/pip")
+    files, links = layout(prefix, sys.executable, sys.version_info[:2], site, with_systems=True, own_pip=own_pip)
+    for path, text in files.items():
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(text)
+        os.chmod(path, 0o755 if text.startswith("#!") else 0o644)
+    for path, target in links.items():
+        os.symlink(target, path)
+
+
+def enter(prefix: str) -> None:
+    """Have this interpreter say that it is the one of that environment, as those that it starts are."""
+    sys.executable = f"{prefix}/bin/python"
+    sys.prefix = sys.exec_prefix = prefix
