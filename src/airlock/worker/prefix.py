@@ -29,9 +29,9 @@ def layout(
         f"{packages}/project.pth": "" if site is None else f"import site; site.addsitedir({site!r})\n",
     }
     if own_pip:
-        with open(os.path.join(os.path.dirname(__file__), "pip_main.py"), encoding="utf-8") as file:
-            files[f"{packages}/pip/__main__.py"] = file.read()
-        files[f"{packages}/pip/__init__.py"] = ""
+        for module in ("__init__.py", "__main__.py"):
+            with open(os.path.join(os.path.dirname(__file__), "pip", module), encoding="utf-8") as file:
+                files[f"{packages}/pip/{module}"] = file.read()
         files |= {f"{prefix}/bin/{each}": PIP_COMMAND.format(python=f"{prefix}/bin/python") for each in ("pip", "pip3")}
     links = {f"{prefix}/bin/python": executable, f"{prefix}/bin/python3": "python", f"{prefix}/bin/{name}": "python"}
     return files, links

@@ -39,7 +39,7 @@ WRITE_PREFIX: Final = (
     f"import sys; sys.path[:0] = ['{HOME}/lib']; from airlock.worker import prefix; prefix.write('{PREFIX}', '{SITE}')"
 )
 MAIN: Final = f"{HOME}/lib/main.py"
-INSIDE: Final = ("airlock.worker", "airlock_docker.inside")
+INSIDE: Final = ("airlock.worker", "airlock.worker.pip", "airlock_docker.inside")
 BUILD_TIME_LIMIT: Final = 600.0  # seconds without a word from the daemon
 MACHINES: Final = {"x86_64": "amd64", "aarch64": "arm64"}  # as Python and as Docker call them
 
