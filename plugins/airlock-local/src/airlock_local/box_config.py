@@ -31,9 +31,12 @@ def configuration(
     cores: int,
     first_uid: int | None,
     controllers: frozenset[str],
+    preload: list[str],
     layers: Sequence[str],
 ) -> BoxConfig:
-    """Return it. `controllers` are those of the executions' cgroups; `first_uid` is None where we are not root."""
+    """Return it. `preload` is what is left of the project's; `controllers` are those of the executions' cgroups;
+    `first_uid` is None where we are not root.
+    """
     return {
         "project": project.name,
         "uids": None if first_uid is None else (first_uid, UIDS),
@@ -51,7 +54,7 @@ def configuration(
         "links": view.links,
         "masks": view.masks,
         "site": view.site,
-        "preload": list(project.preload),
+        "preload": preload,
         "preload_reseed": list(project.preload_reseed),
         "layers": list(layers),
         "limits": {
