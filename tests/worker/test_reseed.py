@@ -70,18 +70,27 @@ RESEED = """
 import sys
 sys.path.insert(0, sys.argv[1])
 from airlock.worker import reseed, warm
+reseed.TRIAL_TIME = 2
 try:
     reseed.Reseeding(sys.argv[2:]).run()
 except warm.CannotPreload as error:
     print(error)
 """
 MODULE = """
+import ctypes, os, threading, time
 class Class:
     number = 1
     @classmethod
     def seed(cls): print("seeded")
 def fails(): raise ValueError("no entropy")
 def ends(): raise SystemExit
+def exits(): os._exit(0)
+def hangs(): time.sleep(60)
+def opens(): Class.file = open("/dev/zero")
+def threads(): threading.Thread(target=named, daemon=True).start()
+def named():
+    ctypes.CDLL(None).prctl(15, b"counter")
+    time.sleep(60)
 seed = Class.seed
 """
 
@@ -90,9 +99,21 @@ seed = Class.seed
     ("names", "said"),
     [
         ([], ""),
-        (["torch:Class.seed"], "seeded\n" * 3),  # twice by itself, of which once ahead of the forks, and by name
-        (["torch:fails"], "seeded\nseeded\npreload_reseed: torch:fails failed: ValueError: no entropy\n"),
-        (["torch:ends"], "seeded\nseeded\npreload_reseed: torch:ends failed: SystemExit: \n"),
+        (["torch:Class.seed"], "seeded\n" * 4),  # by itself ahead of the forks, in a trial, and both ways in a fork
+        (["torch:fails"], "seeded\npreload_reseed: torch:fails failed: ValueError: no entropy\n"),
+        (["torch:ends"], "seeded\npreload_reseed: torch:ends failed: SystemExit\n"),
+        (["os:abort"], "preload_reseed: os:abort ends the process (SIGABRT)\n"),
+        (["torch:exits"], "seeded\npreload_reseed: torch:exits ends the process (exit code 0)\n"),
+        (["os:fork"], "preload_reseed: os:fork leaves a process behind\n"),
+        (["torch:hangs"], "seeded\npreload_reseed: torch:hangs does not return within 2 s\n"),
+        (
+            ["torch:opens"],
+            "seeded\npreload_reseed: torch:opens keeps /dev/zero open, and scripts do not inherit open files\n",
+        ),
+        (
+            ["torch:threads"],
+            "seeded\npreload_reseed: torch:threads starts a thread (counter), and threads do not survive a fork\n",
+        ),
         (["torch:Class.number"], "preload_reseed: torch:Class.number is not a function, but of type int\n"),
         (["torch:none"], "preload_reseed: torch:none: module 'torch' has no attribute 'none'\n"),
         (["none:seed"], "preload_reseed: none:seed: ModuleNotFoundError: No module named 'none'\n"),
@@ -100,5 +121,5 @@ seed = Class.seed
 )
 def test_functions_are_called_by_name_and_named_if_they_fail(names: list[str], said: str, tmp_path: Path) -> None:
     (tmp_path / "torch.py").write_text(MODULE)  # in the place of one that is known, and too big for a test
-    command = [sys.executable, "-c", RESEED, str(tmp_path), *names]
+    command = [sys.executable, "-u", "-c", RESEED, str(tmp_path), *names]
     assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == said

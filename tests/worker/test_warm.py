@@ -26,16 +26,19 @@ def preload(source: str, folder: Path) -> str:
 @pytest.mark.parametrize(
     ("source", "said"),
     [
-        ("import threading, time; threading.Thread(target=time.sleep, args=(9,), daemon=True).start()", "it starts a"),
-        ("file = open('/dev/zero')", "it keeps /dev/zero open"),
-        ("import os; os.dup2(os.open('/dev/zero', 0), 2)", "it keeps /dev/zero open"),
-        ("import socket; kept = socket.socket()", "it keeps socket:"),
-        ("import mmap; memory = mmap.mmap(-1, 4096)", "it maps shared memory"),
-        ("1 / 0", "ZeroDivisionError: division by zero\n"),
+        (
+            "import threading, time; threading.Thread(target=time.sleep, args=(9,), daemon=True).start()",
+            "starts a thread (",
+        ),
+        ("file = open('/dev/zero')", "keeps /dev/zero open"),
+        ("import os; os.dup2(os.open('/dev/zero', 0), 2)", "keeps /dev/zero open"),
+        ("import socket; kept = socket.socket()", "keeps socket:"),
+        ("import mmap; memory = mmap.mmap(-1, 4096)", "maps shared memory"),
+        ("1 / 0", "preload: leaves: ZeroDivisionError: division by zero\n"),
     ],
 )
 def test_module_that_leaves_what_forks_share_or_lack_is_refused(source: str, said: str, tmp_path: Path) -> None:
-    assert preload(source, tmp_path).startswith(f"preload: leaves: {said}")
+    assert preload(source, tmp_path).removeprefix("preload: leaves: when it is imported, it ").startswith(said)
 
 
 @pytest.mark.parametrize(

@@ -73,12 +73,18 @@ async def make_local() -> AsyncIterator[Callable[..., Awaitable[Local]]]:
         replicas: int = 1,
         packages: tuple[str, ...] = (),
         preload: tuple[str, ...] = (),
+        preload_strict: bool = False,
         preload_reseed: tuple[str, ...] = (),
         isolation: Literal["full", "reduced"] = "full",
         **limits: Any,
     ) -> Local:
         project = Project(
-            name="test", packages=packages, preload=preload, preload_reseed=preload_reseed, limits=Limits(**limits)
+            name="test",
+            packages=packages,
+            preload=preload,
+            preload_strict=preload_strict,
+            preload_reseed=preload_reseed,
+            limits=Limits(**limits),
         )
         backend = LocalBackend(project, LocalSettings(isolation=isolation))
         made.append(backend)

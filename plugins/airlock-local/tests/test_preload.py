@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import re
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,8 @@ async def test_a_preloaded_module_is_there_already(make_local: Any) -> None:
     [("no_such_module", "ModuleNotFoundError"), ("antigravity_", "ModuleNotFoundError"), ("lib2to3.no", "lib2to3.no")],
 )
 async def test_a_module_that_does_not_import_is_named(module: str, why: str) -> None:
-    backend = LocalBackend(Project(name="test", preload=("json", module)), LocalSettings())
+    project = Project(name="test", preload=("json", module), preload_strict=True)
+    backend = LocalBackend(project, LocalSettings())
     with pytest.raises(BackendUnavailable, match=module) as caught:
         await backend.scale(1)
     assert why in caught.value.detail
@@ -45,26 +47,74 @@ def make_module(make_local: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 
     async def make(source: str, **project: Any) -> Any:
         (site / "mine.py").write_text(source)
-        return await make_local(packages=("mine",), preload=("mine",), **project)
+        return await make_local(packages=("mine",), **{"preload": ("mine",), **project})
 
     monkeypatch.setattr(packages, "provide", provide)
     return make
 
 
+THREAD = """
+import ctypes, threading, time
+def count():
+    ctypes.CDLL(None).prctl(15, b"counter")
+    time.sleep(60)
+threading.Thread(target=count).start()
+"""
+
+
 @pytest.mark.parametrize(
     ("source", "why"),
     [
-        ("import threading, time\nthreading.Thread(target=time.sleep, args=(60,)).start()", "it starts a thread"),
-        ("file = open('/dev/zero')", "it keeps /dev/zero open"),
-        ("import mmap\nmemory = mmap.mmap(-1, 4096)", "it maps shared memory"),
+        (THREAD, r"when it is imported, it starts a thread \(counter\)"),
+        ("file = open('/dev/zero')", "when it is imported, it keeps /dev/zero open"),
+        ("import mmap\nmemory = mmap.mmap(-1, 4096)", "when it is imported, it maps shared memory"),
         ("import mmap\nmemory = mmap.mmap(-1, 4096, prot=mmap.PROT_READ)", "it maps shared memory"),  # for now
+        ("1 / 0", "ZeroDivisionError: division by zero"),
+        ("raise SystemExit", "SystemExit"),
+        ("import os, sys\nprint('last words', file=sys.stderr)\nos.abort()", "the interpreter dies: .*last words"),
     ],
 )
-async def test_a_module_that_leaves_what_scripts_cannot_use_or_must_not_share_is_named(
-    make_module: Any, source: str, why: str
+async def test_a_module_that_leaves_what_scripts_cannot_use_or_must_not_share_is_left_out(
+    make_module: Any, source: str, why: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    with pytest.raises(BackendUnavailable, match=f"preload: mine: {why}"):
-        await make_module(source)
+    local = await make_module(source, preload=("colorsys", "mine", "wave"))
+    loaded = await local.result("import sys; set_result([m in sys.modules for m in ('colorsys', 'mine', 'wave')])")
+    assert loaded == [True, False, True]
+    assert re.search(f"not preloaded: mine: .*{why}", local.backend.pool().detail, re.DOTALL)
+    assert re.search(f"not preloaded.*: mine: .*{why}", caplog.text, re.DOTALL)
+
+
+async def test_with_preload_strict_it_keeps_the_project_down(make_module: Any) -> None:
+    with pytest.raises(BackendUnavailable, match=r"preload: mine: .*starts a thread \(counter\)") as caught:
+        await make_module(THREAD, preload_strict=True)
+    assert "`packages`" in caught.value.remedy
+
+
+async def test_a_module_may_write_into_its_home_while_it_is_imported_and_nobody_finds_that(make_module: Any) -> None:
+    source = "import os, tempfile\nhome = os.path.expanduser('~/.cache/mine')\nos.makedirs(home)\n"
+    local = await make_module(source + "kept = tempfile.mkdtemp()")
+    assert local.backend.pool().detail is None
+    code = "import mine, os; set_result([os.path.exists(mine.home), os.path.exists(mine.kept), os.listdir('/tmp')])"
+    for _ in range(2):
+        assert await local.result(code) == [False, False, []]
+
+
+@pytest.mark.parametrize(
+    ("function", "why"),
+    [
+        ("sys:exit", "failed: SystemExit"),
+        ("os:abort", r"ends the process \(SIGABRT\)"),
+        ("os:fork", "leaves a process behind"),
+        ("os:pipe", "keeps pipe:.* open"),
+        ("mine:hang", "does not return within 10 s"),
+    ],
+)
+async def test_a_function_of_preload_reseed_that_scripts_cannot_call_is_named(
+    make_module: Any, function: str, why: str
+) -> None:
+    with pytest.raises(BackendUnavailable, match=f"^preload_reseed: {function} {why}") as caught:
+        await make_module("import time\ndef hang(): time.sleep(60)", preload_reseed=(function,))
+    assert "reduced" not in caught.value.remedy
 
 
 async def test_a_pth_file_that_maps_shared_memory_is_named(make_module: Any, tmp_path: Path) -> None:
@@ -125,7 +175,7 @@ async def test_a_function_of_preload_reseed_that_raises_is_named(make_module: An
 async def test_the_pool_comes_up_after_the_cause_is_gone(make_local: Any) -> None:
     local = await make_local()
     await local.backend.scale(0)
-    local.backend.project = Project(name="test", preload=("no_such_module",))
+    local.backend.project = Project(name="test", preload_reseed=("no_such:function",))
     with pytest.raises(BackendUnavailable):
         await local.backend.scale(1)
     local.backend.project = Project(name="test")

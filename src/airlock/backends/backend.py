@@ -48,12 +48,14 @@ class Project:
 
     `packages` are requirements, `preload` are modules to import before an execution needs them, and `preload_reseed`
     functions ("module:function") to call without arguments in each process that runs a script, before the script.
+    A module that cannot be preloaded is left out with a warning, or with `preload_strict` keeps the project down.
     """
 
     name: str
     description: str = ""
     packages: tuple[str, ...] = ()
     preload: tuple[str, ...] = ()
+    preload_strict: bool = False
     preload_reseed: tuple[str, ...] = ()
     limits: Limits = field(default_factory=Limits)
 

@@ -63,6 +63,8 @@ class PooledBackend(Backend[S]):
 
     _replicas = 0
     _detail: str | None = None
+    note: str | None = None
+    """What operators should know of the pool while its workers start."""
 
     def __init__(self, project: Project, settings: S) -> None:
         """Keep the configuration."""
@@ -83,7 +85,7 @@ class PooledBackend(Backend[S]):
 
     def pool(self) -> Pool:
         """Return the state of the pool."""
-        return Pool(replicas=self._replicas, idle=len(self._idle), detail=self._detail)
+        return Pool(replicas=self._replicas, idle=len(self._idle), detail=self._detail or self.note)
 
     async def scale(self, replicas: int) -> None:
         """Keep this many idle workers; returns when they are ready. If that fails, the pool stays as it was."""

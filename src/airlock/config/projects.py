@@ -96,6 +96,7 @@ class Resolver:
                 description=section.description,
                 packages=tuple(section.packages),
                 preload=tuple(section.preload),
+                preload_strict=section.preload_strict,
                 preload_reseed=tuple(section.preload_reseed),
                 limits=section.limits,
             ),

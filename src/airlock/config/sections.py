@@ -18,6 +18,9 @@ from .secrets import SCHEMA as SECRETS
 DEFAULT_PORT: Final = 8000
 DEFAULT_MEDIATOR: Final = "agent"
 DEFAULT_STORE: Final = "memory"
+MAX_FUNCTION: Final = 1000  # characters of a function's name
+# For editors: what JSON Schema can say of it. Keywords of Python are refused as well.
+FUNCTION: Final = r"^[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*(\.[^\W\d]\w*)*$"
 _ARCHIVES: Final = (".whl", ".zip", ".tar", ".tgz", ".gz", ".bz2", ".xz")
 
 
@@ -69,6 +72,9 @@ def parse_number(value: object) -> object:
     return int(value) if isinstance(value, str) and re.fullmatch(r"[0-9]{1,9}", value) else value
 
 
+Function = Annotated[
+    str, AfterValidator(check_function), Field(max_length=MAX_FUNCTION, json_schema_extra={"pattern": FUNCTION})
+]
 Number = Annotated[int, BeforeValidator(parse_number)]
 
 
@@ -156,7 +162,10 @@ class ProjectSection(Section):
     preload: list[Annotated[str, AfterValidator(check_module)]] = Field(
         [], description="modules imported before an execution needs them"
     )
-    preload_reseed: list[Annotated[str, AfterValidator(check_function)]] = Field(
+    preload_strict: bool = Field(
+        False, description="keep the project down if a module cannot be preloaded, instead of leaving that one out"
+    )
+    preload_reseed: list[Function] = Field(
         [],
         description="functions, like faker.generator:random.seed, called before each execution to seed anew what a "
         "preloaded module seeded when it was imported",

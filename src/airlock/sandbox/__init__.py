@@ -10,6 +10,7 @@ from .conversation import Conversation
 from .counters import Counters
 from .frames import FrameReader
 from .packages import install_packages
+from .preloading import NotPreloaded, Preloading
 from .run import SandboxRun
 from .seccomp import seccomp_program
 from .selftest import self_test
@@ -23,6 +24,8 @@ __all__ = [
     "Conversation",
     "Counters",
     "FrameReader",
+    "NotPreloaded",
+    "Preloading",
     "SandboxRun",
     "Watch",
     "asking_socket_program",

@@ -8,15 +8,19 @@ from __future__ import annotations
 
 import functools
 import os
+import select
+import signal
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
-from .warm import CannotPreload, load
+from .warm import CannotPreload, describe, left_behind, load, open_files
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 MAX_MESSAGE = 2_000  # characters
+TRIAL_TIME = 10.0  # seconds that a function gets; it is called before each execution
+FINE = "fine"
 
 
 def _reseed_numpy(module: Any) -> None:
@@ -68,7 +72,7 @@ class Reseeding:
     def __init__(self, names: list[str]) -> None:
         """`names` are functions of `preload_reseed`, as "module:function". Imports their modules.
 
-        Raises CannotPreload when one cannot be found.
+        Raises CannotPreload when one cannot be found, or fails in a trial.
         """
         found = [_find(name) for name in names]
         self._calls: list[tuple[str, Callable[[], object]]] = [  # (what an error begins with, function)
@@ -77,6 +81,8 @@ class Reseeding:
             if name in sys.modules
         ]
         self.run()  # the first time is slow: OpenSSL takes ten times as long
+        for place, reseed in found:
+            _try(place, reseed)
         self._calls += found
 
     def run(self) -> None:
@@ -89,7 +95,55 @@ def _call(place: str, reseed: Callable[[], object]) -> None:
     try:
         reseed()
     except BaseException as error:
-        raise CannotPreload(f"{place} failed: {type(error).__name__}: {error}"[:MAX_MESSAGE]) from error
+        raise CannotPreload(f"{place} failed: {describe(error)}"[:MAX_MESSAGE]) from error
+
+
+def _try(place: str, reseed: Callable[[], object]) -> None:
+    """Call it in a fork that is thrown away. Raises CannotPreload if it cannot be called in those of scripts, where one
+    that hangs, ends the process or leaves something behind would look like a fault of the sandbox.
+    """
+    verdict, theirs = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        os.close(verdict)
+        _judge(place, reseed, theirs)
+    os.close(theirs)
+    with open(verdict, "rb") as file:
+        came = select.select([file], [], [], TRIAL_TIME)[0]
+        said = file.read1(4 * MAX_MESSAGE).decode() if came else f"{place} does not return within {TRIAL_TIME:g} s"
+    if not came:
+        os.kill(pid, signal.SIGKILL)
+    code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    if said != FINE:
+        raise CannotPreload(said or f"{place} ends the process ({_ending(code)})")
+
+
+def _judge(place: str, reseed: Callable[[], object], verdict: int) -> NoReturn:
+    """Say whether a function can be called in a script's process, or why not."""
+    own, before = os.getpid(), open_files()
+    try:
+        _call(place, reseed)
+        said = left_behind(before)
+        if os.getpid() != own or _has_children():
+            said = "leaves a process behind"
+        said = f"{place} {said}" if said else FINE
+    except BaseException as error:  # noqa: BLE001 - it goes to who called it; nothing else may run here
+        said = str(error)
+    if os.getpid() == own:
+        os.write(verdict, said.encode(errors="replace"))
+    os._exit(0)
+
+
+def _has_children() -> bool:
+    try:
+        os.waitpid(-1, os.WNOHANG)
+    except ChildProcessError:
+        return False
+    return True
+
+
+def _ending(code: int) -> str:
+    return f"exit code {code}" if code >= 0 else signal.Signals(-code).name
 
 
 def _find(name: str) -> tuple[str, Callable[[], object]]:

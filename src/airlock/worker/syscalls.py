@@ -88,6 +88,11 @@ def mount(source: str | None, target: str, kind: str | None = None, flags: int =
     check(result, f"mount({kind or source or 'none'} on {target})")
 
 
+def unmount(path: str) -> None:
+    """Take a mount away, also from under files that are open."""
+    check(libc.umount2(path.encode(), MNT_DETACH), f"umount({path})")
+
+
 def lock_tree(path: str, attributes: int) -> None:
     """Set attributes (read-only, no setuid, ...) on a mount *and all below it*, which a remount would miss."""
     attr = (ctypes.c_uint64 * 4)(attributes, 0, 0, 0)

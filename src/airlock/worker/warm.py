@@ -7,11 +7,13 @@ import importlib
 import os
 import socket
 import sys
+import time
 from typing import TYPE_CHECKING
 
 from . import codec, reached, script, sdk
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from types import ModuleType
 
 PRIMING = (
@@ -32,47 +34,83 @@ ENVIRONMENT = {
     "OPENBLAS_NUM_THREADS": "1",
     "MKL_NUM_THREADS": "1",
     "MALLOC_ARENA_MAX": "2",
+    # The allocators of pyarrow and polars start a thread when they are loaded, which no fork has: see
+    # `background_thread` in jemalloc(3).
+    "JE_ARROW_MALLOC_CONF": "background_thread:false",
+    "_RJEM_MALLOC_CONF": "background_thread:false",
 }
 
 
-MAPS_SHARED = "maps shared memory when it is imported, in which one script could leave data for the next"
+MAPS_SHARED = "maps shared memory, in which one script could leave data for the next"
+THREAD_PATIENCE = 0.5  # seconds: one that was joined can still be seen for a moment
 
 
 class CannotPreload(Exception):
     """Raised when a module of `preload` cannot be imported or used in forks, or a function of `preload_reseed` fails.
 
-    The message begins with the key, and names the module or the function.
+    The message begins with the key, and names the module or the function. `module` is the one of `preload` without
+    which the rest may be fine, in an interpreter that has not tried to import it.
     """
 
+    module: str | None = None
 
-def preload(names: list[str]) -> None:
-    """Import modules before an execution needs them. Raises CannotPreload."""
+
+def preload(names: list[str], before: Callable[[str], None] = lambda name: None) -> None:
+    """Import modules before an execution needs them; `before` is told of each one that follows. Raises CannotPreload.
+
+    Do not go on then: what the module did is done. Start another interpreter, without that module.
+    """
     if _maps_shared_memory():
         raise CannotPreload(f"packages: a .pth file or what it imports {MAPS_SHARED}")
     for name in names:
-        load(name, f"preload: {name}")
+        before(name)
+        try:
+            load(name, f"preload: {name}")
+        except CannotPreload as error:
+            error.module = name
+            raise
 
 
 def load(name: str, place: str) -> ModuleType:
     """Import a module that forks can use. Raises CannotPreload, with `place` before the reason, if there is none."""
-    before = _open_files()
+    before = open_files()
     try:
         module = importlib.import_module(name)
     except BaseException as error:
-        raise CannotPreload(f"{place}: {type(error).__name__}: {error}") from error
-    if (fault := _left_behind(before)) is not None:
-        raise CannotPreload(f"{place}: {fault}")
+        raise CannotPreload(f"{place}: {describe(error)}") from error
+    if (fault := left_behind(before)) is not None:
+        raise CannotPreload(f"{place}: when it is imported, it {fault}")
     return module
 
 
-def _left_behind(before: dict[str, str]) -> str | None:
-    """Say what an import left in this process that does not work in forks of it."""
-    if len(os.listdir("/proc/self/task")) > 1:
-        return "it starts a thread when it is imported, and threads do not survive a fork"
-    for descriptor, file in _open_files().items():
+def describe(error: BaseException) -> str:
+    """Return the type and the text of an error, in one line."""
+    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+
+
+def left_behind(before: dict[str, str]) -> str | None:
+    """Say what an import or a call has left in this process that does not work in forks of it.
+
+    `before` is what was open until then.
+    """
+    if threads := _threads():
+        return f"starts a thread ({', '.join(threads)}), and threads do not survive a fork"
+    for descriptor, file in open_files().items():
         if before.get(descriptor) != file:
-            return f"it keeps {file} open when it is imported, and scripts do not inherit open files"
-    return f"it {MAPS_SHARED}" if _maps_shared_memory() else None
+            return f"keeps {file} open, and scripts do not inherit open files"
+    return MAPS_SHARED if _maps_shared_memory() else None
+
+
+def _threads() -> list[str]:
+    """Return the names of all threads beside the main one."""
+    give_up = time.monotonic() + THREAD_PATIENCE
+    while len(os.listdir("/proc/self/task")) > 1 and time.monotonic() < give_up:
+        time.sleep(0.01)
+    names = []
+    for thread in sorted(os.listdir("/proc/self/task"), key=int):
+        with contextlib.suppress(OSError), open(f"/proc/self/task/{thread}/comm", encoding="utf-8") as file:
+            names.append(file.read().strip())
+    return names[1:]
 
 
 def _maps_shared_memory() -> bool:
@@ -84,7 +122,7 @@ def _maps_shared_memory() -> bool:
         return any(line.startswith("VmFlags:") and "sh" in line.split() for line in maps)
 
 
-def _open_files() -> dict[str, str]:
+def open_files() -> dict[str, str]:
     """Return what is open, by descriptor."""
     found = {}
     for descriptor in os.listdir("/proc/self/fd"):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, ClassVar, Final, Literal
 from pydantic import Field
 
 from airlock import BackendSettings, BackendUnavailable, PooledBackend, Project, WorkerLost
-from airlock.sandbox import Watch
+from airlock.sandbox import NotPreloaded, Preloading, Watch
 
 from . import cgroups, diagnosis, hierarchies, packages, run_directory, selftest
 from .box import Box
@@ -65,6 +65,7 @@ class LocalBackend(PooledBackend[LocalSettings]):
         self._box_started = 0.0
         self._changing_box = asyncio.Lock()
         self._site: Site | None = None
+        self._preloading = Preloading(project)
         self._directory: RunDirectory | None = None
         self._groups: Groups | None = None
         self._watch = Watch()
@@ -153,6 +154,8 @@ class LocalBackend(PooledBackend[LocalSettings]):
             if self._site is not None:
                 self._site.close()
                 self._site = None
+            self._preloading = Preloading(self.project)  # when it comes up again, all are tried again
+            self.note = None
 
     async def _replace_box(self) -> None:
         loop = asyncio.get_running_loop()
@@ -161,6 +164,25 @@ class LocalBackend(PooledBackend[LocalSettings]):
             self._box = None
             if loop.time() - self._box_started < SHORT_LIFE:
                 raise BackendUnavailable("The sandbox's zygote died as soon as it was up.", "The log says more.")
+        box = await self._start_box()
+        try:
+            await self._test(box)
+        except BaseException:
+            await box.stop()
+            raise
+        self._box = box
+        self._box_started = loop.time()
+
+    async def _start_box(self) -> Box:
+        """Start one with all modules of `preload` that can be preloaded."""
+        while True:
+            try:
+                return await self._try_box()
+            except NotPreloaded as fault:
+                self._preloading.leave_out(fault)
+                self.note = self._preloading.note
+
+    async def _try_box(self) -> Box:
         assert self._directory is not None
         self._directory.renew()
         box = Box(
@@ -169,21 +191,17 @@ class LocalBackend(PooledBackend[LocalSettings]):
             None if self._site is None else self._site.path,
             first_uid=self.settings.first_uid,
             controllers=frozenset() if self._groups is None else self._groups.controllers,
+            preload=self._preloading.modules,
         )
         await box.start()
-        try:
-            await self._test(box, self._directory)
-        except BaseException:
-            await box.stop()
-            raise
-        self._box = box
-        self._box_started = loop.time()
+        return box
 
-    async def _test(self, box: Box, directory: RunDirectory) -> None:
+    async def _test(self, box: Box) -> None:
         """Fail closed. Raises BackendUnavailable when a layer is missing, unless the operator allowed that."""
+        assert self._directory is not None
         worker = await self._start_in(box)
         try:
-            missing = await selftest.failures(box, worker, directory.path)
+            missing = await selftest.failures(box, worker, self._directory.path)
         finally:
             await worker.stop()
         self.isolation = self._describe(box, missing)

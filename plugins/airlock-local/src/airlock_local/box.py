@@ -15,6 +15,7 @@ from importlib import resources
 from typing import TYPE_CHECKING, Any, Final
 
 from airlock import BackendUnavailable, WorkerLost
+from airlock.sandbox import NotPreloaded
 from airlock.worker import sizes, warm
 
 from . import diagnosis
@@ -53,9 +54,12 @@ class Box:
         *,
         controllers: frozenset[str],
         first_uid: int,
+        preload: list[str],
         layers: Sequence[str] = EVERY_LAYER,
     ) -> None:
-        """`controllers` are those of its executions' cgroups; from `first_uid` on they have uids if we are root."""
+        """`preload` is what is left of the project's. `controllers` are those of its executions' cgroups; from
+        `first_uid` on they have uids if we are root.
+        """
         self._project = project.name
         self._directory = directory.path
         self._view = visible(packages)
@@ -64,7 +68,16 @@ class Box:
         self.cores = project.limits.usable_cores(len(os.sched_getaffinity(0)))
         # The zygote itself reads none of it (-I); this is for libraries, and for an interpreter that a script starts.
         self.environment = {"PATH": PATH, **warm.ENVIRONMENT, **sizes.environment(self.cores)}
-        self._config = configuration(project, self._view, packages, self.cores, self.first_uid, controllers, layers)
+        self._config = configuration(
+            project,
+            self._view,
+            packages,
+            cores=self.cores,
+            first_uid=self.first_uid,
+            controllers=controllers,
+            preload=preload or [],
+            layers=layers,
+        )
         self.landlock_version = 0
         self.zygotes_namespaces: dict[str, str] = {}  # their names by kind: a standby's must differ
         self._exits: dict[int, Callable[[int | None], None]] = {}  # by the number of the standby
@@ -104,9 +117,10 @@ class Box:
     async def start(self) -> None:
         """Start the zygote; returns when it is warm.
 
-        Raises BackendUnavailable, with the remedy, when this machine refuses or a module of `preload` is not usable.
+        Raises BackendUnavailable, with the remedy, when this machine refuses; NotPreloaded for a fault of `preload`.
         """
         loop = asyncio.get_running_loop()
+        importing: str | None = None
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         ours.setblocking(False)
         self._control = ours
@@ -114,11 +128,16 @@ class Box:
             with theirs:
                 self._spawn(theirs)
             async with asyncio.timeout(START_TIMEOUT):
-                answer = await loop.sock_recv(ours, 1 << 16)
+                report = await self._hear(ours)
+                while "importing" in report:
+                    importing = report["importing"]
+                    report = await self._hear(ours)
         except TimeoutError:
             await self.stop()
             raise BackendUnavailable(
-                f"The sandbox did not come up within {START_TIMEOUT:g} s.", "See `preload` for what takes so long."
+                f"The sandbox did not come up within {START_TIMEOUT:g} s"
+                + (f": it imported {importing}." if importing else "."),
+                "See `preload` for what takes so long.",
             ) from None
         except OSError as error:
             await self.stop()
@@ -126,12 +145,9 @@ class Box:
         except BaseException:
             await self.stop()
             raise
-        report: dict[str, Any] = (
-            json.loads(answer) if answer else {"failed": "died", "errno": None, "message": self._last_words()}
-        )
         if "failed" in report:
             await self.stop()
-            raise _explain(report["failed"], report["errno"], report["message"])
+            raise _explain(report, importing)
         self.landlock_version = report["landlock"]
         self.zygotes_namespaces = report["namespaces"]
         loop.add_reader(ours, self._on_exits)
@@ -184,6 +200,14 @@ class Box:
         if self._stderr >= 0:
             os.close(self._stderr)
             self._stderr = -1
+
+    async def _hear(self, control: socket.socket) -> dict[str, Any]:
+        """Return what the zygote says next of its start."""
+        answer = await asyncio.get_running_loop().sock_recv(control, 1 << 16)
+        if answer:
+            report: dict[str, Any] = json.loads(answer)
+            return report
+        return {"failed": "died", "errno": None, "message": self._last_words()}
 
     def _spawn(self, theirs: socket.socket) -> None:
         sources = sandbox_sources()
@@ -248,5 +272,10 @@ def sandbox_sources() -> dict[str, str]:
     return sources
 
 
-def _explain(kind: str, number: int | None, message: str) -> BackendUnavailable:
-    return diagnosis.explain("preload" if kind == "CannotPreload" else "box", number, message)
+def _explain(report: dict[str, Any], importing: str | None) -> BackendUnavailable:
+    message = report["message"]
+    if report["failed"] == "CannotPreload":
+        return NotPreloaded(message, report["module"])
+    if report["failed"] == "died" and importing:
+        return NotPreloaded(f"preload: {importing}: when it is imported, the interpreter dies: {message}", importing)
+    return diagnosis.explain("box", report["errno"], message)

@@ -32,12 +32,16 @@ def configuration(
     project: Project,
     view: View,
     packages: Path | None,
+    *,
     cores: int,
     first_uid: int | None,
     controllers: frozenset[str],
+    preload: list[str],
     layers: Sequence[str],
 ) -> BoxConfig:
-    """Return it. `controllers` are those of the executions' cgroups; `first_uid` is None where we are not root."""
+    """Return it. `preload` is what is left of the project's; `controllers` are those of the executions' cgroups;
+    `first_uid` is None where we are not root.
+    """
     files, links = prefix.layout(
         PREFIX,
         view.executable,
@@ -65,7 +69,7 @@ def configuration(
         "prefix": PREFIX,
         "masks": view.masks,
         "site": view.site,
-        "preload": list(project.preload),
+        "preload": preload,
         "preload_reseed": list(project.preload_reseed),
         "layers": list(layers),
         "limits": {

@@ -43,9 +43,7 @@ def check_machine() -> None:
 
 
 def explain(where: str, number: int | None, message: str) -> BackendUnavailable:
-    """Turn a refused system call (`number` is its errno) into what an operator can act on, or a fault of `preload`."""
-    if where == "preload":
-        return BackendUnavailable(f"{message}.", "Correct that key, or add what `preload` needs to `packages`.")
+    """Turn a refused system call (`number` is its errno) into what an operator can act on."""
     if number in (errno.EPERM, errno.EACCES, errno.ENOSPC, errno.EINVAL, errno.EUSERS) and (known := _refused()):
         return known
     if number in (errno.EPERM, errno.EACCES) and _in_container():

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 STAGE, ROOT = "stage", "root"
 DEVICES = ("null", "zero", "full", "random", "urandom")
 HOST_NAME = "sandbox"
+IMPORTS = "size=256m,nr_inodes=8192,mode=1777"  # of the zygote's own /tmp
 
 
 def enter(config: BoxConfig) -> None:
@@ -158,12 +159,21 @@ def build_root(binds: list[tuple[str, str]], config: BoxConfig) -> None:
     os.symlink("pts/ptmx", f"{ROOT}/dev/ptmx")
     for name in ("tmp", "workspace", "proc", "dev/shm", "dev/pts"):
         os.makedirs(f"{ROOT}/{name}", exist_ok=True)
+    syscalls.mount("tmpfs", f"{ROOT}/tmp", "tmpfs", syscalls.MS_NOSUID | syscalls.MS_NODEV, IMPORTS)
     # The kernel allows this only where the host's own /proc is in full view.
     quiet = syscalls.MS_NOSUID | syscalls.MS_NODEV | syscalls.MS_NOEXEC
     syscalls.mount("proc", f"{ROOT}/proc", "proc", quiet)
     syscalls.pivot_root(ROOT)
     read_only = syscalls.MS_REMOUNT | syscalls.MS_BIND | syscalls.MS_RDONLY | syscalls.MS_NOSUID | syscalls.MS_NODEV
     syscalls.mount(None, "/", None, read_only)
+
+
+def no_scratch() -> None:
+    """Take away the /tmp in which modules of `preload` had their home, caches and temporary files.
+
+    Without it: what scripts, or what they find, could write there, the next ones would read.
+    """
+    syscalls.unmount("/tmp")
 
 
 def bind(source: str, target: str) -> None:

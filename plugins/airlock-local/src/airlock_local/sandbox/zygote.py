@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from .config import BoxConfig
 
+MAX_MESSAGE = 10_000  # characters
 NAMESPACES = ("cgroup", "ipc", "mnt", "net", "pid", "user", "uts")  # of which each standby has its own
 
 
@@ -42,12 +43,15 @@ def main(control: socket.socket, config: BoxConfig) -> NoReturn:
         prefix.enter(config["prefix"])
         be_a_plain_interpreter(config["site"])
         sizes.show_cores(config["limits"]["cores"])
-        warm.preload(config["preload"])
+        warm.preload(config["preload"], lambda name: report(control, {"importing": name}))
+        report(control, {"importing": None})
         confinement = Confinement(config)
+        box_root.no_scratch()
         resource.setrlimit(OFFLINE, (0, resource.getrlimit(OFFLINE)[1]))
         listener = syscalls.Filter(base64.b64decode(config["socket_bpf"])).load_and_listen()
     except Exception as error:  # noqa: BLE001 - all of them are the server's to explain
-        report(control, {"failed": type(error).__name__, "errno": getattr(error, "errno", None), "message": str(error)})
+        failed = {"failed": type(error).__name__, "module": getattr(error, "module", None)}
+        report(control, {**failed, "errno": getattr(error, "errno", None), "message": str(error)[:MAX_MESSAGE]})
         os._exit(1)
     syscalls.prctl(syscalls.PR_SET_DUMPABLE, 0)  # scripts have our uid
     signal.signal(signal.SIGINT, signal.SIG_DFL)
@@ -64,7 +68,7 @@ def main(control: socket.socket, config: BoxConfig) -> NoReturn:
 
 def report(control: socket.socket, message: dict[str, Any]) -> None:
     """Tell the server how the start went."""
-    control.send(json.dumps(message).encode()[:60_000])
+    control.send(json.dumps(message).encode())
 
 
 def be_a_plain_interpreter(packages: str | None) -> None:
