@@ -19,7 +19,10 @@ CONFIG = "projects: {p: {backend: local, replicas: 1, limits: {memory: 64MiB}}}\
 @pytest.mark.parametrize(
     ("script", "error"),
     [
-        (WAITS_FOREVER, f"timeout: the script ran longer than its timeout of 5 s; {NOTE[0]}"),
+        (
+            WAITS_FOREVER,
+            f"timeout: the script ran longer than its timeout of 5 s; it was at /workspace/main.py:8; {NOTE[0]}",
+        ),
         (f"{CHILD}raise ValueError('no')", f"script_error: ValueError: no; {NOTE[0]}"),
         (
             "x = bytearray(400 << 20)",

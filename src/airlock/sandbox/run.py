@@ -11,16 +11,17 @@ from airlock.units import format_size
 from airlock.worker.one_script import CPU_SLACK
 
 from .conversation import Conversation
+from .pauses import Pauses
+from .place import LastWords
 from .watch import Watch
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from airlock.backends import Job, Limits, Outcome, Run
+    from airlock.backends import Job, Limits, Outcome, Run, Stream
 
     from .counters import Counters
 
-SHORTEST_WAIT: Final = 0.5  # seconds between two looks at the CPU time of a script that waits
 MAY_BE_A_LIMIT: Final = ("script_error", "worker_lost", "protocol")  # that a limit of the sandbox may have caused
 NO_MEMORY: Final = "OSError: [Errno 12]"  # what mmap says where the kernel bounds each process by itself
 
@@ -63,9 +64,10 @@ class SandboxRun:
         self._conversation = Conversation(job, run, limits, send)
         self._loop = asyncio.get_running_loop()
         self._began = 0.0
-        self._pauses: _Pauses | None = None
+        self._pauses: Pauses | None = None
         self.exit_code: int | None = None  # of the script's process, as far as it is known
         self._is_death = False  # what ended it is that its process was gone
+        self._last_words: LastWords | None = None
         self.named: set[str] = set()
         """The limits whose line is on stderr. Add those that the sandbox itself has named."""
 
@@ -89,7 +91,7 @@ class SandboxRun:
         await self._run.started()
         self._began = self._loop.time()
         if self._counters is not None and self._counters.counts_cpu_time:
-            self._pauses = _Pauses(self._run, self._job.timeout, self._cores, self._counters, self._watch, self.end)
+            self._pauses = Pauses(self._run, self._job.timeout, self._cores, self._counters, self._watch, self.end)
 
     async def outcome(
         self, end: Callable[[], Awaitable[None]], killed_for_memory: Callable[[], Awaitable[bool]] | None = None
@@ -148,6 +150,22 @@ class SandboxRun:
         self._is_death = self._is_death or not self.is_settled
         self._conversation.exited(code)
 
+    def write(self, stream: Stream, data: bytes) -> None:
+        """Take output of the script, for `run.write`."""
+        if self._last_words is not None and stream == "stderr":
+            self._last_words.feed(data)
+        else:
+            self._run.write(stream, data)
+
+    def ask_for_place(self) -> bool:
+        """Say that the script is about to be killed: what it writes to stderr may be where it is.
+
+        For a sandbox that called `airlock.worker.place.tell_on_signal` inside. If this returns True, it sends SIGNAL to
+        the script's process, waits for its death, PATIENCE at most, and kills it. All output has to go to `write`.
+        """
+        self._last_words = LastWords(lambda data: self._run.write("stderr", data))
+        return self._is_ended_anywhere
+
     def end(self, error_type: str, error: str) -> None:
         """End it for a cause that the backend knows, unless it is settled already."""
         self._conversation.end(error_type, error)
@@ -166,7 +184,24 @@ class SandboxRun:
         finally:
             if self._counters is not None and not self.said_end:
                 self._counters.look()
-            await end()
+            is_anywhere = self._is_ended_anywhere
+            try:
+                await end()
+            finally:
+                self._tell_place(is_wanted=is_anywhere)
+
+    @property
+    def _is_ended_anywhere(self) -> bool:
+        """Whether something ends it that has nothing to do with what it is doing, such as a timeout."""
+        ended = self._conversation.ended
+        return not ended.done() or ended.cancelled() or ended.result().error_type == "cpu_limit"
+
+    def _tell_place(self, *, is_wanted: bool) -> None:
+        if self._last_words is not None:
+            words, self._last_words = self._last_words, None
+            place = words.finish()
+            if is_wanted and place is not None:
+                self._run.note(f"it was at {place}")
 
     async def _limit_reached(
         self, outcome: Outcome, killed_for_memory: Callable[[], Awaitable[bool]] | None
@@ -215,53 +250,3 @@ class SandboxRun:
 
     def _refused_forks(self) -> int:
         return 0 if self._counters is None else self._counters.refused_forks()
-
-
-class _Pauses:
-    """Bounds the CPU time that a script uses while it waits for a model, when its clock stands still.
-
-    In all pauses together that may be no more than its timeout has left. One look is enough as long as all of its cores
-    could not have used up the rest: a script that really waits costs a look in many seconds.
-    """
-
-    def __init__(
-        self, run: Run, timeout: float, cores: int, counters: Counters, watch: Watch, end: Callable[[str, str], None]
-    ) -> None:
-        self._timeout = timeout
-        self._cores = cores
-        self._counters = counters
-        self._watch = watch
-        self._end = end
-        self._loop = asyncio.get_running_loop()
-        self._ran = 0.0  # seconds on the clock
-        self._used = 0.0  # CPU seconds in former pauses
-        self._began_with = 0.0  # CPU seconds before this one
-        self._since = self._loop.time()
-        self.is_paused = False
-        run.on_pause(self._on_pause)
-
-    def stop(self) -> None:
-        """Look no more: the sandbox is gone, or the pause is over."""
-        self.is_paused = False
-        self._watch.remove(self._look)
-
-    def _on_pause(self, is_paused: bool) -> None:
-        if is_paused:
-            self.is_paused = True
-            self._ran += self._loop.time() - self._since
-            self._began_with = self._counters.cpu_time()
-            if (wait := self._look()) is not None:
-                self._watch.add(self._look, wait)
-        else:
-            self.stop()
-            self._used += self._counters.cpu_time() - self._began_with
-            self._since = self._loop.time()
-
-    def _look(self) -> float | None:
-        used = self._used + self._counters.cpu_time() - self._began_with
-        left = self._timeout - self._ran - used
-        if left > 0:
-            return max(left / self._cores, SHORTEST_WAIT)
-        used_more = "while it waited for an answer, the script used more CPU time"
-        self._end("cpu_limit", f"{used_more} than its timeout of {self._timeout} s had left (limits.timeout)")
-        return None

@@ -66,7 +66,7 @@ class DockerWorker(Worker):
         self._ready_frames = FrameReader(MAX_READY)
         self._ready: asyncio.Future[dict[str, Any]] = self._loop.create_future()
         self._attachment: Attachment | None = None
-        self._run: Run | None = None
+        self._is_running = False
         self._sandbox_run: SandboxRun | None = None
         self._processes_reached = limits.reached("processes").encode()
         self._lost = "the container was removed while the script ran"  # or what the daemon says of it
@@ -113,18 +113,19 @@ class DockerWorker(Worker):
             watch=self._watch,
         )
         await sandbox_run.started()
-        self._run, self._sandbox_run = run, sandbox_run
+        self._sandbox_run, self._is_running = sandbox_run, True
         if attachment.ended.done():
             sandbox_run.exited(None)
 
         async def end() -> None:
             if not sandbox_run.said_end and sandbox_run.exit_code is None:
+                sandbox_run.ask_for_place()  # the supervisor always does
                 await self._kill(attachment)
 
         try:
             outcome = await sandbox_run.outcome(end, self._killed_for_memory)
         finally:
-            self._run = None
+            self._is_running = False
         return replace(outcome, error=self._lost) if outcome.error_type == "worker_lost" else outcome
 
     async def stop(self) -> None:
@@ -157,8 +158,8 @@ class DockerWorker(Worker):
 
     def _record(self, kind: int, body: bytes) -> None:
         if kind in (STDOUT, STDERR):
-            if self._run is not None:
-                self._run.write("stdout" if kind == STDOUT else "stderr", body)
+            if self._is_running and self._sandbox_run is not None:
+                self._sandbox_run.write("stdout" if kind == STDOUT else "stderr", body)
             if kind == STDERR and self._sandbox_run is not None and self._processes_reached in body:
                 self._sandbox_run.named.add("processes")  # inside, which sees those errors only that nobody catches
         elif kind == FRAMES:

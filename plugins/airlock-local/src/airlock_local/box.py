@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import array
 import asyncio
+import contextlib
 import itertools
 import json
 import logging
@@ -170,6 +171,12 @@ class Box:
             raise WorkerLost(f"the zygote does not take requests: {error}") from error
         self._exits[number] = on_exit
         return number
+
+    def ask_for_place(self, number: int) -> None:
+        """Have this one's script write to stderr where it is, and die, if it does not resist. May do nothing."""
+        if self._control is not None:
+            with contextlib.suppress(OSError):  # the zygote is gone, or hangs
+                self._control.send(b"%d" % number)
 
     def forget(self, number: int) -> None:
         """Tell nobody how this one ended."""

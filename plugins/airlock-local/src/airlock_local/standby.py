@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from airlock import Worker, WorkerLost
 from airlock.sandbox import FrameReader, SandboxRun
-from airlock.worker import codec
+from airlock.worker import codec, place
 from airlock.worker.syscalls import ID
 
 from . import diagnosis, processes
@@ -124,14 +124,14 @@ class LocalWorker(Worker):
         if self._died():
             sandbox_run.exited(None)
         for output in self._outputs:
-            output.connect(run.write)
+            output.connect(sandbox_run.write)
         pump = self._loop.call_later(PUMP_DELAY, self._watch_output)
         refusals = None if self._group is None else RefusalWatch(self._group, run, sandbox_run, self._watch)
 
         async def end() -> None:
             try:
                 if not sandbox_run.said_end:
-                    await self._kill()
+                    await self._kill(asks_for_place=sandbox_run.ask_for_place())
             finally:
                 pump.cancel()
                 if refusals is not None:
@@ -248,10 +248,16 @@ class LocalWorker(Worker):
         for output in self._outputs:
             output.watch()
 
-    async def _kill(self) -> None:
+    async def _kill(self, *, asks_for_place: bool) -> None:
         """The one way to end an execution before it ends itself."""
         if self._init < 0:
             return  # `stop` did it
+        if asks_for_place:
+            self._box.ask_for_place(self._number)
+            if await processes.wait_dead(self._init, place.PATIENCE):  # the zygote kills it when the script is dead
+                return
+            if self._init < 0:
+                return
         processes.kill(self._init)
         if not await processes.wait_dead(self._init, KILL_TIMEOUT):
             log.warning("a sandbox takes longer than %g s to die", KILL_TIMEOUT)

@@ -16,6 +16,7 @@ BACKEND_CAPABILITIES: Final[Mapping[str, str]] = MappingProxyType(
         "loopback": "servers and clients of one script meet on 127.0.0.1 and ::1, and attempts to leave are named",
         "no_network": "a script can reach neither this machine nor any other over the network",
         "partial_results": "what a script has reported is not lost when it is cancelled, crashes or exceeds a limit",
+        "place": "where a script was when a timeout or a cancellation ended it is told, by `run.note` and on stderr",
         "private_tmp": "the next script does not see files that a script leaves in /tmp",
         "python_main": "a script runs like `python main.py`: that file in /workspace, CPython's streams and its end",
         "sizes": "libraries that ask for the size of the machine find the limits of one execution",

@@ -12,6 +12,7 @@ from .script.interpreter import Interpreter
 from .script.loopback import Loopback
 from .script.main_file import MainFile
 from .script.partial_results import PartialResults
+from .script.place import Place
 from .script.script_end import ScriptEnd
 from .script.sdk_names import SDKNames
 from .script.sizes import Sizes
@@ -32,6 +33,7 @@ class BackendContract(
     ScriptEnd,
     ExitCodes,
     PartialResults,
+    Place,
     SDKNames,
     Values,
     Questions,

@@ -13,9 +13,10 @@ import select
 import signal
 import socket
 import struct
+import time
 from typing import TYPE_CHECKING, NoReturn
 
-from airlock.worker import codec, sizes, syscalls
+from airlock.worker import codec, place, sizes, syscalls
 
 from . import script_process
 
@@ -69,6 +70,7 @@ class Supervisor:
         self._outputs = outputs
         self._unsent = bytearray()  # what the script's process has not read yet
         self._is_deaf = False  # it closed its frame socket
+        self._kill_at: float | None = None
         for descriptor in outputs:
             os.set_blocking(descriptor, False)
         frames.setblocking(False)
@@ -83,7 +85,10 @@ class Supervisor:
         """Go on until the script's process is gone. When the server closes our stdin, everything is killed."""
         self._reap()  # it may have died before we listened
         while True:
-            ready = {descriptor for descriptor, _ in self._events.poll()}
+            ready = {descriptor for descriptor, _ in self._events.poll(self._patience())}
+            if self._kill_at is not None and time.monotonic() >= self._kill_at:
+                self._kill_at = None
+                kill_others()  # what they wrote is still passed on
             if self._deaths in ready:
                 os.read(self._deaths, READ_SIZE)
                 self._reap()
@@ -101,7 +106,13 @@ class Supervisor:
         self._flush()
         if not data:
             self._events.unregister(0)
-            kill_others()  # what they wrote is still passed on
+            self._kill_at = time.monotonic() + place.PATIENCE
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self._script, place.SIGNAL)
+
+    def _patience(self) -> float | None:
+        """Return how many milliseconds to wait for the next event."""
+        return None if self._kill_at is None else max(0.0, self._kill_at - time.monotonic()) * 1000
 
     def _flush(self) -> None:
         """Send without waiting: a script that computes reads nothing, and its output must not wait for that."""

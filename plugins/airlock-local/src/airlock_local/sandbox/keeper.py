@@ -3,19 +3,20 @@
 The server sends one message per standby: "number uid network", the last two counted from the zygote's own, and
 [frames, stdout, stderr, cgroup...]. On the frame socket we hand over a pidfd of its init, then the standby itself says
 READY there. When its process is gone we answer "number code", which the script has no hold of; without a code if that
-was no doing of it.
+was no doing of it. "number" alone asks the script where it is, before it is killed (`airlock.worker.place`).
 """
 
 from __future__ import annotations
 
 import array
+import contextlib
 import os
 import select
 import signal
 import socket
 from typing import TYPE_CHECKING, NoReturn
 
-from airlock.worker import syscalls
+from airlock.worker import place, syscalls
 
 from . import standby
 
@@ -71,7 +72,11 @@ class Keeper:
             for descriptor in descriptors:
                 os.close(descriptor)
             return
-        number, uid_offset, network = map(int, message.split())
+        number, *whom = map(int, message.split())
+        if not whom:
+            self._ask_for_place(number)
+            return
+        uid_offset, network = whom
         frames, stdout, stderr, *cgroups = descriptors
         self._confinement.frames = frames
         self._confinement.cgroups = tuple(cgroups)
@@ -105,6 +110,12 @@ class Keeper:
             raise
         self._scripts[script] = number, pid, init
         network.script = pid
+
+    def _ask_for_place(self, number: int) -> None:
+        for script, (its_number, *_) in self._scripts.items():
+            if its_number == number:
+                with contextlib.suppress(OSError):  # nothing depends on it: it is killed in a moment
+                    signal.pidfd_send_signal(script, place.SIGNAL)
 
     def _watch(self, pid: int) -> int:
         """Return a pidfd of it, which wakes us when it ends. Raises OSError."""
