@@ -58,14 +58,14 @@ def test_a_poll_shows_these_bytes() -> None:
     assert ExecutionResult.model_validate(PAUSED).model_dump_json() == (
         '{"execution_id":"0123","status":"awaiting_llm","result":null,"stdout":"so far\\n","stderr":"","error":null,'
         f'"llm_request":{ASKED % 2},"llm_requests":[{ASKED % 2},{ASKED % 3}],'
-        '"memory_updates":{},"execution_time_ms":2,"error_type":null,"truncated":false,"version":4,"project":"p",'
+        '"memory_updates":{},"execution_time_ms":2,"error_type":null,"exit_code":null,"truncated":false,"version":4,"project":"p",'
         '"created_at":"2026-01-01T00:00:00Z","started_at":"2026-01-01T00:00:00.000001Z","finished_at":null,'
         '"queued_ms":1,"run_ms":2,"llm_wait_ms":3}'
     )
     assert ExecutionResult.model_validate(FINISHED).model_dump_json() == (
         '{"execution_id":"4567","status":"error","result":{"a":[1.5,null]},"stdout":"","stderr":"\u2028",'
         '"error":"it failed","llm_request":null,"llm_requests":[],"memory_updates":{"k":{"n":true}},'
-        '"execution_time_ms":null,"error_type":"internal","truncated":true,"version":1,"project":"q",'
+        '"execution_time_ms":null,"error_type":"internal","exit_code":null,"truncated":true,"version":1,"project":"q",'
         '"created_at":"1970-01-01T00:00:00Z","started_at":null,"finished_at":"2009-02-13T23:31:30.123456Z",'
         '"queued_ms":0,"run_ms":0,"llm_wait_ms":0}'
     )

@@ -19,7 +19,7 @@ from airlock.testing.attacks.budgets import (
     refused_calls,
     with_numbers,
 )
-from airlock_local import box
+from airlock_local import box_config
 
 pytestmark = pytest.mark.anyio
 
@@ -63,7 +63,7 @@ async def test_a_call_does_what_the_filter_makes_programs_do_without(
 async def test_terminals_of_the_machine_are_taken_without_a_bound(
     make_local: Callable[..., Awaitable[Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(box, "TERMINALS", 1000)
+    monkeypatch.setattr(box_config, "TERMINALS", 1000)
     local = await make_local()
     assert await local.result(f"{TAKE_TERMINALS}\nset_result(len(kept))") > TERMINALS
 

@@ -244,8 +244,8 @@ class Fake(PlainBackend):
 Suite._kill_patience = 0.5
 """
     pytester.makepyfile(with_fake(PLAIN, fake))
-    result = pytester.runpytest_subprocess("-k", "scale or left", "-p", "no:cacheprovider")
-    result.assert_outcomes(passed=9, failed=1)
+    result = pytester.runpytest_subprocess("-k", "scale_to or nothing_is_left", "-p", "no:cacheprovider")
+    result.assert_outcomes(passed=4, failed=1)
     result.stdout.fnmatch_lines(["*AssertionError: processes of workers still run after scale(0) and close(): *"])
     result.stdout.no_fnmatch_line("*INTERNALERROR*")
 
