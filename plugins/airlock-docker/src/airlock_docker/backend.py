@@ -12,7 +12,7 @@ from docker.errors import NotFound
 from pydantic import Field
 
 from airlock import BackendSettings, BackendUnavailable, PooledBackend, Project
-from airlock.sandbox import NO_TERMINALS, Watch
+from airlock.sandbox import NO_TERMINALS, NotPreloaded, Preloading, Watch
 from airlock.worker import sizes
 from airlock.worker.loopback import NO_NETWORK
 
@@ -73,6 +73,7 @@ class DockerBackend(PooledBackend[DockerSettings]):
         self._cores = 1
         self._runtime = hardening.Runtime(settings.runtime)
         self._groups: groups.Groups | None = None
+        self._preloading = Preloading(project)
         self._watch = Watch()
         self._starts = asyncio.Semaphore(STARTS_AT_ONCE)
         self._preparing = asyncio.Lock()
@@ -80,6 +81,7 @@ class DockerBackend(PooledBackend[DockerSettings]):
     async def scale(self, replicas: int) -> None:
         """Coming up from 0: sweep, provide the image, have a container tested. Then keep containers."""
         if replicas and not self._replicas:
+            self._preloading, self.note = Preloading(self.project), None  # all are tried again
             await self._prepare()
         await super().scale(replicas)
 
@@ -165,6 +167,15 @@ class DockerBackend(PooledBackend[DockerSettings]):
         return await self._start_one(self._image)
 
     async def _start_one(self, image: dict[str, Any]) -> DockerWorker:
+        """Start one with all modules of `preload` that can be preloaded."""
+        while True:
+            try:
+                return await self._try_one(image)
+            except NotPreloaded as fault:
+                self._preloading.leave_out(fault)
+                self.note = self._preloading.note
+
+    async def _try_one(self, image: dict[str, Any]) -> DockerWorker:
         assert self._engine is not None
         assert self._instance is not None
         worker = DockerWorker(
@@ -194,7 +205,7 @@ class DockerBackend(PooledBackend[DockerSettings]):
     def _container(self, image: dict[str, Any], uid: int) -> dict[str, Any]:
         limits = self.project.limits
         config: Config = {
-            "preload": list(self.project.preload),
+            "preload": self._preloading.modules,
             "preload_reseed": list(self.project.preload_reseed),
             "memory": limits.memory,
             "cpus": limits.cpus,

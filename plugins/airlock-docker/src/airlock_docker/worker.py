@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from airlock import BackendUnavailable, ProtocolViolation, Worker, WorkerLost
-from airlock.sandbox import FrameReader, SandboxRun
+from airlock.sandbox import FrameReader, NotPreloaded, SandboxRun
 from airlock.worker import codec
 
 from .attachment import Attachment
@@ -74,7 +74,8 @@ class DockerWorker(Worker):
     async def start(self, stream: socket.socket, time_limit: float) -> None:
         """Take over a container that was launched; returns when it stands ready.
 
-        Raises BackendUnavailable when it does not get there. Call `stop` then, too.
+        Raises BackendUnavailable when it does not get there, NotPreloaded for a fault of `preload`. Call `stop` then,
+        too.
         """
         self._attachment = await Attachment.attach(stream, self._on_stdout, self._on_end)
         try:
@@ -88,9 +89,7 @@ class DockerWorker(Worker):
         except WorkerLost as lost:
             raise await self._why_not_ready() from lost
         if ready.get("failed") == "preload":
-            raise BackendUnavailable(
-                f"{ready['message']}.", "Correct that key, or add what `preload` needs to `packages`."
-            )
+            raise NotPreloaded(ready["message"], ready["module"])
         if "failed" in ready:
             raise BackendUnavailable(
                 f"The script's process could not be confined ({ready['failed']}: {ready['message']}).",

@@ -182,10 +182,13 @@ async def make_docker(own_state: Path) -> AsyncIterator[Callable[..., Awaitable[
         name: str = "test",
         packages: tuple[str, ...] = (),
         preload: tuple[str, ...] = (),
+        preload_strict: bool = False,
         settings: dict[str, Any] | None = None,
         **limits: Any,
     ) -> Up:
-        project = Project(name=name, packages=packages, preload=preload, limits=Limits(**limits))
+        project = Project(
+            name=name, packages=packages, preload=preload, preload_strict=preload_strict, limits=Limits(**limits)
+        )
         backend = DockerBackend(project, DockerSettings.model_validate({"image": IMAGE, **(settings or {})}))
         made.append(backend)
         await backend.scale(replicas)

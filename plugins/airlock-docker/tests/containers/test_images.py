@@ -100,7 +100,18 @@ async def test_a_package_that_does_not_exist_leaves_the_project_down(make_docker
 
 async def test_a_module_that_cannot_be_preloaded_is_named(make_docker: Callable[..., Awaitable[Up]]) -> None:
     with pytest.raises(BackendUnavailable, match="preload: nowhere: ModuleNotFoundError"):
-        await make_docker(preload=("nowhere",))
+        await make_docker(preload=("nowhere",), preload_strict=True)
+
+
+async def test_a_module_that_cannot_be_preloaded_is_left_out(
+    make_docker: Callable[..., Awaitable[Up]], caplog: pytest.LogCaptureFixture
+) -> None:
+    up = await make_docker(preload=("colorsys", "nowhere", "wave"))
+    code = "import sys; set_result([name in sys.modules for name in ('colorsys', 'nowhere', 'wave')])"
+    assert await up.result(code) == [True, False, True]
+    fault = "nowhere: ModuleNotFoundError: No module named 'nowhere'"
+    assert up.backend.pool().detail == f"not preloaded: {fault}"
+    assert caplog.text.count(fault) == 1
 
 
 async def test_an_image_that_is_removed_meanwhile_is_built_again(

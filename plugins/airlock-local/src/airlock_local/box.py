@@ -76,7 +76,7 @@ class Box:
             cores=self.cores,
             first_uid=self.first_uid,
             controllers=controllers,
-            preload=preload or [],
+            preload=preload,
             layers=layers,
         )
         self.landlock_version = 0

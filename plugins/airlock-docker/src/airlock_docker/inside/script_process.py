@@ -77,7 +77,8 @@ def be_script(config: Config, bpf: bytes, frames: int, stdout: int, stderr: int)
         one_script.warm_up(channel, reached)
         channel.send(codec.READY, {"landlock": confinement.landlock_version})
     except BaseException as error:  # noqa: BLE001 - nothing of a script ran yet; the server explains it
-        body = {"failed": step, "message": str(error) or type(error).__name__}
+        module = getattr(error, "module", None)  # of CannotPreload
+        body = {"failed": step, "module": module, "message": str(error) or type(error).__name__}
         os.write(frames, codec.frame(codec.READY, json.dumps(body).encode()))
         os._exit(1)
     one_script.wait_and_run(channel, reached, config["cores"])
