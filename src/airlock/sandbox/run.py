@@ -160,8 +160,9 @@ class SandboxRun:
     def ask_for_place(self) -> bool:
         """Say that the script is about to be killed: what it writes to stderr may be where it is.
 
-        For a sandbox that called `airlock.worker.place.tell_on_signal` inside. If this returns True, it sends SIGNAL to
-        the script's process, waits for its death, PATIENCE at most, and kills it. All output has to go to `write`.
+        For a sandbox that called `tell_on_signal` of `airlock.worker.one_script` inside. If this returns True, it sends
+        SIGNAL to the script's process, waits for its death, PATIENCE at most, and kills it. All output has to go to
+        `write`.
         """
         self._last_words = LastWords(lambda data: self._run.write("stderr", data))
         return self._is_ended_anywhere

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import faulthandler
 import os
 import resource
 import signal
@@ -17,6 +18,17 @@ if TYPE_CHECKING:
 
 CHANNEL_LOST = 70  # exit code when the script closed the frame socket
 CPU_SLACK = 2  # seconds
+SIGNAL = signal.SIGRTMAX  # asks where a script is; CPython, libc and the kernel send none of it
+PATIENCE = 0.05  # seconds that the process has to write and die; it takes a millisecond
+
+
+def tell_on_signal() -> None:
+    """Have SIGNAL write the stacks of all threads to descriptor 2, and then end the process. Forks inherit that.
+
+    It is done in C (`faulthandler`), so it works in the middle of a long call as well. A script can prevent it, or
+    write whatever it likes instead: nothing but a message may depend on it.
+    """
+    faulthandler.register(SIGNAL, file=2, all_threads=True, chain=True)
 
 
 def warm_up(channel: Channel, reached: Reached) -> None:

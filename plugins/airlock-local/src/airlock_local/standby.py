@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from airlock import Worker, WorkerLost
 from airlock.sandbox import FrameReader, SandboxRun
-from airlock.worker import codec, place
+from airlock.worker import codec, one_script
 from airlock.worker.syscalls import ID
 
 from . import diagnosis, processes
@@ -254,7 +254,9 @@ class LocalWorker(Worker):
             return  # `stop` did it
         if asks_for_place:
             self._box.ask_for_place(self._number)
-            if await processes.wait_dead(self._init, place.PATIENCE):  # the zygote kills it when the script is dead
+            if await processes.wait_dead(
+                self._init, one_script.PATIENCE
+            ):  # the zygote kills it when the script is dead
                 return
             if self._init < 0:
                 return

@@ -11,7 +11,7 @@ import site
 import socket
 from typing import TYPE_CHECKING, Callable, NoReturn
 
-from airlock.worker import codec, layers, one_script, place, prefix, sizes, streams, syscalls, warm
+from airlock.worker import codec, layers, one_script, prefix, sizes, streams, syscalls, warm
 from airlock.worker.reached import Reached
 from airlock.worker.reseed import Reseeding
 
@@ -63,7 +63,7 @@ def be_script(config: Config, bpf: bytes, frames: int, stdout: int, stderr: int)
         confinement = Confinement(config, bpf, frames)
         reached = Reached(config["reached"], config["processes"])
         signal.signal(signal.SIGXFSZ, reached.file_size)
-        place.tell_on_signal()
+        one_script.tell_on_signal()
         warm.prime()
         for layer in LAYERS:
             step = layer.__name__

@@ -16,7 +16,7 @@ import struct
 import time
 from typing import TYPE_CHECKING, NoReturn
 
-from airlock.worker import codec, place, sizes, syscalls
+from airlock.worker import codec, one_script, sizes, syscalls
 
 from . import script_process
 
@@ -106,9 +106,9 @@ class Supervisor:
         self._flush()
         if not data:
             self._events.unregister(0)
-            self._kill_at = time.monotonic() + place.PATIENCE
+            self._kill_at = time.monotonic() + one_script.PATIENCE
             with contextlib.suppress(ProcessLookupError):
-                os.kill(self._script, place.SIGNAL)
+                os.kill(self._script, one_script.SIGNAL)
 
     def _patience(self) -> float | None:
         """Return how many milliseconds to wait for the next event."""

@@ -3,7 +3,7 @@
 The server sends one message per standby: "number uid network", the last two counted from the zygote's own, and
 [frames, stdout, stderr, cgroup...]. On the frame socket we hand over a pidfd of its init, then the standby itself says
 READY there. When its process is gone we answer "number code", which the script has no hold of; without a code if that
-was no doing of it. "number" alone asks the script where it is, before it is killed (`airlock.worker.place`).
+was no doing of it. "number" alone asks the script where it is, before it is killed (`airlock.worker.one_script`).
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import signal
 import socket
 from typing import TYPE_CHECKING, NoReturn
 
-from airlock.worker import place, syscalls
+from airlock.worker import one_script, syscalls
 
 from . import standby
 
@@ -115,7 +115,7 @@ class Keeper:
         for script, (its_number, *_) in self._scripts.items():
             if its_number == number:
                 with contextlib.suppress(OSError):  # nothing depends on it: it is killed in a moment
-                    signal.pidfd_send_signal(script, place.SIGNAL)
+                    signal.pidfd_send_signal(script, one_script.SIGNAL)
 
     def _watch(self, pid: int) -> int:
         """Return a pidfd of it, which wakes us when it ends. Raises OSError."""

@@ -12,7 +12,7 @@ import site
 import time
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from airlock.worker import place, prefix, sizes, streams, syscalls, warm
+from airlock.worker import one_script, prefix, sizes, streams, syscalls, warm
 from airlock.worker.reached import OFFLINE
 
 from . import box_root
@@ -56,7 +56,7 @@ def main(control: socket.socket, config: BoxConfig) -> NoReturn:
     syscalls.prctl(syscalls.PR_SET_DUMPABLE, 0)  # scripts have our uid
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     signal.signal(signal.SIGXFSZ, confinement.reached.file_size)
-    place.tell_on_signal()
+    one_script.tell_on_signal()
     for _ in range(2):
         warm.prime()
     gc.collect()
