@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+import errno
 import io
 import itertools
 import os
@@ -18,7 +19,7 @@ STEM = "main"
 def write(code: str) -> str:
     """Write a script into the working folder, as main.py, or main_1.py where there is one already; returns its path.
 
-    Raises OSError when it does not fit.
+    Where it does not fit (limits.file_size, limits.scratch), there is no file; it runs all the same.
     """
     for number in itertools.count():
         name = f"{STEM}_{number}.py" if number else f"{STEM}.py"
@@ -33,7 +34,9 @@ def write(code: str) -> str:
         while rest:
             rest = rest[os.write(descriptor, rest) :]
     except OSError as error:
-        raise OSError(error.errno, f"the script cannot be written: {os.strerror(error.errno or 0)}", path) from None
+        if error.errno not in (errno.EFBIG, errno.ENOSPC):
+            raise
+        os.unlink(name)
     finally:
         os.close(descriptor)
     return path

@@ -76,7 +76,7 @@ async def test_a_full_disk_fails_the_build_with_the_remedy(
     with (own_daemon.folder / "data-root" / "ballast").open("wb") as file:
         left = os.statvfs(file.fileno())
         file.write(bytes(left.f_bavail * left.f_frsize - (200 << 10)))
-    with pytest.raises(BackendUnavailable, match=r"cannot be built.*no space left on device") as caught:
+    with pytest.raises(BackendUnavailable, match=r"(cannot be built|refuses).*no space left on device") as caught:
         await make_docker(settings={"docker_host": own_daemon.host})
     assert "docker system prune" in str(caught.value)
 
