@@ -9,7 +9,7 @@ async def racer(name, delay, finish):
 
 async def main():
     finish = []
-    tasks = [asyncio.create_task(racer(n, d, finish)) for n, d in (("hare", 0.2), ("tortoise", 0.05))]
+    tasks = [asyncio.create_task(racer(n, d, finish)) for n, d in (("hare", 60), ("tortoise", 0.05))]
     done, pending = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
     for task in pending:
         task.cancel()
