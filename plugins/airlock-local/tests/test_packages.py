@@ -57,6 +57,16 @@ async def test_packages_are_read_only_inside(make_local: Any) -> None:
     assert await local.result(code) in ("Read-only file system", "Permission denied")
 
 
+async def test_packages_come_with_bytecode_that_is_valid_whatever_the_time_of_its_source(make_local: Any) -> None:
+    local = await make_local(packages=("six",))
+    (site,) = (path for path in packages.cache_directory().iterdir() if path.is_dir())
+    (site / "six.py").touch()
+    code = "import six; set_result([six.__cached__, [*open(six.__cached__, 'rb').read(8)[4:]]])"
+    cached, flags = await local.result(code)
+    assert cached.startswith("/site/__pycache__/six.")
+    assert flags == [3, 0, 0, 0]  # by the hash of its source: PEP 552
+
+
 async def test_a_set_is_installed_once_for_all_that_ask(cache: Path, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO")
     projects = [Project(name=f"p{n}", packages=("six",)) for n in range(3)]

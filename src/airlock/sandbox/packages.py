@@ -62,6 +62,8 @@ _OTHER: Final = "Correct what uv names there, or `packages`; only wheels are ins
 async def install_packages(project: Project, target: Path, *options: str) -> None:
     """Install into this directory, readable for every user. `options` tell uv which interpreter it is for.
 
+    With the option `--compile-bytecode` that interpreter must run here. A file that does not compile stays without.
+
     Raises BackendUnavailable when that fails: no such package, no wheel for that interpreter, no network, no disk.
     """
     from uv import find_uv_bin  # noqa: PLC0415 - looks for the program at import
@@ -73,7 +75,7 @@ async def install_packages(project: Project, target: Path, *options: str) -> Non
         raise BackendUnavailable(
             "The program uv, which installs packages, is missing.", "Run `pip install --force-reinstall uv`."
         ) from error
-    command = [uv, "pip", "install", "--no-progress", "--color=never", "--only-binary=:all:", "--compile-bytecode"]
+    command = [uv, "pip", "install", "--no-progress", "--color=never", "--only-binary=:all:"]
     command += [f"--target={target}", *options, "--", *project.packages]
     said = await _run(project, command)
     if said is not None:
@@ -90,7 +92,7 @@ async def _run(project: Project, command: list[str]) -> str | None:
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.DEVNULL,
         stderr=asyncio.subprocess.PIPE,
-        # Bytecode stays valid where times of files change, as in an image.
+        # Bytecode stays valid where the times of files change, as in a copy: PEP 552.
         env={name: value for name, value in os.environ.items() if _ENVIRONMENT.fullmatch(name)}
         | {"PYC_INVALIDATION_MODE": "CHECKED_HASH"},
     )

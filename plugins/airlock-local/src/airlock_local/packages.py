@@ -139,7 +139,7 @@ async def _install(project: Project, path: Path) -> None:
     """Install into a temporary directory beside it, then rename: a set is complete or not there."""
     temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
     try:
-        await install_packages(project, temporary, f"--python={sys.executable}")
+        await install_packages(project, temporary, f"--python={sys.executable}", "--compile-bytecode")
         await asyncio.to_thread(temporary.rename, path)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
