@@ -221,8 +221,8 @@ async def up_without(
     monkeypatch.setattr(box, "visible", lambda packages: _with_canary(filesystem.visible(packages), tmp_path))
 
     async def up(names: Collection[str]) -> Any:
-        if "own root" in names and not _is_for_all(Path(sys.base_prefix)):
-            pytest.skip("in the host's own tree nobody but root reaches this interpreter, so nothing starts there")
+        if "own root" in names and not (Path("/workspace").is_dir() and _is_for_all(Path(sys.base_prefix))):
+            pytest.skip("in the host's own tree there is no /workspace, or only root reaches this interpreter")
         leave_out(*(name for name in names if name not in STEPS))
         sources = box.sandbox_sources()
         for name in STEPS.keys() & names:

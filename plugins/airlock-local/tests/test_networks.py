@@ -69,7 +69,8 @@ except OSError as error: set_result([error.errno, made])
 FLOOD = """
 import os, socket
 print(1, flush=True)
-for _ in range(10): os.fork()
+for _ in range(10):
+    if os.fork() == 0: break
 while True: socket.socket().close()
 """
 

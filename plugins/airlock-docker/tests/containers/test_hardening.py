@@ -239,6 +239,7 @@ async def test_what_the_server_told_the_container_holds_no_secret_and_no_id(up: 
         "reached",
         "cores",
         "counts_processes_by_user",
+        "prefix",
     }
     assert set(json.loads(arguments[3])) == told
 

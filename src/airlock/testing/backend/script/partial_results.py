@@ -9,7 +9,7 @@ import pytest
 from airlock.backends import Backend
 from airlock.testing.backend.base import BackendBench
 from airlock.testing.backend.capabilities import needs
-from airlock.testing.recording import RecordingRun
+from airlock.testing.recording import RecordingRun, never_answers
 
 REPORT = "set_result(0); memory.set('job', 'last', 0); set_result({'done': 1}); memory.set('job', 'last', 1)\n"
 REPORTED = ({"done": 1}, {"job.last": 1})
@@ -26,7 +26,7 @@ class PartialResults(BackendBench):
 
     @needs("runs_code", "partial_results")
     async def test_cancelled_script_leaves_what_it_has_reported(self, shared: Backend[Any]) -> None:
-        run = RecordingRun()
+        run = RecordingRun(never_answers)
         running = self.begin(shared, f"{REPORT}llm.complete('?')\nset_result(2)", run)
         await self.until(running, run, lambda run: run.requests)
         await self.cancelled(running)
@@ -44,7 +44,7 @@ class PartialResults(BackendBench):
 
     @needs("runs_code", "partial_results")
     async def test_script_that_has_reported_nothing_leaves_nothing(self, shared: Backend[Any]) -> None:
-        run = RecordingRun()
+        run = RecordingRun(never_answers)
         running = self.begin(shared, "llm.complete('?')", run)
         await self.until(running, run, lambda run: run.requests)
         await self.cancelled(running)
