@@ -27,7 +27,8 @@ OWN: Final = """{
     "no files of the host's in /proc": all(map(is_empty, json.loads(settings.get("hidden")))),
     "no environment of the server":  # as the zygote got it: modules of `preload` may have set more
         {line.partition("=")[0] for line in
-            (open("/proc/self/environ").read() if os.access("/proc/self/environ", os.R_OK) else "").split("\\0") if line}
+            (open("/proc/self/environ").read() if os.access("/proc/self/environ", os.R_OK) else "").split("\\0")
+            if line}
         <= {*json.loads(settings.get("environment"))} and settings.get("canary") not in str(os.environ),
 }"""
 
