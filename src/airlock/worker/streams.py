@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _thread
 import contextlib
 import io
 import os
@@ -60,7 +61,8 @@ class Blocks:
     fast, the stream is block-buffered for a moment, at the end of which a thread flushes it and makes it line-buffered
     again. No line waits longer than that moment, and a script that prints now and then never has the thread. It is gone
     before a fork: threads do not survive one, and CPython 3.12 warns of them. What several threads print is never in
-    blocks: before CPython 3.11.10 and 3.12.5, some of it would be lost (python/cpython#119506).
+    blocks, for before CPython 3.11.10 and 3.12.5 some of it would be lost (python/cpython#119506): a block ends before
+    the script starts a thread, and none begins while there is one.
     """
 
     def __init__(self, stream: Any) -> None:
@@ -72,7 +74,7 @@ class Blocks:
         self._thread = 0  # its id for the kernel
         self._hurry = allocate_lock()  # held; released to cut a block short
         self._hurry.acquire()
-        self._sees_forks = False
+        self._is_watching = False
         stream.buffer.flush = self._flush_and_count
 
     def _flush_and_count(self) -> None:
@@ -86,9 +88,13 @@ class Blocks:
                 self._begin()
 
     def _begin(self) -> None:
-        if not self._sees_forks:  # not earlier: a worker that forks has no use for it
+        if not self._is_watching:  # not earlier: a worker that forks has no use for it
             os.register_at_fork(before=self._settle)
-            self._sees_forks = True
+            if sys.version_info < (3, 13):  # there is no other way to hear of a thread in all of them
+                _thread.start_new_thread = self._start_thread
+                if (threading := sys.modules.get("threading")) is not None:
+                    threading._start_new_thread = self._start_thread  # type: ignore[attr-defined]
+            self._is_watching = True
         self._is_block = True
         try:
             start_new_thread(self._end, ())
@@ -113,6 +119,11 @@ class Blocks:
                 self._flush()
         finally:
             self._is_block = False
+
+    def _start_thread(self, *arguments: Any, **named: Any) -> int:
+        """Stand in for `_thread.start_new_thread`."""
+        self._settle()
+        return start_new_thread(*arguments, **named)
 
     def _settle(self) -> None:
         """End the block, and wait until the kernel has buried the thread."""
