@@ -7,9 +7,11 @@ import asyncio
 import contextlib
 import json
 import os
+import shutil
 import signal
 import socket
 import sys
+import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -56,6 +58,7 @@ class PlainWorker(airlock.Worker):
 
     def __init__(self, limits: airlock.Limits) -> None:
         self._limits = limits
+        self._folder = tempfile.mkdtemp(prefix="airlock-plain-")  # where the script is written, and finds itself
 
     async def start(self, preload: tuple[str, ...]) -> None:
         """Boot the process; returns when it is ready. Call `stop` even when this fails or is cancelled."""
@@ -78,6 +81,7 @@ class PlainWorker(airlock.Worker):
             self._process = await asyncio.create_subprocess_exec(
                 *(sys.executable, "-I", "-S", "-c", BOOT, json.dumps(config)),  # your sandbox goes here
                 pass_fds=[theirs.fileno()],
+                cwd=self._folder,
                 env=warm.ENVIRONMENT,
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=asyncio.subprocess.PIPE,
@@ -118,6 +122,7 @@ class PlainWorker(airlock.Worker):
         if self._process is not None:
             kill(self._process)
             await self._process.communicate()  # reads both pipes to their end, so that they are closed
+        shutil.rmtree(self._folder, ignore_errors=True)
         self._writer.close()
         with contextlib.suppress(ConnectionError):
             await self._writer.wait_closed()
