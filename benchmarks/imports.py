@@ -9,47 +9,36 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import statistics
 import subprocess
 import sys
 import tempfile
 
+from in_turns import compare
 from uv import find_uv_bin
 
-from airlock import Job, Project
-from airlock.testing import RecordingRun
-from airlock_local.backend import LocalBackend, LocalSettings
+from airlock import Project
 
-TIMED = "import time\nbegan = time.perf_counter()\nimport {module}\nprint(time.perf_counter() - began)"
+TIMED = """
+import sys, time
+began = time.perf_counter()
+import {module}
+print(time.perf_counter() - began, file=sys.stderr)
+"""
+
+
+def run(*command: str) -> subprocess.CompletedProcess[bytes]:
+    return subprocess.run(command, check=True, capture_output=True)
 
 
 async def main(module: str, rounds: int) -> None:
     code = TIMED.format(module=module)
-    backend = LocalBackend(Project(name="bench", packages=(module,)), LocalSettings())
+    project = Project(name="bench", packages=(module,))
     with tempfile.TemporaryDirectory() as environment:
-        _run(find_uv_bin(), "venv", "--quiet", "--python", sys.executable, environment)
+        run(find_uv_bin(), "venv", "--quiet", "--python", sys.executable, environment)
         python = f"{environment}/bin/python"
-        _run(find_uv_bin(), "pip", "install", "--quiet", "--compile-bytecode", "--python", python, module)
-        samples: dict[str, list[float]] = {"sandbox": [], "virtual environment": []}
-        try:
-            await backend.scale(1)
-            for _ in range(rounds):
-                run = RecordingRun()
-                outcome = await backend.execute(Job(id="x", code=code, timeout=60), run)
-                assert outcome.error is None, outcome
-                samples["sandbox"].append(float(run.stdout))
-                samples["virtual environment"].append(float(_run(python, "-c", code)))
-        finally:
-            await backend.close()
-    medians = {name: statistics.median(times) * 1e3 for name, times in samples.items()}
-    print(f"| import {module} | median (ms) | minimum (ms) |\n|---|---|---|")
-    for name, median in medians.items():
-        print(f"| {name} | {median:.3g} | {min(samples[name]) * 1e3:.3g} |")
-    print(f"\nratio of medians: {medians['sandbox'] / medians['virtual environment']:.2f}")
-
-
-def _run(*command: str) -> str:
-    return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
+        run(find_uv_bin(), "pip", "install", "--quiet", "--compile-bytecode", "--python", python, module)
+        title = f"import {module}"
+        await compare(title, project, code, "virtual environment", lambda: run(python, "-c", code), rounds)
 
 
 if __name__ == "__main__":

@@ -10,13 +10,12 @@ from __future__ import annotations
 import argparse
 import asyncio
 import os
-import statistics
 import subprocess
 import sys
 
-from airlock import Job, Project
-from airlock.testing import RecordingRun
-from airlock_local.backend import LocalBackend, LocalSettings
+from in_turns import compare
+
+from airlock import Project
 
 TIMED = """
 import sys, time
@@ -27,32 +26,15 @@ print(time.perf_counter() - began, file=sys.stderr)
 """
 
 
-async def main(count: int, rounds: int) -> None:
-    code = TIMED.format(count=count)
-    backend = LocalBackend(Project(name="bench"), LocalSettings())
-    samples: dict[str, list[float]] = {"sandbox": [], "CPython on a pipe": []}
-    try:
-        await backend.scale(1)
-        for _ in range(rounds):
-            run = RecordingRun()
-            outcome = await backend.execute(Job(id="x", code=code, timeout=60), run)
-            assert outcome.error is None, outcome
-            samples["sandbox"].append(float(run.stderr))
-            plain = _run_plainly(code)
-            samples["CPython on a pipe"].append(float(plain.stderr))
-            assert run.output["stdout"] == plain.stdout
-    finally:
-        await backend.close()
-    medians = {name: statistics.median(times) * 1e3 for name, times in samples.items()}
-    print(f"| {count:,} prints | median (ms) | minimum (ms) |\n|---|---|---|")
-    for name, median in medians.items():
-        print(f"| {name} | {median:.3g} | {min(samples[name]) * 1e3:.3g} |")
-    print(f"\nratio of medians: {medians['sandbox'] / medians['CPython on a pipe']:.2f}")
-
-
-def _run_plainly(code: str) -> subprocess.CompletedProcess[bytes]:
+def run_plainly(code: str) -> subprocess.CompletedProcess[bytes]:
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
     return subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, env=environment)
+
+
+async def main(count: int, rounds: int) -> None:
+    code = TIMED.format(count=count)
+    project = Project(name="bench")
+    await compare(f"{count:,} prints", project, code, "CPython on a pipe", lambda: run_plainly(code), rounds)
 
 
 if __name__ == "__main__":
