@@ -18,6 +18,7 @@ from airlock.models import LLMRequest
 from airlock.testing.contract import PROMISED_KILL, Contract, no_exit
 from airlock.testing.recording import RecordingRun
 
+from .canary import Canary
 from .capabilities import BACKEND_CAPABILITIES
 from .loop_watch import LoopWatch
 from .shared import SharedBackend
@@ -148,6 +149,30 @@ class BackendBench(Contract):
         outcome, run = await self.run(backend, code, **more)
         assert outcome.error is None, run.stderr
         return outcome.result
+
+    async def results_at_once(self, *codes: str) -> list[Any]:
+        """Run scripts that each ask once, on a backend of their own: none is answered before all have asked."""
+        all_ask = asyncio.Barrier(len(codes))
+
+        async def answer(request: LLMRequest) -> str:
+            await all_ask.wait()
+            return request.prompt
+
+        async with self.up(len(codes)) as backend:
+            return await asyncio.gather(*(self.result_of(backend, code, answers=answer) for code in codes))
+
+    async def check_that_it_dies(self, backend: Backend[Any], canary: Canary, code: str) -> None:
+        """Check that a process ends with the script that has started it, and given it the canary's name.
+
+        The script asks whether the process is seen, and gives the answer as its result.
+        """
+
+        async def answer(_: LLMRequest) -> str:
+            return "yes" if await canary.appears() else "no"
+
+        if await self.result_of(backend, code, answers=answer) == "no":
+            pytest.skip("processes of this sandbox are not visible from here")
+        assert await canary.vanishes(self._kill_patience), "a child of the script still runs after its end"
 
     async def started(self, running: asyncio.Task[Outcome], run: RecordingRun) -> None:
         """Wait until a job has started."""

@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 
 from airlock.backends import Backend
-from airlock.models import LLMRequest
 
 from .base import BackendBench
 from .capabilities import needs
@@ -53,24 +52,8 @@ class Isolation(BackendBench):
 
     @needs("runs_code")
     async def test_scripts_run_at_once_and_do_not_see_each_other(self) -> None:
-        both_run = asyncio.Barrier(2)
-
-        async def answer(request: LLMRequest) -> str:
-            await both_run.wait()
-            return request.prompt
-
-        async with self.up(2) as backend:
-            results = await asyncio.gather(
-                *(
-                    self.result_of(
-                        backend,
-                        f"import json; json.own = {own!r}; llm.complete('wait'); set_result(json.own)",
-                        answers=answer,
-                    )
-                    for own in ("a", "b")
-                )
-            )
-        assert results == ["a", "b"]
+        code = "import json; json.own = {!r}; llm.complete('wait'); set_result(json.own)"
+        assert await self.results_at_once(code.format("a"), code.format("b")) == ["a", "b"]
 
     @needs("runs_code")
     async def test_environment_of_the_host_cannot_be_seen(self, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 
 from airlock.backends import Backend
-from airlock.models import LLMRequest
 from airlock.testing.recording import RecordingRun
 
 from .base import BackendBench
@@ -193,13 +192,7 @@ if os.fork() == 0:
     os._exit(0)
 set_result(llm.complete('seen?'))
 """
-
-        async def answer(_: LLMRequest) -> str:
-            return "yes" if await canary.appears() else "no"
-
-        if await self.result_of(shared, code, answers=answer) == "no":
-            pytest.skip("processes of this sandbox are not visible from here")
-        assert await canary.vanishes(self._kill_patience), "a child of the script still runs after its end"
+        await self.check_that_it_dies(shared, canary, code)
 
     @needs("runs_code", "subprocesses")
     async def test_child_cannot_speak_for_the_script(self, shared: Backend[Any]) -> None:

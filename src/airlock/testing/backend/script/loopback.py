@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from airlock.backends import Backend
-from airlock.models import LLMRequest
 from airlock.testing.backend.base import BackendBench
 from airlock.testing.backend.capabilities import needs
 
@@ -109,15 +107,7 @@ class Loopback(BackendBench):
 
     @needs("runs_code", "loopback")
     async def test_two_executions_use_the_same_port_at_once(self) -> None:
-        both_listen = asyncio.Barrier(2)
-
-        async def answer(request: LLMRequest) -> str:
-            await both_listen.wait()
-            return request.prompt
-
-        async with self.up(2) as backend:
-            results = await asyncio.gather(*(self.result_of(backend, SAME_PORT, answers=answer) for _ in range(2)))
-        assert results == [True, True]
+        assert await self.results_at_once(SAME_PORT, SAME_PORT) == [True, True]
 
     @needs("runs_code", "loopback")
     @pytest.mark.parametrize(("code", "times"), ATTEMPTS.values(), ids=ATTEMPTS)

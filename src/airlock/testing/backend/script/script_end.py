@@ -172,13 +172,7 @@ if os.fork() == 0:
     time.sleep(600)
 atexit.register(lambda: set_result(llm.complete('seen?')))
 """
-
-        async def answer(_: object) -> str:
-            return "yes" if await canary.appears() else "no"
-
-        if await self.result_of(shared, code, answers=answer) == "no":
-            pytest.skip("processes of this sandbox are not visible from here")
-        assert await canary.vanishes(self._kill_patience), "a child of the script still runs after its end"
+        await self.check_that_it_dies(shared, canary, code)
 
     @needs("runs_code", "python_main")
     @pytest.mark.parametrize("code", UNRULY.values(), ids=UNRULY)
