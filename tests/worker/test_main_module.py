@@ -16,7 +16,7 @@ def _folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 def test_a_file_of_that_name_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "main.py").write_text("mine")
-    assert main_module.write("theirs") == str(tmp_path / "main_1.py")
+    assert main_module.write(b"theirs") == str(tmp_path / "main_1.py")
     assert [path.read_text() for path in sorted(tmp_path.iterdir())] == ["mine", "theirs"]
 
 
@@ -26,7 +26,7 @@ def test_what_does_not_fit_is_no_file(monkeypatch: pytest.MonkeyPatch, tmp_path:
         raise OSError(number, os.strerror(number))
 
     monkeypatch.setattr(os, "write", refuse)
-    assert main_module.write("x = 1") == str(tmp_path / "main.py")
+    assert main_module.write(b"x = 1") == str(tmp_path / "main.py")
     assert list(tmp_path.iterdir()) == []
 
 

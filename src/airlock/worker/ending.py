@@ -17,6 +17,7 @@ import types
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from .llm import flush_output
+from .streams import ALL_SIGNALS
 from .syscalls import libc
 
 if TYPE_CHECKING:
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
 UNWRITTEN = 120  # exit code when stdout or stderr cannot be flushed
 LAST = ("last_exc", "last_type", "last_value", "last_traceback")  # what `sys` keeps of an exception, and so its frames
 COLLECT = compile("collect()", "sys", "exec")  # warnings then name `sys:1` as their place, as those of CPython do
-ALL_SIGNALS = signal.valid_signals()
 
 
 def finish(end: dict[str, Any], before_clearing: Callable[[], object]) -> None:

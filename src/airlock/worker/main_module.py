@@ -11,12 +11,11 @@ import sys
 import tokenize
 import types
 from importlib.machinery import SourceFileLoader
-from typing import Any
 
 STEM = "main"
 
 
-def write(code: str) -> str:
+def write(data: bytes) -> str:
     """Write a script into the working folder, as main.py, or main_1.py where there is one already; returns its path.
 
     Where it does not fit (limits.file_size, limits.scratch), there is no file; it runs all the same.
@@ -30,7 +29,7 @@ def write(code: str) -> str:
         break
     path = os.path.join(os.getcwd(), name)
     try:
-        rest = memoryview(encoded(code))
+        rest = memoryview(data)
         while rest:
             rest = rest[os.write(descriptor, rest) :]
     except OSError as error:
@@ -65,8 +64,3 @@ def make(path: str) -> types.ModuleType:
     )
     sys.modules["__main__"] = main
     return main
-
-
-def compiled(code: str, path: str) -> Any:
-    """Compile a script. Raises what CPython raises for a file with this content."""
-    return compile(encoded(code), path, "exec", dont_inherit=True)

@@ -8,6 +8,10 @@ from __future__ import annotations
 
 import os
 import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 PIP_COMMAND = "#!{python}\nfrom pip.__main__ import main\n\nmain()\n"
 
@@ -41,13 +45,19 @@ def write(prefix: str, site: str) -> None:
     """Make one for this interpreter and the packages beside it, as root of an image that is built."""
     own_pip = not os.path.exists(f"{site}/pip")
     files, links = layout(prefix, sys.executable, sys.version_info[:2], site, with_systems=True, own_pip=own_pip)
+    put(files, links)
+
+
+def put(files: Mapping[str, str], links: Mapping[str, str], root: str = "") -> None:
+    """Write small files (texts by path; commands can be executed) and make symbolic links, below `root`."""
+    for path in (*files, *links):
+        os.makedirs(os.path.dirname(root + path), exist_ok=True)
     for path, text in files.items():
-        os.makedirs(os.path.dirname(path), exist_ok=True)
-        with open(path, "w", encoding="utf-8") as file:
+        with open(root + path, "w", encoding="utf-8") as file:
             file.write(text)
-        os.chmod(path, 0o755 if text.startswith("#!") else 0o644)
+            os.fchmod(file.fileno(), 0o755 if text.startswith("#!") else 0o644)
     for path, target in links.items():
-        os.symlink(target, path)
+        os.symlink(target, root + path)
 
 
 def enter(prefix: str) -> None:

@@ -60,15 +60,15 @@ def run(
 
 def _execute(job: Mapping[str, Any], channel: Channel, path: str | None) -> BaseException | None:
     """Returns what it raised, with the traceback as it begins in the script."""
-    code = job["code"]
     try:
+        data = main_module.encoded(job["code"])
         if path is None:
-            path = main_module.write(code)
+            path = main_module.write(data)
             sys.argv = [path]
             sys.path.insert(0, os.path.dirname(path))
         main = main_module.make(path)
         sdk.provide(job, channel)
-        exec(main_module.compiled(code, path), main.__dict__)  # noqa: S102 - the purpose
+        exec(compile(data, path, "exec", dont_inherit=True), main.__dict__)  # noqa: S102 - the purpose
     except BaseException as raised:  # noqa: BLE001 - whatever a script raises is its outcome
         return _without_our_frame(raised)
     return None

@@ -9,15 +9,16 @@ from __future__ import annotations
 import logging
 import os
 from collections import deque
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from airlock.sandbox import Counters
 
+from .diagnosis import SYSCTL
 from .hierarchies import bases, try_rmdir, write
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from airlock import Limits
 
@@ -33,7 +34,6 @@ THROTTLED_PERIOD: Final = 10_000
 # With version 2 a group outside, such as the server's, counts that many times as much as all of a pool's executions.
 # With version 1 these count as one process outside; less would starve them, as there each busy process has a share.
 WEIGHT: Final = 4
-SYSCTL: Final = Path("/proc/sys")
 COUNTERS: Final = ("kernel/pid_max", "kernel/threads-max", "fs/file-max")
 FEW: Final = 8
 

@@ -16,7 +16,7 @@ import struct
 import time
 from typing import TYPE_CHECKING, NoReturn
 
-from airlock.worker import codec, one_script, sizes, syscalls
+from airlock.worker import codec, one_script, prefix, sizes, syscalls
 
 from . import script_process
 
@@ -55,10 +55,7 @@ def main(config: Config, bpf: bytes) -> NoReturn:
 def show_sizes(config: Config) -> None:
     """Fill /sys, which is ours and else empty."""
     memory, processes, cpus, cores = config["memory"], config["processes"], config["cpus"], config["cores"]
-    for path, text in sizes.files(memory=memory, processes=processes, cpus=cpus, cores=cores).items():
-        os.makedirs(os.path.dirname(path), exist_ok=True)
-        with open(path, "w", encoding="ascii") as file:
-            file.write(text)
+    prefix.put(sizes.files(memory=memory, processes=processes, cpus=cpus, cores=cores), {})
 
 
 class Supervisor:

@@ -7,7 +7,7 @@ import signal
 import socket
 from typing import TYPE_CHECKING
 
-from airlock.worker import loopback, syscalls
+from airlock.worker import loopback, prefix, syscalls
 from airlock.worker.syscalls import ATTR_NODEV, ATTR_NOEXEC, ATTR_NOSUID, ATTR_RDONLY
 
 if TYPE_CHECKING:
@@ -139,15 +139,7 @@ def build_root(binds: list[tuple[str, str]], config: BoxConfig) -> None:
         syscalls.lock_tree(ROOT + target, ATTR_RDONLY | ATTR_NOSUID | ATTR_NODEV)
     for path in config["masks"]:
         cover(ROOT + path)
-    for path, text in config["files"].items():
-        os.makedirs(os.path.dirname(ROOT + path), exist_ok=True)
-        with open(ROOT + path, "w", encoding="utf-8") as file:
-            file.write(text)
-            if text.startswith("#!"):
-                os.fchmod(file.fileno(), 0o755)
-    for path, target in config["links"].items():
-        os.makedirs(os.path.dirname(ROOT + path), exist_ok=True)
-        os.symlink(target, ROOT + path)
+    prefix.put(config["files"], config["links"], ROOT)
     for name in DEVICES:
         bind(f"/dev/{name}", f"{ROOT}/dev/{name}")
         syscalls.lock_tree(f"{ROOT}/dev/{name}", ATTR_RDONLY | ATTR_NOSUID | ATTR_NOEXEC)
