@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sys
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,8 +18,9 @@ def _what_inner_runs_leave_is_collected_here(request: pytest.FixtureRequest) -> 
     """Collect what bad plugins leave open in a run of `pytester`: its warnings would fail a later test."""
     yield
     if "pytester" in request.fixturenames:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), pytest.MonkeyPatch.context() as patch:
             warnings.simplefilter("ignore")
+            patch.setattr(sys, "unraisablehook", lambda _: None)  # pytest's own warns only after this
             collect()
 
 
