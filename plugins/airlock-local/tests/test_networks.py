@@ -55,16 +55,15 @@ file = open(reads)
 told = [tuple(map(int, file.readline().split())) for _ in range(8)]
 set_result([max(error for error, _ in told), sum(number for _, number in told)])
 """
-# Nobody holds a client any more, but the kernel does until the server has read what it sent.
+# Nobody holds a client any more, but the kernel does, until it only remembers it (TIME_WAIT), after a moment. And it
+# holds what the server has not accepted. So it is the kernel that says how many there are.
 BY_NOBODY = """
 import socket
 server = socket.create_server(("127.0.0.1", 0), backlog=1000)
-made = 0
 try:
     while True:
         with socket.create_connection(server.getsockname()) as client: client.sendall(bytes(1000))
-        made += 2
-except OSError as error: set_result([error.errno, made])
+except OSError as error: set_result([error.errno, int(open("/proc/self/net/sockstat").read().split()[2])])
 """
 FLOOD = """
 import os, socket

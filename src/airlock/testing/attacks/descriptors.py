@@ -15,7 +15,7 @@ from airlock.testing.backend.capabilities import needs
 
 from .arena import Arena
 from .canaries import Pool
-from .processes import sleepers
+from .processes import asleep
 
 KCMP: Final = 272 if os.uname().machine == "aarch64" else 312
 KCMP_FILE: Final = 0
@@ -91,7 +91,7 @@ class Descriptors(Arena):
         start = "import subprocess, time\nsubprocess.Popen(['sleep', '{}'])\nprint(1)\ntime.sleep(60)"
         one, two = map(start.format, tokens)
         async with self.beside(pool, one), self.beside(pool, two):
-            scripts = [parent(pid) for token in tokens for pid in sleepers(token)]
+            scripts = [parent(pid) for token in tokens for pid in await asleep(token, 1, self.patience)]
             assert len(set(scripts)) == 2
             assert shared(*scripts) == []
 

@@ -111,9 +111,7 @@ llm.complete("look")
 
         async def look(_: LLMRequest) -> str:
             nonlocal seen
-            async with asyncio.timeout(self.patience):
-                while (seen := len(sleepers(token))) < 3:  # noqa: ASYNC110 - there is no event for it
-                    await asyncio.sleep(0.01)
+            seen = len(await asleep(token, 3, self.patience))
             return "seen"
 
         assert (await pool.run(code, answer=look)).error is None
@@ -121,6 +119,17 @@ llm.complete("look")
         async with asyncio.timeout(self.soon):
             while sleepers(token):  # noqa: ASYNC110 - there is no event for it
                 await asyncio.sleep(0.01)
+
+
+async def asleep(token: str, count: int, seconds: float) -> list[int]:
+    """Return the processes that sleep for `token` seconds, once there are so many: a new one has no name at first.
+
+    Raises TimeoutError.
+    """
+    async with asyncio.timeout(seconds):
+        while len(found := sleepers(token)) < count:  # noqa: ASYNC110 - there is no event for it
+            await asyncio.sleep(0.01)
+    return found
 
 
 def sleepers(token: str) -> list[int]:
