@@ -56,6 +56,11 @@ def test_what_tells_no_place_stays_as_it_is(text: str) -> None:
     assert said(text) == (None, text)
 
 
+@pytest.mark.parametrize("begun", ["", '  File "/opt/airlock/lib/airlock/worker/script.py", line 71'])
+def test_line_that_death_cut_off_is_left_out(begun: str) -> None:
+    assert said(HEAD + SCRIPT + begun) == ("/workspace/main.py:7 in work", HEAD + SCRIPT)
+
+
 def test_place_is_short() -> None:
     place, _ = said(HEAD + line("/workspace/" + "x" * 500, 1, "y" * 500))
     assert place is not None

@@ -20,6 +20,7 @@ _THREAD: Final = re.compile(
     r"(?:Current thread|Thread) 0x[0-9a-f]{8,16}(?: \[[^\]\n]{0,64}\])? \(most recent call first\):\n"
 )
 _FRAME: Final = re.compile(r'  File "([^"\n]{1,600})", line (\d{1,9}|\?\?\?) in ([^\n]{1,600})\n')
+_CUT_OFF: Final = re.compile(r'  File "[^\n]{0,1300}')  # the process was killed before the end of this line
 _WORKER: Final = ["airlock", "worker"]  # the folder of our own code
 
 
@@ -75,7 +76,8 @@ class LastWords:
             shown = list(_of_script(frames))
             written += [text[rest:begin], *([head, *shown] if shown or not frames else [])]
             rest = end
-        written.append(text[rest:])
+        if not _CUT_OFF.fullmatch(text, rest):
+            written.append(text[rest:])
         self._write("".join(written).encode("utf-8", "surrogateescape"))
         return place
 
