@@ -98,6 +98,7 @@ class Summary:
     started_at: float | None = None
     finished_at: float | None = None
     error_type: str | None = None
+    exit_code: int | None = None
     version: int = 0
 
     @property
@@ -134,7 +135,6 @@ class Execution(Summary):
     stderr: str = ""
     truncated: bool = False
     error: str | None = None
-    exit_code: int | None = None
     memory_updates: Mapping[str, Any] = field(default_factory=dict)
     queued_ms: int = 0
     run_ms: int = 0

@@ -143,7 +143,7 @@ def test_ps_lists_the_newest_first(client: Airlock) -> None:
     older, newer = (client.submit("say hi", project="p") for _ in range(2))
     client.get(newer, wait=30)
     lines = command("ps").stdout.splitlines()
-    assert lines[0].split() == ["ID", "PROJECT", "CREATED", "STATUS", "CAUSE"]
+    assert lines[0].split() == ["ID", "PROJECT", "CREATED", "STATUS", "EXIT", "CAUSE"]
     assert [line.split()[0] for line in lines[1:3]] == [newer, older]
     assert "completed" in lines[1]
 

@@ -74,7 +74,7 @@ def test_a_poll_shows_these_bytes() -> None:
 def test_a_list_shows_these_bytes() -> None:
     assert ListedExecution.model_validate(PAUSED.summary()).model_dump_json() == (
         '{"execution_id":"0123","project":"p","status":"awaiting_llm","created_at":"2026-01-01T00:00:00Z",'
-        '"started_at":"2026-01-01T00:00:00.000001Z","finished_at":null,"error_type":null,"version":4}'
+        '"started_at":"2026-01-01T00:00:00.000001Z","finished_at":null,"error_type":null,"exit_code":null,"version":4}'
     )
 
 
@@ -82,7 +82,7 @@ def test_events_show_these_bytes() -> None:
     shown = StatusEvent.model_validate(PAUSED)
     assert shown.model_dump_json() == (
         '{"execution_id":"0123","project":"p","status":"awaiting_llm","created_at":"2026-01-01T00:00:00Z",'
-        '"started_at":"2026-01-01T00:00:00.000001Z","finished_at":null,"error_type":null,"version":4,'
+        '"started_at":"2026-01-01T00:00:00.000001Z","finished_at":null,"error_type":null,"exit_code":null,"version":4,'
         '"llm_request_ids":[2,3]}'
     )
     assert OpenLLMRequest.model_validate(QUESTION).model_dump_json() == ASKED % 2

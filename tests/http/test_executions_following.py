@@ -164,7 +164,8 @@ def test_a_list_is_by_project_and_status_and_its_pages_stand_while_new_ones_come
     [only] = page(status="awaiting_llm")["executions"]
     assert asking == f"/executions/{only['execution_id']}"
     assert set(only) == {
-        *("execution_id", "project", "status", "created_at", "started_at", "finished_at", "error_type", "version"),
+        *("execution_id", "project", "status", "created_at", "started_at", "finished_at", "error_type"),
+        *("exit_code", "version"),
     }
     found: list[str] = []
     query: dict[str, str | int] = {"status": "completed", "limit": 3}

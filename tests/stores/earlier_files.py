@@ -20,6 +20,9 @@ from airlock.stores.sqlite.store import SqliteSettings, SqliteStore
 Status = ExecutionStatus
 DATA = Path(__file__).parent / "data"  # a file of each version, as the last release that wrote it left it
 VERSIONS = {int(path.stem.rpartition("-v")[2]): path for path in DATA.glob("executions-v*.db")}
+EXIT_CODES = DATA / "exit-codes-v1.db"  # as a release left it that kept exit codes, but did not list them
+NOW = migration.newest()
+BACKUP = f"s.db.backup-v{NOW}"
 T = 1767225600.0
 SENT: dict[str, Any] = {
     "project": "p",
@@ -93,15 +96,15 @@ FILL_NOTE = "UPDATE executions SET note = 'of ' || id;"
 
 @contextmanager
 def knows(*migrations: str) -> Iterator[None]:
-    """Make this process a later release, with these migrations from version 1."""
+    """Make this process a later release, with these further migrations."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(migration, "MIGRATIONS", migrations)
+        patch.setattr(migration, "MIGRATIONS", (*migration.MIGRATIONS, *migrations))
         yield
 
 
 def old_file(folder: Path) -> Path:
-    """Place a file of version 1 in the folder."""
-    return Path(shutil.copyfile(VERSIONS[1], folder / "s.db"))
+    """Place a file of this release in the folder, which is old to a later one."""
+    return Path(shutil.copyfile(VERSIONS[NOW], folder / "s.db"))
 
 
 def a_store(path: Path) -> SqliteStore:

@@ -10,7 +10,10 @@ from pathlib import Path
 import pytest
 from tests.stores.earlier_files import (
     ADD_NOTE,
+    BACKUP,
+    EXIT_CODES,
     FILL_NOTE,
+    NOW,
     VERSIONS,
     WRITTEN,
     Status,
@@ -25,11 +28,16 @@ from tests.stores.earlier_files import (
     version_of,
 )
 
+from airlock.executions import Listing
 from airlock.stores.sqlite import migration, rows
 from airlock.stores.sqlite.store import SqliteSettings, SqliteStore
 from airlock.testing.store import an_execution
 
 pytestmark = pytest.mark.anyio
+
+
+def without_layout(sql: str) -> str:
+    return re.sub(r"\s*([(),])\s*|\s+", r"\1 ", sql)
 
 
 # --- files of earlier releases ---------------------------------------------------------------------------------------
@@ -59,9 +67,19 @@ async def test_a_migrated_file_has_the_tables_and_indexes_of_a_new_one(tmp_path:
     await (await opened(path)).close()
     with closing(sqlite3.connect(":memory:")) as new:
         new.executescript(rows.SCHEMA)
-        tables = [re.sub(r"\s+", " ", sql) for (sql,) in new.execute("SELECT sql FROM sqlite_master WHERE sql NOTNULL")]
-    migrated = [re.sub(r"\s+", " ", sql) for sql in ask(path, "SELECT sql FROM sqlite_master WHERE sql NOTNULL")]
-    assert sorted(migrated) == sorted(tables)
+        tables = [sql for (sql,) in new.execute("SELECT sql FROM sqlite_master WHERE sql NOTNULL")]
+    migrated = ask(path, "SELECT sql FROM sqlite_master WHERE sql NOTNULL")
+    assert sorted(map(without_layout, migrated)) == sorted(map(without_layout, tables))
+
+
+async def test_exit_codes_of_an_earlier_release_are_listed(tmp_path: Path) -> None:
+    path = Path(shutil.copyfile(EXIT_CODES, tmp_path / "s.db"))
+    store = await opened(path)
+    listed = {each.id: each.exit_code for each in await store.page(Listing(limit=9))}
+    found = {each: await store.get(each) for each in listed}
+    await store.close()
+    assert listed == {"ended": 0, "exited": 3, "killed": -9, "stopped": None, "deep": 7, "waiting": None}
+    assert {key: each and each.exit_code for key, each in found.items()} == listed
 
 
 # --- migrating -------------------------------------------------------------------------------------------------------
@@ -73,14 +91,14 @@ async def test_old_file_is_migrated_and_copied_before(tmp_path: Path, caplog: py
     with knows(ADD_NOTE + FILL_NOTE):
         assert await held(path) == WRITTEN
         assert await held(path) == WRITTEN, "the second time it is a file of this release"
-    assert version_of(path) == 2
+    assert version_of(path) == NOW + 1
     assert ask(path, "SELECT note FROM executions WHERE id = 'paused'") == ["of paused"]
-    assert beside(path) == ["s.db.backup-v1"]
-    backup = tmp_path / "s.db.backup-v1"
+    assert beside(path) == [BACKUP]
+    backup = tmp_path / BACKUP
     assert backup.stat().st_mode & 0o777 == 0o600
-    assert f"{path}: migrated from version 1 to 2; the old file was copied to {backup}" in caplog.messages
+    assert f"{path}: migrated from version {NOW} to {NOW + 1}; the old file was copied to {backup}" in caplog.messages
     assert len(caplog.messages) == 1
-    assert "its version is 2, this Airlock knows 1" in await refused(path)
+    assert f"its version is {NOW + 1}, this Airlock knows {NOW}" in await refused(path)
     backup.replace(path)
     assert await held(path) == WRITTEN, "with the copy in its place the earlier release works"
 
@@ -91,10 +109,10 @@ async def test_steps_are_made_in_order_from_the_version_of_the_file(tmp_path: Pa
         await (await opened(path)).close()
     with knows(ADD_NOTE, FILL_NOTE, "UPDATE executions SET note = note || '!';"):
         assert await held(path) == WRITTEN
-    assert version_of(path) == 4
+    assert version_of(path) == NOW + 3
     assert ask(path, "SELECT note FROM executions WHERE id = 'failed'") == ["of failed!"]
-    assert beside(path) == ["s.db.backup-v1", "s.db.backup-v2"]
-    assert [version_of(tmp_path / name) for name in beside(path)] == [1, 2]
+    assert beside(path) == [BACKUP, f"s.db.backup-v{NOW + 1}"]
+    assert [version_of(tmp_path / name) for name in beside(path)] == [NOW, NOW + 1]
 
 
 async def test_what_still_stands_in_the_wal_is_migrated_and_copied(tmp_path: Path) -> None:
@@ -113,18 +131,18 @@ async def test_what_still_stands_in_the_wal_is_migrated_and_copied(tmp_path: Pat
         store = await opened(path)
         assert await store.get("0") == an_execution(stdout="late")
         await store.close()
-    assert beside(path) == ["s.db.backup-v1"]
-    assert ask(tmp_path / "s.db.backup-v1", "SELECT id FROM executions WHERE id = '0'") == ["0"]
+    assert beside(path) == [BACKUP]
+    assert ask(tmp_path / BACKUP, "SELECT id FROM executions WHERE id = '0'") == ["0"]
 
 
 async def test_an_earlier_copy_is_kept(tmp_path: Path) -> None:
     path = old_file(tmp_path)
-    (tmp_path / "s.db.backup-v1").write_bytes(b"of somebody")
+    (tmp_path / BACKUP).write_bytes(b"of somebody")
     with knows(ADD_NOTE):
         assert await held(path) == WRITTEN
-    assert beside(path) == ["s.db.backup-v1", "s.db.backup-v1-2"]
-    assert (tmp_path / "s.db.backup-v1").read_bytes() == b"of somebody"
-    assert version_of(tmp_path / "s.db.backup-v1-2") == 1
+    assert beside(path) == [BACKUP, f"{BACKUP}-2"]
+    assert (tmp_path / BACKUP).read_bytes() == b"of somebody"
+    assert version_of(tmp_path / f"{BACKUP}-2") == NOW
 
 
 # --- looking ---------------------------------------------------------------------------------------------------------
@@ -135,5 +153,5 @@ def test_check_says_what_a_start_will_do_and_does_nothing(tmp_path: Path) -> Non
     before = path.read_bytes()
     with knows(ADD_NOTE):
         (warning,) = SqliteStore.check(SqliteSettings(path="s.db"), tmp_path)
-    assert warning == f"{path}: its version is 1; the next start migrates it to 2 and keeps a copy"
+    assert warning == f"{path}: its version is {NOW}; the next start migrates it to {NOW + 1} and keeps a copy"
     assert (path.read_bytes(), list(tmp_path.iterdir())) == (before, [path])

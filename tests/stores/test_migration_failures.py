@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 from tests.stores.earlier_files import (
     ADD_NOTE,
+    BACKUP,
+    NOW,
     VERSIONS,
     WRITTEN,
     ask,
@@ -33,10 +35,10 @@ async def test_migration_that_fails_leaves_the_old_file(tmp_path: Path, mistake:
     for _ in range(2):
         with knows(ADD_NOTE, mistake):
             message = await refused(path)
-        assert "cannot be migrated from version 1 to 3, and is unchanged: " in message
+        assert f"cannot be migrated from version {NOW} to {NOW + 2}, and is unchanged: " in message
         assert message.endswith("; use the Airlock that wrote it")
-        assert beside(path) == ["s.db.backup-v1"], "the same is not copied twice"
-    assert version_of(path) == 1
+        assert beside(path) == [BACKUP], "the same is not copied twice"
+    assert version_of(path) == NOW
     assert await held(path) == WRITTEN
 
 
@@ -55,24 +57,24 @@ async def test_server_killed_while_it_migrates_leaves_the_old_file(tmp_path: Pat
         "    connection.create_function('die', 0, lambda: os.kill(os.getpid(), signal.SIGKILL))\n"
         "    return connection\n"
         "sqlite3.connect = with_die\n"
-        f"migration.MIGRATIONS = ({step!r},)\n"
+        f"migration.MIGRATIONS += ({step!r},)\n"
         "asyncio.run(opened(path))\n"
     )
     assert run(path, script) == -9
     assert await held(path) == WRITTEN
-    assert version_of(path) == 1
+    assert version_of(path) == NOW
     with knows(ADD_NOTE):
         assert await held(path) == WRITTEN
-    assert beside(path) == ["s.db.backup-v1"]
+    assert beside(path) == [BACKUP]
 
 
 async def test_half_a_copy_of_a_killed_server_is_made_again(tmp_path: Path) -> None:
     path = old_file(tmp_path)
-    (tmp_path / "s.db.backup-part").write_bytes(VERSIONS[1].read_bytes()[:5000])
+    (tmp_path / "s.db.backup-part").write_bytes(VERSIONS[NOW].read_bytes()[:5000])
     with knows(ADD_NOTE):
         assert await held(path) == WRITTEN
-    assert beside(path) == ["s.db.backup-v1"]
-    assert ask(tmp_path / "s.db.backup-v1", "PRAGMA integrity_check") == ["ok"]
+    assert beside(path) == [BACKUP]
+    assert ask(tmp_path / BACKUP, "PRAGMA integrity_check") == ["ok"]
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount a disk that is full")
@@ -87,12 +89,12 @@ async def test_full_disk_leaves_the_old_file_and_says_to_make_room(tmp_path: Pat
             message = await refused(path)
         assert "cannot be migrated" in message
         assert "make room there" in message
-        assert beside(path) == ["filler"] + ["s.db.backup-v1"] * (room > 40 << 10)
-        assert version_of(path) == 1
+        assert beside(path) == ["filler"] + [BACKUP] * (room > 40 << 10)
+        assert version_of(path) == NOW
         (tmp_path / "filler").unlink()
         with knows(ADD_NOTE + big):
             assert await held(path) == WRITTEN
-        assert beside(path) == ["s.db.backup-v1"]
+        assert beside(path) == [BACKUP]
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount a disk read-only")

@@ -105,6 +105,7 @@ class ListedExecution(AnswerModel):
     started_at: datetime | None
     finished_at: datetime | None
     error_type: str | None
+    exit_code: int | None = None
     version: int
 
 

@@ -70,15 +70,16 @@ def ps(
     with connected(url, key) as client:
         found = list(islice(client.list(project=project, status=status.value if status else None), limit))
     if as_json:
-        fields = {"execution_id", "project", "status", "error_type", "error", "created_at", "version"}
+        fields = {"execution_id", "project", "status", "error_type", "error", "exit_code", "created_at", "version"}
         rows = [execution.model_dump(mode="json", include=fields) for execution in found]
         typer.echo(json.dumps(rows, ensure_ascii=False, indent=2).encode())
         return
-    table = [["ID", "PROJECT", "CREATED", "STATUS", "CAUSE"]]
+    table = [["ID", "PROJECT", "CREATED", "STATUS", "EXIT", "CAUSE"]]
     for execution in found:
         created = execution.created_at.astimezone().strftime("%Y-%m-%d %H:%M:%S") if execution.created_at else ""
         cause = execution.error_type or ""
-        table.append([execution.execution_id, execution.project or "", created, execution.status.value, cause])
+        code = "" if execution.exit_code is None else str(execution.exit_code)
+        table.append([execution.execution_id, execution.project or "", created, execution.status.value, code, cause])
     for line in columns(table):
         out.print(printable(line))
 

@@ -30,6 +30,7 @@ _LISTED_EXECUTION: Final[dict[str, Any]] = {
     "started_at": _STARTED,
     "finished_at": _FINISHED,
     "error_type": None,
+    "exit_code": 0,
     "version": 2,
 }
 _PROJECT_INFO: Final[dict[str, Any]] = {

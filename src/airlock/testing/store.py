@@ -142,6 +142,7 @@ class StoreContract(Contract):
                     "stdout": "out",
                     "stderr": "err",
                     "truncated": True,
+                    "exit_code": -9,
                     "run_ms": 3,
                 },
             )
@@ -229,7 +230,7 @@ class StoreContract(Contract):
         async with self.opened(tmp_path) as store:
             await store.create(an_execution(0, client="alice"))
             await store.create(an_execution(1, project="q"))
-            over = await self.finish(store, 2)
+            over = await self.finish(store, 2, exit_code=3)
             assert [each.id for each in await store.page(Listing(project="q", limit=9))] == ["1"]
             assert [each.id for each in await store.page(Listing(client="alice", limit=9))] == ["0"]
             assert await store.page(Listing(status=Status.error, limit=9)) == [over.summary()]

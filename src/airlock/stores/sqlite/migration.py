@@ -15,7 +15,12 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-MIGRATIONS: Final[tuple[str, ...]] = ()
+MIGRATIONS: Final[tuple[str, ...]] = (
+    """
+    ALTER TABLE executions ADD COLUMN exit_code INTEGER;
+    UPDATE executions SET exit_code = json_extract(CAST(state AS TEXT), '$.exit_code') WHERE finished_at IS NOT NULL;
+    """,
+)
 """The SQL that leads from each version of the file to the next; the first one from version 1 to 2.
 
 Who adds one changes `rows.SCHEMA` alike, and adds a file of the new version to tests/stores/data.

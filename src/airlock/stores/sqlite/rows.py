@@ -34,7 +34,8 @@ CREATE TABLE executions (
   idempotency_key TEXT,
   size INTEGER NOT NULL,
   request BLOB NOT NULL,
-  state BLOB NOT NULL
+  state BLOB NOT NULL,
+  exit_code INTEGER
 ) WITHOUT ROWID;
 CREATE INDEX by_age ON executions (created_at, id);
 CREATE INDEX by_end ON executions (finished_at, size) WHERE finished_at IS NOT NULL;
@@ -147,4 +148,4 @@ def _dump(execution: Execution, names: AbstractSet[str]) -> bytes:
 
 def _load(row: tuple[Any, ...]) -> Execution:
     *columns, request, state = row
-    return _RECORD.validate_python(dict(zip(_COLUMNS, columns, strict=True)) | from_json(request) | from_json(state))
+    return _RECORD.validate_python(from_json(request) | from_json(state) | dict(zip(_COLUMNS, columns, strict=True)))
