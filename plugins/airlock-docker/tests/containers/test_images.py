@@ -5,7 +5,9 @@ from __future__ import annotations
 import io
 import json
 import tarfile
+import zipfile
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import docker
@@ -18,6 +20,15 @@ if TYPE_CHECKING:
     from containers.conftest import Up
 
 pytestmark = pytest.mark.anyio
+
+FOLDERS = ["/tmp", "/dev/shm", "/workspace"]
+WRITES = f"""
+import os
+for folder in {FOLDERS}:
+    os.makedirs(folder + "/.cache/folder")
+    open(folder + "/.cache/file", "w").close()
+    os.symlink("/etc", folder + "/link")
+"""
 
 
 async def test_an_image_that_is_not_there_is_named_with_the_command(make_docker: Callable[..., Awaitable[Up]]) -> None:
@@ -112,6 +123,20 @@ async def test_a_module_that_cannot_be_preloaded_is_left_out(
     fault = "nowhere: ModuleNotFoundError: No module named 'nowhere'"
     assert up.backend.pool().detail == f"not preloaded: {fault}"
     assert caplog.text.count(fault) == 1
+
+
+async def test_a_module_may_write_into_its_home_while_it_is_imported_and_nobody_finds_that(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, throw_away: str, make_docker: Callable[..., Awaitable[Up]]
+) -> None:
+    with zipfile.ZipFile(tmp_path / "caches-1.0-py3-none-any.whl", "w") as wheel:
+        wheel.writestr("caches.py", WRITES)
+        wheel.writestr("caches-1.0.dist-info/METADATA", "Metadata-Version: 2.1\nName: caches\nVersion: 1.0\n")
+        wheel.writestr("caches-1.0.dist-info/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        wheel.writestr("caches-1.0.dist-info/RECORD", "")
+    monkeypatch.setenv("UV_FIND_LINKS", str(tmp_path))
+    up = await make_docker(name=throw_away, packages=("caches",), preload=("caches",))
+    code = f"import os, sys; set_result(['caches' in sys.modules, *map(os.listdir, {FOLDERS})])"
+    assert await up.result(code) == [True, [], [], ["main.py"]]
 
 
 async def test_an_image_that_is_removed_meanwhile_is_built_again(

@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import resource
+import shutil
 import signal
 import site
 import socket
@@ -27,6 +28,9 @@ LAYERS: tuple[Callable[[Confinement], None], ...] = (
     layers.landlock,
     layers.system_call_filter,
 )
+
+
+SCRATCH = ("/tmp", "/dev/shm", layers.WORKSPACE)
 
 
 class Confinement:
@@ -58,6 +62,7 @@ def be_script(config: Config, bpf: bytes, frames: int, stdout: int, stderr: int)
         be_a_plain_interpreter()
         sizes.show_cores(config["cores"])
         warm.preload(config["preload"])
+        clear_scratch()
         reseeding = Reseeding(config["preload_reseed"])
         step = "confinement"
         confinement = Confinement(config, bpf, frames)
@@ -91,6 +96,16 @@ def be_the_first_to_go() -> None:
         os.write(descriptor, b"1000")
     finally:
         os.close(descriptor)
+
+
+def clear_scratch() -> None:
+    """Remove what modules wrote while they were imported, such as a cache in HOME: a script begins with nothing."""
+    for folder in SCRATCH:
+        for entry in [*os.scandir(folder)]:
+            if entry.is_dir(follow_symlinks=False):
+                shutil.rmtree(entry.path)
+            else:
+                os.unlink(entry.path)
 
 
 def be_a_plain_interpreter() -> None:
