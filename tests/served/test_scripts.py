@@ -1,4 +1,4 @@
-"""100 scripts as people write them (tests/scripts) do in sandboxes what they do with `python main.py`.
+"""Over 100 scripts as people write them (tests/scripts) do in sandboxes what they do with `python main.py`.
 
 Where one does not, docs/scripts.md has a row, which is what is expected here.
 """
@@ -119,4 +119,4 @@ def test_the_table_of_differences_names_scripts_that_exist() -> None:
     names = [name for name, _ in DIFFERENT]
     assert len({*names}) == len(names)
     assert {*names} <= {*SCRIPTS}
-    assert len(SCRIPTS) == 100
+    assert len(SCRIPTS) >= 100

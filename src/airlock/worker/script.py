@@ -6,13 +6,15 @@ import contextlib
 import os
 import signal
 import sys
+import traceback
+from itertools import takewhile
 from typing import TYPE_CHECKING, Any
 
-from . import codec, known_types, llm, main_module, sdk, streams, values
+from . import codec, ending, known_types, llm, main_module, sdk, streams, values
 
 if TYPE_CHECKING:
     import types
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from .codec import Channel
     from .reached import Reached
@@ -28,6 +30,7 @@ OURS = (
     streams.open_standard_streams,
     values.encode,
 )
+CALLERS = {__name__, ending.__name__}  # modules whose functions call those of the script
 OWN_FILES = {sys._getframe().f_code.co_filename, *(function.__code__.co_filename for function in OURS)}
 
 
@@ -164,3 +167,15 @@ def _next_of_the_script(line: types.TracebackType | None) -> types.TracebackType
 def _flush() -> None:
     with contextlib.suppress(BaseException):  # a script's replacement for them may raise anything
         llm.flush_output()
+
+
+def walk_the_script(f: types.FrameType | None) -> Iterator[tuple[types.FrameType, int]]:
+    """Stand in for `traceback.walk_stack`, which yields what `traceback` and `logging` print: end in the script."""
+    return takewhile(_is_of_the_script, _walk_stack(f or sys._getframe(1)))
+
+
+def _is_of_the_script(place: tuple[types.FrameType, int]) -> bool:
+    return place[0].f_globals.get("__name__") not in CALLERS
+
+
+_walk_stack = traceback.walk_stack

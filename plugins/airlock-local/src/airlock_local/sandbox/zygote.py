@@ -78,4 +78,5 @@ def be_a_plain_interpreter(packages: str | None) -> None:
         site.addsitedir(packages)
     site.setquit()
     site.sethelper()
+    site.setcopyright()
     streams.open_standard_streams()

@@ -27,6 +27,20 @@ if __name__ == "__main__":
     print(type(pickle.loads(pickle.dumps(Point(1)))) is Point)
 """
 
+STACKS = """
+import atexit, logging, traceback
+
+def names(frames):
+    return [frame.name for frame in frames]
+
+def inner():
+    return names(traceback.extract_stack())
+
+set_result([inner(), names(traceback.StackSummary.extract(traceback.walk_stack(None))), str(copyright)[:9]])
+logging.error("%d", "text")
+atexit.register(lambda: traceback.print_stack())
+"""
+
 
 @pytest.mark.anyio
 class MainFile(BackendBench):
@@ -87,6 +101,13 @@ set_result([beside.add(2, 3), part.NAME])
     async def test_errors_show_their_line(self, shared: Backend[Any], code: str, told: str) -> None:
         _, run = await self.run(shared, code)
         assert told in run.stderr
+
+    @needs("runs_code", "python_main")
+    async def test_stacks_end_in_the_script(self, shared: Backend[Any]) -> None:
+        outcome, run = await self.run(shared, STACKS)
+        assert outcome.result == [["<module>", "inner"], ["<module>"], "Copyright"]
+        assert 'Call stack:\n  File "/workspace/main.py", line 11, in <module>\n' in run.stderr
+        assert "airlock" not in run.stderr
 
     @needs("runs_code", "python_main")
     async def test_declared_encoding_is_that_of_the_file(self, shared: Backend[Any]) -> None:
