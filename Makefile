@@ -12,7 +12,8 @@ help: ## list the commands
 
 setup: .venv/ready ## create .venv with core, client, plugins and development tools
 
-.venv/ready: pyproject.toml client/pyproject.toml $(wildcard plugins/*/pyproject.toml) constraints.txt
+.venv/ready: pyproject.toml client/pyproject.toml $(wildcard plugins/*/pyproject.toml plugins/*/hatch_build.py) constraints.txt \
+		plugins/airlock-local/src/airlock_local/sandbox/template.c
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "Airlock needs Python 3.11 or later; choose one with: make PYTHON=python3.12 ..."; exit 1; }
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv

@@ -114,7 +114,7 @@ def test_calls_of_another_architecture_are_killed(program: list[tuple[int, int, 
 def test_every_socket_is_decided_by_family_type_and_protocol(internet: int) -> None:
     """With garbage in the upper halves, which the kernel does not read."""
     own, refusing = ARCHITECTURES[platform.machine()], seccomp.seccomp_program()
-    known = {ASK: sockets.asking_socket_program(), ALLOW: seccomp.seccomp_program(internet="allowed")}
+    known = {ASK: sockets.asking_program(), ALLOW: seccomp.seccomp_program(internet="allowed")}
     program = instructions(known.get(internet, refusing))
     families = (2, 10) if sockets.IPV6.exists() else (2,)
     for family, kind, protocol, high in itertools.product(

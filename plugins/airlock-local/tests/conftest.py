@@ -16,6 +16,7 @@ from airlock import BackendUnavailable, Limits, Project
 from airlock.testing import RunningPool, missing
 from airlock_local import box, selftest
 from airlock_local.backend import LocalBackend, LocalSettings
+from airlock_local.standby import LocalWorker
 
 Local = RunningPool[LocalBackend]
 UID = 65_533  # owns nothing
@@ -76,6 +77,7 @@ async def make_local() -> AsyncIterator[Callable[..., Awaitable[Local]]]:
         preload_strict: bool = False,
         preload_reseed: tuple[str, ...] = (),
         isolation: Literal["full", "reduced"] = "full",
+        reuse: Literal["pristine", "never"] = "pristine",
         **limits: Any,
     ) -> Local:
         project = Project(
@@ -86,7 +88,7 @@ async def make_local() -> AsyncIterator[Callable[..., Awaitable[Local]]]:
             preload_reseed=preload_reseed,
             limits=Limits(**limits),
         )
-        backend = LocalBackend(project, LocalSettings(isolation=isolation))
+        backend = LocalBackend(project, LocalSettings(isolation=isolation, reuse=reuse))
         made.append(backend)
         async with asyncio.timeout(HANG * 4):
             await backend.scale(replicas)
@@ -102,6 +104,33 @@ async def make_local() -> AsyncIterator[Callable[..., Awaitable[Local]]]:
 async def local(make_local: Callable[..., Awaitable[Local]]) -> Local:
     """A backend with default limits and one standby."""
     return await make_local()
+
+
+@pytest.fixture
+def after() -> Callable[[Local, str, str], Awaitable[Any]]:
+    """Run a script, and then another one in the same slot: its result, or None if nobody else gets the slot."""
+
+    async def next_slot(local: Local) -> Any:
+        await local.settle()
+        async with asyncio.timeout(HANG):
+            while local.backend._slots is None or local.backend._slots._lingering:
+                await asyncio.sleep(0.001)
+        local.backend._slots.keep(8)
+        worker = local.backend._idle[0]
+        assert isinstance(worker, LocalWorker)
+        return worker._slot
+
+    async def run(local: Local, code: str, then: str) -> Any:
+        slot = await next_slot(local)
+        await local.run(f"import os\n{code}")
+        for _ in range(3):  # others stood ready meanwhile
+            is_the_same = await next_slot(local) is slot
+            result = await local.result(then)
+            if is_the_same:
+                return result
+        return None
+
+    return run
 
 
 @pytest.fixture

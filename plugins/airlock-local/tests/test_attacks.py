@@ -3,6 +3,8 @@
 import os
 from typing import ClassVar
 
+import pytest
+
 from airlock import Project
 from airlock.testing.attacks import ATTACK_CAPABILITIES, AttackSuite
 from airlock_local.backend import LocalBackend, LocalSettings
@@ -16,3 +18,9 @@ class TestLocalAttacks(AttackSuite):
 
     def make_backend(self, project: Project) -> LocalBackend:
         return LocalBackend(project, LocalSettings())
+
+
+@pytest.mark.more
+class TestLocalAttacksWithNewSandboxes(TestLocalAttacks):
+    def make_backend(self, project: Project) -> LocalBackend:
+        return LocalBackend(project, LocalSettings(reuse="never"))

@@ -124,10 +124,11 @@ async def test_a_box_whose_maker_died_is_replaced(local: Any) -> None:
 async def test_a_standby_that_nobody_listens_to_does_not_kill_the_zygote(local: Any) -> None:
     box = local.backend._box
     before = zygote(local)
-    ours, theirs = socket.socketpair()
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     ours.close()
-    with theirs, open(os.devnull, "wb") as null:
-        box.make_standby(box.identities.take(), [theirs.fileno(), null.fileno(), null.fileno()], lambda _: None)
+    with theirs:
+        for reuse in False, True:
+            box.make_slot(box.identities.take(), [theirs.fileno()], lambda _: None, reuse=reuse)
     await local.run("print(1)")
     await local.settle()
     assert (await local.run("print(2)")).stdout == "2\n"

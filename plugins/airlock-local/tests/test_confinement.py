@@ -164,7 +164,7 @@ async def test_root_is_nobody_outside_the_sandbox(local: Any, descendants: Any) 
     await local.settle()  # a standby that is being made has not taken its uid yet
     box = local.backend._box._process.pid
     ids = [_ids(pid) for pid in (box, *descendants(box))]
-    assert len(ids) == 7  # the box, its zygote, the maker of inits; init and script, twice
+    assert len(ids) == 9  # the box, its zygote, the maker of inits; init, template and script, twice
     assert all(64_111 <= number < 64_111 + 1024 for uids in ids for number in uids)
     task.cancel()
 
@@ -181,7 +181,7 @@ async def test_executions_at_once_have_different_uids_outside_and_none_is_the_zy
             await run.until(lambda run: run.stdout)
         tasks.append(task)
     await local.settle()
-    scripts = [pid for pid in descendants(local.backend._box._process.pid) if _inner_pids(pid)[1:] == [2]]
+    scripts = _scripts(descendants(local.backend._box._process.pid))
     uids = [_ids(pid) for pid in scripts]
     assert len(uids) == 6  # three that run, three that stand by
     assert all(len(own) == 1 for own in uids)  # real, effective, saved and filesystem id of user and group
@@ -201,7 +201,7 @@ async def test_the_kernel_lets_no_script_signal_or_trace_another_by_their_uids(
         _, run = local.start("import time\nprint(1)\ntime.sleep(30)")
         async with asyncio.timeout(5):
             await run.until(lambda run: run.stdout)
-    one, other = [pid for pid in descendants(local.backend._box._process.pid) if _inner_pids(pid)[1:] == [2]][:2]
+    one, other = _scripts(descendants(local.backend._box._process.pid))[:2]
     own = _ids(one)[0]
     code = f"""
 import ctypes, errno, os
@@ -239,7 +239,15 @@ def _ids(pid: int) -> list[int]:
     return sorted({int(number) for line in lines if line[:1] in (["Uid:"], ["Gid:"]) for number in line[1:]})
 
 
-def _inner_pids(pid: int) -> list[int]:
-    """The pid of a process in each of the pid namespaces below the box's."""
-    line = next(line for line in Path(f"/proc/{pid}/status").read_text().splitlines() if line.startswith("NSpid:"))
-    return [int(number) for number in line.split()[2:]]
+def _scripts(pids: list[int]) -> list[int]:
+    """Which of these are scripts' own processes: children of a template."""
+    return [pid for pid in pids if _comm(pid) == "airlock-script" and _comm(_status(pid, "PPid")[0]) == "airlock-slot"]
+
+
+def _comm(pid: int) -> str:
+    return Path(f"/proc/{pid}/comm").read_text().strip()
+
+
+def _status(pid: int, name: str) -> list[int]:
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return [*map(int, next(line for line in lines if line.startswith(f"{name}:")).split()[1:])]

@@ -26,3 +26,9 @@ class TestLocalBackend(BackendContract):
     @needs_cgroup
     async def test_processes_that_wake_all_the_time_get_no_more_than_limits_cpus_together(self) -> None:
         await super().test_processes_that_wake_all_the_time_get_no_more_than_limits_cpus_together()
+
+
+@pytest.mark.more
+class TestLocalBackendWithNewSandboxes(TestLocalBackend):
+    def make_backend(self, project: Project) -> LocalBackend:
+        return LocalBackend(project, LocalSettings(reuse="never"))

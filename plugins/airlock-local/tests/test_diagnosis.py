@@ -58,7 +58,7 @@ def test_who_answers_system_calls_already_is_named(tmp_path: Path) -> None:
     code = """
 import asyncio
 from airlock import BackendUnavailable, Project
-from airlock.sandbox import asking_socket_program
+from airlock.sandbox import asking_program
 from airlock.worker import syscalls
 from airlock_local.backend import LocalBackend, LocalSettings
 async def main():
@@ -67,7 +67,7 @@ async def main():
     except BackendUnavailable as error: print(error)
     await backend.close()
 syscalls.prctl(syscalls.PR_SET_NO_NEW_PRIVS, 1)
-syscalls.Filter(asking_socket_program()).load_and_listen()
+syscalls.Filter(asking_program()).load_and_listen()
 asyncio.run(main())
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, text=True, cwd=tmp_path)

@@ -33,6 +33,7 @@ def root() -> None:
         "preload",
         "diagnosis",
         "selftest",
+        "slots",
         "mutations",
         "networks",
     ],

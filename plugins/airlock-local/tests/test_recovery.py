@@ -23,7 +23,7 @@ from airlock_local.backend import LocalBackend, LocalSettings
 pytestmark = pytest.mark.anyio
 
 SOON = 30.0
-KINDS = ("box", "zygote", "inits", "script")
+KINDS = ("box", "zygote", "inits", "slot", "script")
 
 
 def zygote_of(local: Any) -> int:
@@ -73,7 +73,7 @@ async def test_idle_standbys_that_died_are_replaced_before_they_are_needed(make_
 
 
 async def test_a_stopped_zygote_is_replaced(local: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("airlock_local.standby.START_TIMEOUT", 0.3)
+    monkeypatch.setattr("airlock_local.slot.START_TIMEOUT", 0.3)
     os.kill(zygote_of(local), signal.SIGSTOP)
     assert await local.result("set_result('the standby was there')") == "the standby was there"
     async with asyncio.timeout(SOON):
@@ -95,10 +95,11 @@ async def test_a_killed_init_is_a_lost_worker(local: Any) -> None:
 async def test_its_processes_have_short_names_and_show_no_source(local: Any) -> None:
     box = local.backend._box._process.pid
     zygote = zygote_of(local)
-    inits, script = children(zygote)
-    shown = {kind: Path(f"/proc/{pid}") for kind, pid in zip(KINDS, (box, zygote, inits, script), strict=True)}
+    inits, slot = children(zygote)
+    (script,) = children(slot)
+    shown = {kind: Path(f"/proc/{pid}") for kind, pid in zip(KINDS, (box, zygote, inits, slot, script), strict=True)}
     for kind, process in shown.items():
-        title = "zygote" if kind == "script" else kind  # a fork of the zygote
+        title = "zygote" if kind in ("slot", "script") else kind  # a fork of the zygote
         assert process.joinpath("cmdline").read_bytes().rstrip(b"\0") == f"airlock: {title} test".encode()
         assert process.joinpath("comm").read_text() == f"airlock-{kind}\n"
     code = "import subprocess, sys\nset_result(subprocess.check_output([sys.executable, '-c', 'print(1)']).decode())"

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from airlock_local.standby import LocalWorker
+from airlock_local.slot import Slot
 
 pytestmark = pytest.mark.anyio
 
@@ -21,14 +21,14 @@ async def test_a_standby_that_dies_before_its_last_word_is_read_is_replaced(
     make_local: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     local = await make_local(replicas=1)
-    read = LocalWorker._on_ready
-    died: list[LocalWorker] = []
+    read = Slot._on_start
+    died: list[Slot] = []
 
-    def die_first(worker: LocalWorker) -> None:
+    def die_first(slot: Slot) -> None:
         if died:
-            read(worker)
+            read(slot)
             return
-        died.append(worker)
+        died.append(slot)
         time.sleep(0.3)  # the standby says that it is ready
         box = local.backend._box
         waiting = box._process.pid
@@ -38,7 +38,7 @@ async def test_a_standby_that_dies_before_its_last_word_is_read_is_replaced(
             select.select([box._control], [], [], SOON)
             box._on_exits()
 
-    monkeypatch.setattr(LocalWorker, "_on_ready", die_first)
+    monkeypatch.setattr(Slot, "_on_start", die_first)
     assert await local.result("set_result('the next one dies')") == "the next one dies"
     async with asyncio.timeout(SOON):
         while not died or local.backend.pool().idle < 1 or not local.backend._box.is_alive:

@@ -14,7 +14,7 @@ from .preloading import NotPreloaded, Preloading
 from .run import SandboxRun
 from .seccomp import seccomp_program
 from .selftest import self_test
-from .sockets import asking_socket_program
+from .sockets import asking_program
 from .surroundings import NO_TERMINALS, surroundings
 from .watch import Watch
 
@@ -28,7 +28,7 @@ __all__ = [
     "Preloading",
     "SandboxRun",
     "Watch",
-    "asking_socket_program",
+    "asking_program",
     "install_packages",
     "seccomp_program",
     "self_test",

@@ -102,6 +102,8 @@ OFD_LOCKS: Final = (fcntl.F_OFD_SETLK, fcntl.F_OFD_SETLKW)  # they name no proce
 F_SETDELEG: Final = 1040
 WRITE_HINTS: Final = (1036, 1038)  # F_SET_RW_HINT, F_SET_FILE_RW_HINT; kept with the file, even on a read-only mount
 FS_IOC_ADD_ENCRYPTION_KEY: Final = 0xC050_6617  # the file system keeps it, for all who see that
+# FS_IOC_SETFLAGS (of 64 and of 32 bits) and FS_IOC_FSSETXATTR: flags of a file, which nothing else tells of.
+SETS_FLAGS: Final = (0x4008_6602, 0x4004_6602, 0x401C_5820)
 CLONE_FILES, CLONE_THREAD = 0x400, 0x10000
 TIOCSTI, TIOCLINUX = 0x5412, 0x541C  # typing into a terminal
 TIOCSETD: Final = 0x5423  # loads drivers for modems and the like, with which the kernel then handles a terminal
@@ -163,6 +165,7 @@ ARGUMENT_RULES: Final = (
         for option in (*SOCKET_BUFFERS, *SOCKET_PROGRAMS)
     ),
     *(ArgumentRule(call, errno.EOPNOTSUPP, ()) for call in SETS_ATTRIBUTES),
+    *(ArgumentRule("ioctl", errno.ENOTTY, (Is(1, request),)) for request in SETS_FLAGS),
     *(ArgumentRule(call, 0, ()) for call in WAITS_FOR_DISKS),
     ArgumentRule("msync", 0, (Has(2, MS_SYNC),)),
     # What a kernel says that was built without these.
@@ -196,7 +199,7 @@ def seccomp_program(also: Iterable[str] = (), *, internet: Literal["refused", "a
 
     `internet` says what becomes of sockets for TCP and UDP. They may be `allowed` in a network namespace that has
     nothing but its loopback and that no other script gets. With `asked`, the filter leaves all sockets to
-    `asking_socket_program`, which the process must have as well.
+    `asking_program`, which the process must have as well.
 
     Raises BackendUnavailable when libseccomp is not there, or too old.
     """

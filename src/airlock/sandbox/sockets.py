@@ -14,6 +14,7 @@ from typing import Final
 
 # socket, socketpair, setsockopt, getsockopt
 NUMBERS: Final = {"x86_64": (41, 53, 54, 55), "aarch64": (198, 199, 208, 209)}
+IPC: Final = {"x86_64": (29, 64, 68, 240), "aarch64": (194, 190, 186, 180)}  # shmget, semget, msgget, mq_open
 UNIX, INET, INET6 = 1, 2, 10  # AF_*
 STREAM, DGRAM, RAW = 1, 2, 3  # SOCK_*
 IPV6: Final = Path("/proc/net/if_inet6")  # only where the kernel has it
@@ -39,12 +40,14 @@ LOAD, AND, EQUAL, ABOVE, GO, ANSWER = 0x20, 0x54, 0x15, 0x25, 0x05, 0x06
 Line = str | tuple[int, int] | tuple[int, int, str]  # a label, or (operation, operand[, label to jump to])
 
 
-def asking_socket_program() -> bytes:
-    """Return a program of its own: whoever holds its listener is asked before each call that makes an internet socket.
+def asking_program() -> bytes:
+    """Return a program of its own: whoever holds its listener is asked before each call that leaves in a namespace
+    what cannot be found there afterwards: internet sockets, and the numbers of System V IPC and of message queues.
 
     A script's process has it beside its other filter: of two answers, the kernel takes the stricter.
     """
-    return _assembled(*_lines((ANSWER, ASK)), (ANSWER, ALLOW))
+    numbers: tuple[Line, ...] = tuple((EQUAL, number, "ask") for number in IPC[platform.machine()])
+    return _assembled((LOAD, NUMBER), *numbers, *_lines((ANSWER, ASK)), (ANSWER, ALLOW), "ask", (ANSWER, ASK))
 
 
 def socket_rules(*, allows: bool) -> bytes:

@@ -6,6 +6,7 @@ Layers of a single backend (mounts, namespaces, cgroups) are in a module of that
 
 from __future__ import annotations
 
+import fcntl
 import os
 import resource
 import struct
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 FRAMES = 3  # the descriptor of the frame socket in a script's process
+HIGH = 8  # above those that a process has which becomes a script
 
 # In /proc: what tells more of the host and of neighbours than totals, and no script needs. A backend that mounts /proc
 # covers it: who locks which file, how the machine was booted (at times with a password), its disks and remote file
@@ -42,18 +44,29 @@ class Confined(Protocol):
     """What these layers need to know about a sandbox."""
 
     frames: int  # descriptor of the frame socket
-    resource_limits: Mapping[int, int]  # bound of each RLIMIT_*, in addition to those in `resource_limits`
     filter: syscalls.Filter
     landlock_version: int  # of the kernel; 0: none
+
+    @property
+    def resource_limits(self) -> Mapping[int, int]:
+        """The bound of each RLIMIT_*, in addition to those in `resource_limits`."""
 
 
 def only_own_descriptors(box: Confined) -> None:
     """Without it: the script gets every inherited descriptor, opened with the rights of the sandbox's creator; and what
     one script does to an inherited stdin (flags, owner, signal, locks), the next one finds there.
     """
-    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
-    os.dup2(box.frames, FRAMES, inheritable=False)
-    syscalls.close_from(FRAMES + 1)
+    keep_only(box.frames)
+
+
+def keep_only(*descriptors: int) -> None:
+    """Have these from FRAMES on, in this order, an empty stdin of one's own, and nothing else but stdout and stderr."""
+    null = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
+    os.dup2(null, 0)
+    aside = [fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, HIGH) for descriptor in descriptors]
+    for place, descriptor in enumerate(aside, FRAMES):
+        os.dup2(descriptor, place, inheritable=False)
+    syscalls.close_from(FRAMES + len(aside))
 
 
 def own_session(box: Confined) -> None:

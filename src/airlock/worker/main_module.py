@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+import contextlib
 import errno
 import io
 import itertools
@@ -13,6 +14,15 @@ import types
 from importlib.machinery import SourceFileLoader
 
 STEM = "main"
+_reserved: str | None = None  # the name of a file that waits for its script
+
+
+def reserve() -> str:
+    """Make the file of a script that is yet to come; returns its path. So the folder changes now, and not then."""
+    global _reserved  # noqa: PLW0603 - a process runs one script
+    path = write(b"")
+    _reserved = os.path.basename(path)
+    return path
 
 
 def write(data: bytes) -> str:
@@ -20,13 +30,7 @@ def write(data: bytes) -> str:
 
     Where it does not fit (limits.file_size, limits.scratch), there is no file; it runs all the same.
     """
-    for number in itertools.count():
-        name = f"{STEM}_{number}.py" if number else f"{STEM}.py"
-        try:
-            descriptor = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
-        except FileExistsError:
-            continue
-        break
+    name, descriptor = _open()
     path = os.path.join(os.getcwd(), name)
     try:
         rest = memoryview(data)
@@ -39,6 +43,16 @@ def write(data: bytes) -> str:
     finally:
         os.close(descriptor)
     return path
+
+
+def _open() -> tuple[str, int]:
+    if _reserved is not None:
+        return _reserved, os.open(_reserved, os.O_WRONLY | os.O_CLOEXEC)
+    for number in itertools.count():
+        name = f"{STEM}_{number}.py" if number else f"{STEM}.py"
+        with contextlib.suppress(FileExistsError):
+            return name, os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
+    raise AssertionError("numbers do not end")
 
 
 def encoded(code: str) -> bytes:

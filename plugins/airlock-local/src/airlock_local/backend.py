@@ -13,8 +13,10 @@ from airlock.sandbox import NotPreloaded, Preloading, Watch
 
 from . import cgroups, diagnosis, hierarchies, packages, run_directory, selftest
 from .box import Box
+from .box_config import LIBRARY
 from .identities import UIDS
 from .run_directory import RunDirectory
+from .slots import Slots
 from .standby import LocalWorker
 
 if TYPE_CHECKING:
@@ -35,6 +37,11 @@ class LocalSettings(BackendSettings):
 
     isolation: Literal["full", "reduced"] = Field(
         "full", description="reduced: run scripts even if the self-test finds a layer of the sandbox missing"
+    )
+    reuse: Literal["pristine", "never"] = Field(
+        "pristine",
+        description="pristine: a script that left its sandbox as it found it is followed by another one in there; "
+        "never: each script has a new sandbox",
     )
     first_uid: int = Field(
         64_111,
@@ -62,6 +69,7 @@ class LocalBackend(PooledBackend[LocalSettings]):
         """Remember what was configured."""
         super().__init__(project, settings)
         self._box: Box | None = None
+        self._slots: Slots | None = None
         self._box_started = 0.0
         self._changing_box = asyncio.Lock()
         self._site: Site | None = None
@@ -82,6 +90,8 @@ class LocalBackend(PooledBackend[LocalSettings]):
             await self._let_go()
             return
         before, self._replicas = self._replicas, replicas  # from now on nothing is let go
+        if self._slots is not None:
+            self._slots.keep(replicas)
         try:
             async with self._changing_box:
                 await self._prepare()
@@ -142,9 +152,7 @@ class LocalBackend(PooledBackend[LocalSettings]):
             if self._running or self._replicas:
                 return  # the last one that runs comes here again
             await super().scale(0)
-            if self._box is not None:
-                await self._box.stop()
-                self._box = None
+            await self._stop_box()
             if self._groups is not None:
                 await _close(self._groups)
                 self._groups = None
@@ -160,8 +168,7 @@ class LocalBackend(PooledBackend[LocalSettings]):
     async def _replace_box(self) -> None:
         loop = asyncio.get_running_loop()
         if self._box is not None:
-            await self._box.stop()
-            self._box = None
+            await self._stop_box()
             if loop.time() - self._box_started < SHORT_LIFE:
                 raise BackendUnavailable("The sandbox's zygote died as soon as it was up.", "The log says more.")
         box = await self._start_box()
@@ -172,6 +179,14 @@ class LocalBackend(PooledBackend[LocalSettings]):
             raise
         self._box = box
         self._box_started = loop.time()
+
+    async def _stop_box(self) -> None:
+        if self._slots is not None:
+            await self._slots.close()
+            self._slots = None
+        if self._box is not None:
+            await self._box.stop()
+            self._box = None
 
     async def _start_box(self) -> Box:
         """Start one with all modules of `preload` that can be preloaded."""
@@ -192,6 +207,7 @@ class LocalBackend(PooledBackend[LocalSettings]):
             first_uid=self.settings.first_uid,
             controllers=frozenset() if self._groups is None else self._groups.controllers,
             preload=self._preloading.modules,
+            reuse=self.settings.reuse == "pristine",
         )
         await box.start()
         return box
@@ -224,13 +240,15 @@ class LocalBackend(PooledBackend[LocalSettings]):
             user = f"each as one of the uids {first + 1} to {first + UIDS - 1}"
         if self._groups is not None:
             layers.append(self._groups.describe())
+        again = "used again by scripts that leave nothing" if box.reuses else "a new one for each script"
+        loop = f" ({'in C' if LIBRARY.exists() else 'in Python: no C compiler was there'})" if box.reuses else ""
         held = frozenset() if self._groups is None else self._groups.controllers
         weak = [] if self._groups is not None else [f"no cgroup ({hierarchies.why_none()})"]
         weak += [] if {"memory", "pids"} <= held else ["memory and process limits are per process only"]
         if self._cpus_not_held:
             weak.append("limits.cpus is not held")
         reduced = [f"REDUCED, without: {', '.join(missing)}"] if missing else []
-        return "; ".join([", ".join(layers), user, *weak, *reduced])
+        return "; ".join([", ".join(layers), user, f"sandboxes: {again}{loop}", *weak, *reduced])
 
     @property
     def _cpus_not_held(self) -> bool:
@@ -238,7 +256,10 @@ class LocalBackend(PooledBackend[LocalSettings]):
         return self.project.limits.cpus is not None and "cpu" not in held
 
     async def _start_in(self, box: Box) -> LocalWorker:
-        return await LocalWorker.start(box, self._groups, self._watch, self.project.limits, self.lost)
+        if self._slots is None or self._slots.box is not box:
+            self._slots = Slots(box, self._groups)
+            self._slots.keep(self._replicas)
+        return await LocalWorker.start(box, self._slots, self._watch, self.project.limits, self.lost)
 
 
 async def _close(groups: Groups) -> None:

@@ -56,12 +56,15 @@ class Box:
         controllers: frozenset[str],
         first_uid: int,
         preload: list[str],
+        reuse: bool,
         layers: Sequence[str] = EVERY_LAYER,
     ) -> None:
         """`preload` is what is left of the project's. `controllers` are those of its executions' cgroups; from
         `first_uid` on they have uids if we are root.
         """
         self._project = project.name
+        # Whether a script that leaves nothing is followed by another one. Tests leave layers out.
+        self.reuses = reuse and tuple(layers) == EVERY_LAYER
         self._directory = directory.path
         self._view = visible(packages)
         self.first_uid = first_uid if os.geteuid() == 0 else None
@@ -150,23 +153,24 @@ class Box:
             await self.stop()
             raise _explain(report, importing)
         self.landlock_version = report["landlock"]
+        self.reuses = self.reuses and self.landlock_version > 0  # without it, there is too much that a script can write
         self.zygotes_namespaces = report["namespaces"]
         loop.add_reader(ours, self._on_exits)
 
-    def make_standby(
-        self, identity: Identity, descriptors: Sequence[int], on_exit: Callable[[int | None], None]
+    def make_slot(
+        self, identity: Identity, descriptors: Sequence[int], on_exit: Callable[[int | None], None], *, reuse: bool
     ) -> int:
-        """Ask for a standby with these [frames, stdout, stderr, cgroup...]. Raises WorkerLost when nobody is there.
+        """Ask for a slot with these [its socket, cgroup...]. Raises WorkerLost when nobody is there.
 
-        `on_exit` is told once how the script's process ended (negative: by that signal), or None if that was no doing
-        of the script. Returns the number for `forget`.
+        `on_exit` is told once how its process ended (negative: by that signal), or None if that was no doing of a
+        script. Returns the number for `forget`.
         """
         if self._control is None:
             raise WorkerLost("the box is gone")
         number = next(self._numbers)
         rights = (socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", descriptors))
         try:
-            self._control.sendmsg([b"%d %d %d" % (number, *identity)], [rights])
+            self._control.sendmsg([b"%d %d %d %d" % (number, *identity, reuse)], [rights])
         except OSError as error:  # also when it has not taken up what was asked for before: it hangs
             raise WorkerLost(f"the zygote does not take requests: {error}") from error
         self._exits[number] = on_exit

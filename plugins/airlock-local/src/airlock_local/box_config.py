@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import base64
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from airlock.sandbox import NO_TERMINALS, TERMINALS, asking_socket_program, seccomp_program, surroundings
+from airlock.sandbox import NO_TERMINALS, TERMINALS, asking_program, seccomp_program, surroundings
 from airlock.worker import prefix, sizes
 from airlock.worker.loopback import NO_NETWORK
 from airlock.worker.syscalls import ID
@@ -17,13 +18,13 @@ from .sandbox.layers import MEMINFO
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
     from airlock import Project
 
     from .filesystem import View
     from .sandbox.config import BoxConfig
 
+LIBRARY: Final = Path(__file__).parent / "sandbox" / "template.so"
 # Memory that is in no address space: only a cgroup counts it.
 NOT_COUNTED: Final = ("memfd_create", "shmget", "msgget", "semget")
 
@@ -71,6 +72,7 @@ def configuration(
         "site": view.site,
         "preload": preload,
         "preload_reseed": list(project.preload_reseed),
+        "library": str(LIBRARY) if LIBRARY.exists() else None,
         "layers": list(layers),
         "limits": {
             "memory": project.limits.memory,
@@ -90,7 +92,7 @@ def configuration(
             "cores": cores,
         },
         "bpf": _text(seccomp_program(() if "memory" in controllers else NOT_COUNTED, internet="asked")),
-        "socket_bpf": _text(asking_socket_program()),
+        "socket_bpf": _text(asking_program()),
     }
 
 

@@ -46,6 +46,7 @@ class Group:
         self._groups = groups
         self._directories = directories
         self._throttle = throttle
+        self._processes: int | None = None
         self._is_throttled = False
         self.counters = Counters(directories)
         self.joins = [os.open(d / "cgroup.procs", os.O_WRONLY | os.O_CLOEXEC) for d in directories]
@@ -53,6 +54,14 @@ class Group:
     def has_processes(self) -> bool:
         """Whether somebody joined it, with all controllers."""
         return all((directory / "cgroup.procs").read_text(encoding="ascii") for directory in self._directories)
+
+    def allow(self, processes: int) -> None:
+        """Hold it to so many processes."""
+        if processes != self._processes:
+            for directory in self._directories:
+                if (file := directory / "pids.max").exists():
+                    write(file, str(processes))
+            self._processes = processes
 
     def throttle(self) -> bool:
         """Give its execution hardly any CPU time from now on; returns whether that was possible."""
@@ -103,10 +112,12 @@ class Groups:
             if "pids" in base.controllers:
                 write(base.directory / "pids.max", str(most_processes(limits)))
 
-    def take(self) -> Group:
-        """Return an empty group. Raises OSError when there can be none."""
+    def take(self, *, templates: int = 0) -> Group:
+        """Return an empty group for one execution beside so many processes of ours. Raises OSError."""
         self._remove_retired()
-        return self._free.popleft() if self._free else self._make()
+        group = self._free.popleft() if self._free else self._make()
+        group.allow(self._limits.processes + templates)
+        return group
 
     def give_back(self, group: Group, *, empty: bool) -> None:
         """Take a group back, to be used again if it can be."""

@@ -19,7 +19,6 @@ OWN: Final = """{
         f"its own {name} namespace": os.readlink(f"/proc/self/ns/{name}") != zygotes
         for name, zygotes in json.loads(settings.get("namespaces")).items()
     },
-    "pid 2": os.getpid() == 2,
     "its own uid": open("/proc/self/uid_map").read().split() == ["1000", settings.get("uid"), "1"],
     "no host files": not os.path.exists(settings.get("canary")),
     "an /etc of its own": (etc := json.loads(settings.get("etc"))).keys() == {*os.listdir("/etc")}

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
-import os
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Final
 
 from airlock import Worker, WorkerLost
-from airlock.sandbox import FrameReader, SandboxRun
-from airlock.worker import codec, one_script
+from airlock.sandbox import SandboxRun
+from airlock.worker import one_script
 from airlock.worker.syscalls import ID
 
 from . import diagnosis, processes
@@ -25,84 +23,77 @@ if TYPE_CHECKING:
     from airlock.sandbox import Watch
 
     from .box import Box
-    from .cgroups import Group, Groups
-    from .identities import Identity
+    from .slot import Slot
+    from .slots import Slots
 
 log = logging.getLogger(__name__)
 
-START_TIMEOUT: Final = 10.0  # seconds
 KILL_TIMEOUT: Final = 1.0  # seconds that an execution waits for its death before it is reported anyway
-STOP_TIMEOUT: Final = 10.0
 PUMP_DELAY: Final = 0.001  # seconds; most scripts end before that, and need nobody to watch their output
-MAX_READY: Final = 1 << 16
 
 
 class LocalWorker(Worker):
-    """Init and script process of one execution, and what the server holds of them. Made by `start`."""
+    """A slot for one execution, with the descriptors through which it talks. Made by `start`."""
 
     def __init__(
         self,
         box: Box,
+        slots: Slots,
+        slot: Slot,
         watch: Watch,
         limits: Limits,
         frames: FrameSocket,
         outputs: tuple[OutputPipe, OutputPipe],
-        group: Group | None,
-        identity: Identity,
         on_idle_death: Callable[[LocalWorker], None],
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self._box = box
+        self._slots = slots
+        self._slot = slot
+        self._group = slot.group
         self._watch = watch
         self._limits = limits
         self._frames = frames
         self._outputs = outputs
-        self._group = group
-        self._identity = identity
         self._on_idle_death = on_idle_death
-        self._init = -1  # pidfd
-        self._number = 0  # of the box's standbys
-        self._ready: asyncio.Future[None] = self._loop.create_future()
         self._run: SandboxRun | None = None
+        self._is_released = False
         self._is_lost = False
 
     @classmethod
     async def start(
-        cls,
-        box: Box,
-        groups: Groups | None,
-        watch: Watch,
-        limits: Limits,
-        on_idle_death: Callable[[LocalWorker], None],
+        cls, box: Box, slots: Slots, watch: Watch, limits: Limits, on_idle_death: Callable[[LocalWorker], None]
     ) -> LocalWorker:
-        """Have the zygote fork a standby; returns when it stands ready.
+        """Have a process stand ready, in a slot that is free or in a new one.
 
         Raises WorkerLost when the box dies meanwhile, BackendUnavailable when a layer of the sandbox is refused.
         """
-        identity = box.identities.take()
-        owner = None if box.first_uid is None else box.first_uid + identity.uid_offset
+        try:
+            slot = await slots.take()
+        except OSError as error:
+            raise diagnosis.explain("server", error.errno, str(error)) from error
         try:
             with ExitStack() as undo:
-                undo.callback(box.identities.give_back, identity)
                 frames = FrameSocket()
                 undo.callback(frames.close)
+                owner = None if box.first_uid is None else box.first_uid + slot.identity.uid_offset
                 stdout = OutputPipe("stdout", owner)
                 undo.callback(stdout.close)
                 stderr = OutputPipe("stderr", owner)
                 undo.callback(stderr.close)
-                group = None if groups is None else groups.take()
+                worker = cls(box, slots, slot, watch, limits, frames, (stdout, stderr), on_idle_death)
+                theirs = [frames.theirs.fileno(), stdout.theirs, stderr.theirs]
+                slot.begin(theirs, worker._on_exit)
                 undo.pop_all()
-        except OSError as error:
-            raise diagnosis.explain("server", error.errno, str(error)) from error
-        worker = cls(box, watch, limits, frames, (stdout, stderr), group, identity, on_idle_death)
-        try:
-            await worker._hand_over()
-        except OSError as error:
-            await worker.stop()
-            raise diagnosis.explain("server", error.errno, str(error)) from error
-        except BaseException:
-            await worker.stop()
+        except BaseException as error:
+            await slot.stop()
+            if isinstance(error, OSError):
+                raise diagnosis.explain("server", error.errno, str(error)) from error
             raise
+        frames.theirs.close()
+        for output in worker._outputs:
+            output.close_theirs()
+        frames.watch(worker._on_frames)
         return worker
 
     async def run(self, job: Job, run: Run) -> Outcome:
@@ -140,12 +131,17 @@ class LocalWorker(Worker):
                 for output in self._outputs:
                     output.finish()
 
-        return await sandbox_run.outcome(end)
+        try:
+            return await sandbox_run.outcome(end)
+        finally:
+            if sandbox_run.said_end and self._slot.is_reused:
+                self._is_released = True
+                self._slots.release(self._slot)
 
     @property
     def uid_in_box(self) -> int:
         """Whom the script is, seen from its box."""
-        return ID + self._identity.uid_offset
+        return ID + self._slot.identity.uid_offset
 
     def is_in_its_cgroup(self) -> bool:
         """Whether the idle standby is where its limits are, if it has a cgroup at all."""
@@ -153,61 +149,12 @@ class LocalWorker(Worker):
 
     async def stop(self) -> None:
         """Kill what is left, and give everything back."""
-        self._box.forget(self._number)
         self._frames.close()
         self._run = None  # it knows us: a cycle would keep its output until the garbage collector comes
-        dead = False
-        if self._init >= 0:
-            processes.kill(self._init)
-            dead = await processes.wait_dead(self._init, STOP_TIMEOUT)
-            os.close(self._init)
-            self._init = -1
-            if not dead:
-                log.error("a sandbox does not die within %g s", STOP_TIMEOUT)
         for output in self._outputs:
             output.close()
-        if dead:
-            self._box.identities.give_back(self._identity)
-        if self._group is not None:
-            self._group.give_back(empty=dead)
-            self._group = None
-
-    async def _hand_over(self) -> None:
-        joins = [] if self._group is None else self._group.joins
-        try:
-            self._number = self._box.make_standby(
-                self._identity,
-                [self._frames.theirs.fileno(), *(output.theirs for output in self._outputs), *joins],
-                self._on_exit,
-            )
-        finally:
-            self._frames.theirs.close()
-            for output in self._outputs:
-                output.close_theirs()
-        self._frames.watch(self._on_ready)
-        try:
-            async with asyncio.timeout(START_TIMEOUT):
-                await self._ready
-        except TimeoutError:
-            self._box.kill()  # its zygote hangs: nothing else gets it out of there
-            raise WorkerLost(f"no standby within {START_TIMEOUT:g} s") from None
-        self._frames.unwatch()
-        self._frames.watch(self._on_frames)
-
-    def _on_ready(self) -> None:
-        if self._ready.done():
-            return
-        data, init = self._frames.receive_descriptor()
-        if init >= 0:  # the zygote's message; the standby's comes next
-            self._init = init
-            return
-        frames = list(FrameReader(MAX_READY).feed(data))  # no script ran yet: this is our own code's word
-        if not frames or frames[0][0] != codec.READY:
-            self._ready.set_exception(WorkerLost("the standby died at its start"))
-        elif (failure := json.loads(frames[0][1])) is not None:
-            self._ready.set_exception(diagnosis.explain(failure["step"], failure["errno"], failure["message"]))
-        else:
-            self._ready.set_result(None)
+        if not self._is_released:
+            await self._slot.stop()
 
     def _on_frames(self) -> None:
         data = self._frames.receive()
@@ -223,9 +170,6 @@ class LocalWorker(Worker):
             self._frames.unwatch()  # the script shut it, or is gone: `_on_exit` is told
 
     def _on_exit(self, code: int | None) -> None:
-        if not self._ready.done():
-            while not self._ready.done():
-                self._on_ready()  # it may have been ready, which it is no more
         if self._run is None:
             self._is_idly_lost()
             return
@@ -250,16 +194,13 @@ class LocalWorker(Worker):
 
     async def _kill(self, *, asks_for_place: bool) -> None:
         """The one way to end an execution before it ends itself."""
-        if self._init < 0:
+        slot = self._slot
+        if asks_for_place and slot.init >= 0:
+            slot.ask_for_place()
+            if await slot.has_exited(one_script.PATIENCE):
+                return
+        if slot.init < 0:
             return  # `stop` did it
-        if asks_for_place:
-            self._box.ask_for_place(self._number)
-            if await processes.wait_dead(
-                self._init, one_script.PATIENCE
-            ):  # the zygote kills it when the script is dead
-                return
-            if self._init < 0:
-                return
-        processes.kill(self._init)
-        if not await processes.wait_dead(self._init, KILL_TIMEOUT):
+        processes.kill(slot.init)
+        if not await processes.wait_dead(slot.init, KILL_TIMEOUT):
             log.warning("a sandbox takes longer than %g s to die", KILL_TIMEOUT)

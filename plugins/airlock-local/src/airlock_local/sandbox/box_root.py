@@ -70,7 +70,7 @@ class Mapper:
     """
 
     def __init__(self, first: int, count: int) -> None:
-        box = os.getpid()
+        box = os.open("/proc/self", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
         wait, self._go = os.pipe()
         self._pid = os.fork()
         if self._pid == 0:
@@ -85,6 +85,7 @@ class Mapper:
             finally:
                 os._exit(code)
         os.close(wait)
+        os.close(box)
 
     def map(self) -> None:
         """Have it done. Raises OSError when that is refused."""

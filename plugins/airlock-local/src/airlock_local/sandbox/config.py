@@ -33,6 +33,7 @@ class BoxConfig(TypedDict):
     site: str | None  # where the project's packages lie inside
     preload: list[str]
     preload_reseed: list[str]
+    library: str | None  # where `template.c` is, compiled
     layers: list[str]  # names of `layers.LAYERS`: all of them, but for tests that prove what each one is good for
     limits: BoxLimits
     bpf: str  # seccomp program of a script, base64

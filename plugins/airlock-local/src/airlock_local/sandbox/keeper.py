@@ -1,9 +1,10 @@
-"""Forks standbys for the server, and tells it how their scripts' processes ended.
+"""Makes slots for the server, and tells it how their processes ended.
 
-The server sends one message per standby: "number uid network", the last two counted from the zygote's own, and
-[frames, stdout, stderr, cgroup...]. On the frame socket we hand over a pidfd of its init, then the standby itself says
-READY there. When its process is gone we answer "number code", which the script has no hold of; without a code if that
-was no doing of it. "number" alone asks the script where it is, before it is killed (`airlock.worker.one_script`).
+The server sends one message per slot: "number uid network reuse", with [socket, cgroup...]. The uid and the network are
+counted from the zygote's own; `reuse` is 1 for a template and 0 for one script. On the socket we hand over a pidfd of
+the slot's init, then the slot's process itself says READY there (`slot`). When that is gone we answer "number code",
+which a script has no hold of; without a code if that was no doing of it. "number" alone asks a script where it is,
+before it is killed (`airlock.worker.one_script`).
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from airlock.worker import one_script, syscalls
 
-from . import standby
+from . import slot, standby
 
 if TYPE_CHECKING:
     from .layers import Confinement
@@ -41,7 +42,8 @@ class Keeper:
         self._networks = networks
         self._title = title
         self._home = os.open("/proc/self/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
-        self._scripts: dict[int, tuple[int, int, Init]] = {}  # by pidfd: number, pid, init
+        self._slots: dict[int, tuple[int, int, Init, bool]] = {}  # by pidfd: number, pid, init, whether it is reused
+        self._orphans: dict[int, int] = {}  # by pidfd: pid
         self._events = select.epoll()
         self._events.register(control, select.EPOLLIN)
         self._events.register(maker.pidfd, select.EPOLLIN)
@@ -58,6 +60,8 @@ class Keeper:
                 elif descriptor == self._maker.pidfd:
                     os.write(2, b"the process that makes inits and networks died\n")
                     os._exit(1)
+                elif descriptor in self._orphans:
+                    self._bury(descriptor)
                 else:
                     self._end(descriptor)
 
@@ -76,46 +80,58 @@ class Keeper:
         if not whom:
             self._ask_for_place(number)
             return
-        uid_offset, network = whom
-        frames, stdout, stderr, *cgroups = descriptors
-        self._confinement.frames = frames
+        uid_offset, network, reuse = whom
+        server, *cgroups = descriptors
+        self._confinement.frames = server
         self._confinement.cgroups = tuple(cgroups)
         self._confinement.uid_offset = uid_offset
-        try:
-            self._fork(number, self._networks.take(network), frames, stdout, stderr)
-        except OSError as error:
-            standby.report_failure(frames, "fork", error)
-        for descriptor in descriptors:
+        with socket.socket(fileno=server) as sock:
+            try:
+                self._fork(number, self._networks.take(network), sock, reuse=bool(reuse))
+            except OSError as error:
+                standby.report_failure(sock, "fork", error)
+        for descriptor in cgroups:
             os.close(descriptor)
 
-    def _fork(self, number: int, network: Network, frames: int, stdout: int, stderr: int) -> None:
+    def _fork(self, number: int, network: Network, sock: socket.socket, *, reuse: bool) -> None:
         self._confinement.network = network.descriptor
         init = self._maker.make_init()
         pid = 0
         try:
-            init.hand_over(frames)
-            syscalls.setns(init.namespace, syscalls.NEWPID)  # for the next child, not for us
+            init.hand_over(sock)
+            self._confinement.pids = init.namespace if reuse else -1
+            if not reuse:
+                syscalls.setns(init.namespace, syscalls.NEWPID)  # for the next child, not for us
             try:
                 pid = os.fork()  # with Python's hooks: `random` is seeded anew, locks are fresh
                 if pid == 0:
-                    self._title.show_script()
-                    standby.be_script(self._confinement, stdout, stderr)
+                    slot.be_slot(self._confinement, self._title)
             finally:
-                syscalls.setns(self._home, syscalls.NEWPID)
-            script = self._watch(pid)
+                if not reuse:
+                    syscalls.setns(self._home, syscalls.NEWPID)
+            process = self._watch(pid)
         except OSError:
             init.end()
             if pid:
                 os.waitpid(pid, 0)
             raise
-        self._scripts[script] = number, pid, init
-        network.script = pid
+        self._slots[process] = number, pid, init, reuse
+        network.process = pid
 
     def _ask_for_place(self, number: int) -> None:
-        for script, (its_number, *_) in self._scripts.items():
-            if its_number == number:
-                with contextlib.suppress(OSError):  # nothing depends on it: it is killed in a moment
-                    signal.pidfd_send_signal(script, one_script.SIGNAL)
+        """Have this slot's script write where it is. Nothing depends on it: it is killed in a moment."""
+        for process, (its_number, pid, _, is_template) in self._slots.items():
+            if its_number != number:
+                continue
+            with contextlib.suppress(OSError):
+                if not is_template:
+                    signal.pidfd_send_signal(process, one_script.SIGNAL)
+                    continue
+                (script,) = children(pid)
+                descriptor = os.pidfd_open(script)
+                if children(pid) == [script]:  # otherwise the number may be another process's by now
+                    signal.pidfd_send_signal(descriptor, one_script.SIGNAL)
+                os.close(descriptor)
 
     def _watch(self, pid: int) -> int:
         """Return a pidfd of it, which wakes us when it ends. Raises OSError."""
@@ -127,16 +143,36 @@ class Keeper:
             raise
         return script
 
-    def _end(self, script: int) -> None:
-        """Report the end of a script's own process, and end all that is left beside it."""
-        number, pid, init = self._scripts.pop(script)
-        self._events.unregister(script)
+    def _end(self, process: int) -> None:
+        """Report the end of a slot's process, and end all that is left beside it."""
+        number, pid, init, is_template = self._slots.pop(process)
+        self._events.unregister(process)
         _, status = os.waitpid(pid, 0)
         code = os.waitstatus_to_exitcode(status)
         is_own_doing = code != -signal.SIGKILL or not init.is_dead()
         init.end()
-        os.close(script)
+        os.close(process)
+        if is_template and code != 0:
+            self._adopt()
         try:
             self._control.send(b"%d %d" % (number, code) if is_own_doing else b"%d" % number)
         except BrokenPipeError:
             os._exit(0)  # the server is gone
+
+    def _adopt(self) -> None:
+        """Take the scripts whose template was killed: they are our children now, and killed with their init."""
+        known = {pid for _, pid, *_ in self._slots.values()} | {*self._orphans.values(), self._maker.pid}
+        for pid in children(os.getpid()):
+            if pid not in known:
+                self._orphans[self._watch(pid)] = pid
+
+    def _bury(self, orphan: int) -> None:
+        self._events.unregister(orphan)
+        os.close(orphan)
+        os.waitpid(self._orphans.pop(orphan), 0)
+
+
+def children(pid: int) -> list[int]:
+    """Return the pids of the children of a process that has one thread. Raises OSError when it is gone."""
+    with open(f"/proc/{pid}/task/{pid}/children", encoding="ascii") as file:
+        return [*map(int, file.read().split())]

@@ -47,15 +47,11 @@ class Init:
         except (FileNotFoundError, ProcessLookupError):
             return True
 
-    def hand_over(self, frames: int) -> None:
-        """Give the server its pidfd. Not a standby's task: descriptors in flight count for the whole user, and scripts
-        can make them as many as a standby's own limit allows.
+    def hand_over(self, sock: socket.socket) -> None:
+        """Give the server its pidfd. Not a slot's task: descriptors in flight count for the whole user, and scripts
+        can make them as many as a slot's own limit allows.
         """
-        sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM, 0, frames)
-        try:
-            socket.send_fds(sock, [b"\0"], [self._pidfd])
-        finally:
-            sock.detach()
+        socket.send_fds(sock, [b"\0"], [self._pidfd])
 
     def end(self) -> None:
         """Kill it, and so all that is left in its namespace."""
@@ -82,6 +78,7 @@ class Maker:
             finally:
                 os._exit(1)
         theirs.close()
+        self.pid = pid
         self.pidfd = os.pidfd_open(pid)  # readable when it is dead
         self._answers = select.poll()
         self._answers.register(self._socket, select.POLLIN)

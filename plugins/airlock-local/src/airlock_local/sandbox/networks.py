@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from .maker import Maker
 
 RECEIVE, SEND = 0xC050_2100, 0xC018_2101  # SECCOMP_IOCTL_NOTIF_RECV, SECCOMP_IOCTL_NOTIF_SEND
-REQUEST, REQUEST_SIZE = struct.Struct("=QI"), 80  # id and pid; the rest is what the filter has looked at
+REQUEST, REQUEST_SIZE = struct.Struct("=QIIi"), 80  # id, pid, flags, number of the call; then what it is called with
+SOCKET = {"x86_64": 41, "aarch64": 198}.get(os.uname().machine, -1)
 ANSWER = struct.Struct("=QqiI")  # id, value, error, flags
 CONTINUE = 1  # SECCOMP_USER_NOTIF_FLAG_CONTINUE: the call does what it would without a filter
 # No script is charged for the time that we need to answer. After so many answers we rest for so many seconds: scripts
@@ -40,7 +41,7 @@ class Network:
     def __init__(self, descriptor: int, inode: int) -> None:
         self.descriptor = descriptor
         self.inode = inode  # of its `sockstat` in /proc, by which a process in it is known
-        self.script = 0  # pid of the execution's own process
+        self.process = 0  # pid of the slot's process: the script's own, or the template of it
         self.is_used = False  # whether an internet socket was made in it
         self.allowance = 0  # how many more may be, before they are counted again
 
@@ -92,24 +93,22 @@ class Networks:
         request = bytearray(REQUEST_SIZE)
         with contextlib.suppress(FileNotFoundError):  # who called was killed, and never makes it
             fcntl.ioctl(self.listener, RECEIVE, request)
-            call, pid = REQUEST.unpack_from(request)
+            call, pid, _, number = REQUEST.unpack_from(request)
             try:
-                error = self._judge(pid)
+                error = self._judge(pid, is_socket=number == SOCKET)
             except OSError as failure:
                 error = failure.errno or errno.EIO
             fcntl.ioctl(self.listener, SEND, ANSWER.pack(call, 0, -error, 0 if error else CONTINUE))
 
-    def _judge(self, pid: int) -> int:
-        """Return 0 if this process may make an internet socket, or else an errno. Raises OSError."""
+    def _judge(self, pid: int, *, is_socket: bool) -> int:
+        """Return 0 if this process may do what it asks for, or else an errno. Raises OSError."""
         # Not /proc/PID/ns/net, which a process can keep us from reading (PR_SET_DUMPABLE).
         network = self._by_inode.get(os.stat(f"{pid}/net/sockstat", dir_fd=self._proc).st_ino)
         if network is None:  # one that is nobody's
             return errno.EPERM
-        if not network.is_used:
-            network.is_used = True
-            hard = resource.getrlimit(OFFLINE)[1]
-            with contextlib.suppress(OSError, ValueError):  # it is gone, or does not want to know
-                resource.prlimit(network.script, OFFLINE, (hard, hard))
+        self._note_use(network)
+        if not is_socket:
+            return 0
         if not network.allowance:
             # Those count as well that nobody holds any more. A call makes one of two sockets that are connected.
             network.allowance = max(0, self._most - self._sockets(pid)) // 2
@@ -117,6 +116,19 @@ class Networks:
                 return errno.EMFILE
         network.allowance -= 1
         return 0
+
+    def _note_use(self, network: Network) -> None:
+        """Tell the script, and its template."""
+        if network.is_used:
+            return
+        network.is_used = True
+        hard = resource.getrlimit(OFFLINE)[1]
+        children = os.open(f"{network.process}/task/{network.process}/children", os.O_RDONLY, dir_fd=self._proc)
+        with os.fdopen(children, "rb") as file:
+            processes = [network.process, *map(int, file.read().split())]
+        for process in processes:
+            with contextlib.suppress(OSError, ValueError):  # it is gone, or does not want to know
+                resource.prlimit(process, OFFLINE, (hard, hard))
 
     def _is_empty(self, network: Network) -> bool:
         """Tell whether no socket is left there: one that was in flight lives on for a moment."""

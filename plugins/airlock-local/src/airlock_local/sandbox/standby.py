@@ -1,7 +1,8 @@
-"""The process of one script. It stands ready before there is a script."""
+"""A process that becomes one script. It stands ready before there is a script."""
 
 from __future__ import annotations
 
+import array
 import contextlib
 import gc
 import os
@@ -9,46 +10,52 @@ import socket
 from typing import TYPE_CHECKING, NoReturn
 
 from airlock.worker import codec, one_script
-from airlock.worker.layers import FRAMES, WORKSPACE
+from airlock.worker.layers import FRAMES
+
+from .layers import only_own_descriptors
 
 if TYPE_CHECKING:
     from .layers import Confinement
 
+DESCRIPTORS = 3  # frames, stdout, stderr
 
-def be_script(box: Confinement, stdout: int, stderr: int) -> NoReturn:
-    """Pid 2, since pid 1 would ignore most signals. All but the last third happens ahead of need.
 
-    Its parent is the zygote, outside its pid namespace. Pid 1 is an init without the script's cgroup and uid.
+def stand_by(box: Confinement, sock: socket.socket, ready: bytes) -> NoReturn:
+    """Warm up, say so, wait for [frames, stdout, stderr] from this socket, then for the job, and run it.
+
+    Raises what goes wrong before.
     """
-    step, frames = "output", box.frames
+    box.reseeding.run()
+    gc.enable()
+    channel = codec.Channel(sock)
+    box.reached.owner = os.getpid()
+    one_script.warm_up(channel, box.reached)
+    sock.send(ready)
     try:
-        os.dup2(stdout, 1)
-        os.dup2(stderr, 2)
-        for layer in box.layers:
-            step = layer.__name__
-            layer(box)
-            if step == "only_own_descriptors":
-                frames = FRAMES
-        os.chdir(WORKSPACE)
-        step = "preload"
-        box.reseeding.run()
-        step = "warm-up"
-        gc.enable()
-        sock = socket.socket(fileno=frames)
-        channel = codec.Channel(sock)
-        box.reached.owner = os.getpid()
-        one_script.warm_up(channel, box.reached)
-        channel.send(codec.READY, None)
-    except BaseException as error:  # noqa: BLE001 - nothing of a script ran yet; the server explains it
-        report_failure(frames, step, error)
-        os._exit(1)
+        box.frames, stdout, stderr = receive(sock)
+    except (OSError, ValueError):  # nobody wants a script any more
+        os._exit(0)
+    os.dup2(stdout, 1)
+    os.dup2(stderr, 2)
+    sock.detach()
+    if only_own_descriptors in box.layers:
+        only_own_descriptors(box)
+        box.frames = FRAMES
+    channel = codec.Channel(socket.socket(fileno=box.frames))
     one_script.wait_and_run(channel, box.reached, box.limits["cores"])
 
 
-def report_failure(frames: int, step: str, error: BaseException) -> None:
-    """Tell the server why there is no standby, if it still listens."""
+def receive(sock: socket.socket) -> array.array[int]:
+    """Return the descriptors of the next message; none when the other end is gone."""
+    descriptors = array.array("i")
+    _, ancillary, _, _ = sock.recvmsg(16, socket.CMSG_SPACE(DESCRIPTORS * descriptors.itemsize))
+    for _, _, data in ancillary:
+        descriptors.frombytes(data[: len(data) // 4 * 4])
+    return descriptors
+
+
+def report_failure(sock: socket.socket, step: str, error: BaseException) -> None:
+    """Tell the server why there is no slot, if it still listens."""
     body = {"step": step, "errno": getattr(error, "errno", None), "message": str(error) or type(error).__name__}
-    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM, 0, frames)
     with contextlib.suppress(BrokenPipeError, BlockingIOError):
         sock.send(codec.encode(codec.READY, body), socket.MSG_DONTWAIT)
-    sock.detach()

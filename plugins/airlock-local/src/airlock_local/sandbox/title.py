@@ -6,6 +6,7 @@ import ctypes
 
 from airlock.worker import syscalls
 
+SLOT, SCRIPT = (ctypes.create_string_buffer(f"airlock-{kind}".encode()) for kind in ("slot", "script"))
 ARG_START = 48 - 3  # of the fields of /proc/self/stat that follow the name; see proc_pid_stat(5)
 
 
@@ -18,7 +19,6 @@ class Title:
     def __init__(self, project: str) -> None:
         """`project` is shown behind what the process is for."""
         self._project = project
-        self._script = ctypes.create_string_buffer(b"airlock-script")
         with open("/proc/self/stat", "rb") as file:
             fields = file.read().rpartition(b")")[2].split()
         self._start, end = map(int, fields[ARG_START : ARG_START + 2])
@@ -33,12 +33,12 @@ class Title:
             text = f"airlock: {kind} {self._project}".encode()[: self._length - 1] + b"\0"
             ctypes.memmove(self._start, text, len(text))
 
-    def show_script(self) -> None:
-        """Be `airlock-script` where there is room for little, and the zygote's fork elsewhere.
+    def show_fork(self, name: ctypes.Array[ctypes.c_char]) -> None:
+        """Be SLOT or SCRIPT where there is room for little, and the zygote's fork elsewhere.
 
         Each page that a fork writes to is copied: to write over its arguments would cost every execution another one.
         """
-        self._rename(self._script)
+        self._rename(name)
 
     def _rename(self, name: ctypes.Array[ctypes.c_char]) -> None:
         syscalls.prctl(syscalls.PR_SET_NAME, ctypes.addressof(name))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import ctypes
 import gc
 import json
 import os
@@ -34,6 +35,7 @@ NAMESPACES = ("cgroup", "ipc", "mnt", "net", "pid", "user", "uts")  # of which e
 def main(control: socket.socket, config: BoxConfig) -> NoReturn:
     """Enter the box, warm up, say so, and serve until the server is gone."""
     try:
+        library = None if config["library"] is None else ctypes.PyDLL(config["library"])
         title = Title(config["project"])
         title.show("box")
         box_root.enter(config)
@@ -45,7 +47,7 @@ def main(control: socket.socket, config: BoxConfig) -> NoReturn:
         sizes.show_cores(config["limits"]["cores"])
         warm.preload(config["preload"], lambda name: report(control, {"importing": name}))
         report(control, {"importing": None})
-        confinement = Confinement(config)
+        confinement = Confinement(config, library)
         box_root.no_scratch()
         resource.setrlimit(OFFLINE, (0, resource.getrlimit(OFFLINE)[1]))
         listener = syscalls.Filter(base64.b64decode(config["socket_bpf"])).load_and_listen()
