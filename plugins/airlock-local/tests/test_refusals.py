@@ -81,7 +81,7 @@ llm.complete("?")
         assert len(run.requests) == 1
 
 
-async def test_a_paused_script_is_looked_at_a_tenth_as_often(local: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_paused_script_is_looked_at_ever_more_rarely(local: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     if local.backend._groups is None:
         missing("cgroup", local.backend.isolation)
     looks: list[float] = []
@@ -97,8 +97,8 @@ async def test_a_paused_script_is_looked_at_a_tenth_as_often(local: Any, monkeyp
     async with asyncio.timeout(30):
         await run.until(lambda run: run.requests)
     running = len(looks)
-    await asyncio.sleep(2)
-    assert 0 < (len(looks) - running) * 2 < running
+    await asyncio.sleep(4)  # in twice the time: looks after a moment, another second, and two more
+    assert 0 < len(looks) - running < 2 * running / 4
     task.cancel()
     await asyncio.wait({task})
 

@@ -18,7 +18,9 @@ MANY: Final = 1000  # refusals; a thread pool that is too large has one for each
 PERIOD: Final = 0.1  # seconds
 OFTEN: Final = 10  # refusals in one period: who has imported much needs milliseconds for each
 LASTING: Final = 5  # periods in a row with so many
-PAUSED_PERIOD: Final = 1.0  # seconds, in a pause without any refusal: many executions may be paused at once
+# Seconds, in a pause without any refusal: many executions may be paused at once, and for hours. Each look without one
+# doubles the wait for the next. The longest one is also how late a look may be once the pause is over.
+FIRST_WAIT, LONGEST_WAIT = 1.0, 8.0
 SLOWED: Final = b"airlock: the script is slowed down, as it keeps asking for more processes\n"
 
 
@@ -33,6 +35,7 @@ class RefusalWatch:
         self._watch = watch
         self._known = 0
         self._periods = 0
+        self._wait = FIRST_WAIT
         watch.add(self._look, PERIOD)
 
     def stop(self) -> None:
@@ -44,8 +47,15 @@ class RefusalWatch:
         new, self._known = refused - self._known, refused
         self._periods = self._periods + 1 if new >= OFTEN else 0
         if refused < MANY and self._periods < LASTING:
-            return PERIOD if new or not self._sandbox_run.is_paused else PAUSED_PERIOD
+            return self._next_wait(new)
         self._sandbox_run.name_limit("processes")
         if self._group.throttle():
             self._run.write("stderr", SLOWED)
         return None
+
+    def _next_wait(self, new: int) -> float:
+        if new or not self._sandbox_run.is_paused:
+            self._wait = FIRST_WAIT
+            return PERIOD
+        wait, self._wait = self._wait, min(2 * self._wait, LONGEST_WAIT)
+        return wait
