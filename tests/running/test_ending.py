@@ -56,6 +56,11 @@ async def test_a_note_of_the_backend_is_in_every_error_once(bench: Benches) -> N
         run.note("memory\nwas short")
         return Outcome(error="x" * 3000, error_type="script_error")
 
+    async def says_it_in_a_sentence(run: Run) -> Outcome:
+        await run.started()
+        run.note("memory was short")
+        return Outcome(error="It failed.", error_type="script_error")
+
     async def hangs(run: Run) -> Outcome:
         try:
             return await endless(run)
@@ -69,6 +74,7 @@ async def test_a_note_of_the_backend_is_in_every_error_once(bench: Benches) -> N
 
     done = await bench().run(script)
     assert done.error == "x" * (2000 - len("; memory was short")) + "; memory was short"
+    assert (await bench().run(says_it_in_a_sentence)).error == "It failed; memory was short"
     done = await bench().run(hangs, timeout=1)
     assert done.error == "the script ran longer than its timeout of 1 s; memory was short"
     assert (await bench().run(completes)).error is None

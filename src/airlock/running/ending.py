@@ -135,7 +135,8 @@ def noted(ending: Ending, notes: Sequence[str], redactor: Redactor) -> Ending:
     if ending.error is None or not notes:
         return ending
     added = _error_line("; ".join(dict.fromkeys(notes)), redactor)
-    return ending._replace(error=f"{ending.error[: max(0, MAX_ERROR - len(added) - 2)]}; {added}")
+    error = ending.error[: max(0, MAX_ERROR - len(added) - 2)].rstrip().removesuffix(".")
+    return ending._replace(error=f"{error}; {added}")
 
 
 def _error_line(error: str, redactor: Redactor) -> str:
