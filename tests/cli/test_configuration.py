@@ -276,3 +276,13 @@ def test_schema_describes_the_file_and_the_options_of_plugins() -> None:
 def test_a_written_file_is_readable_by_others() -> None:
     airlock("init")
     assert stat.S_IMODE(Path("airlock.yaml").stat().st_mode) & stat.S_IRUSR
+
+
+def test_check_shows_the_cores_of_an_execution_also_where_they_are_a_default(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(os, "cpu_count", lambda: 6)
+    path = tmp_path / "airlock.yaml"
+    path.write_text("projects: {a: {backend: local}, b: {backend: local, limits: {cpus: 1.5}}}")
+    shown = CliRunner().invoke(app, ["check", "--config", str(path)]).stdout
+    assert [line.rpartition("  ")[2] for line in shown.splitlines()[1:3]] == ["limits.cpus 3", "limits.cpus 1.5"]

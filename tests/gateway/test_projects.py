@@ -24,6 +24,14 @@ async def test_unknown_project_is_named_with_those_that_exist(gateways: Gateways
         await gateway.up("q", 1)
 
 
+async def test_cores_of_an_execution_are_shown() -> None:
+    listed = gateway_with().config.projects["p"]
+    limits = listed.project.limits.model_copy(update={"cpus": 1.5})
+    listed = replace(listed, project=replace(listed.project, limits=limits))
+    gateway = Gateway(Config(projects={"p": listed}), Plugins())
+    assert gateway.projects._listed["p"].info().cpus == 1.5
+
+
 async def test_many_names_served_by_the_default_backend_are_not_all_remembered() -> None:
     gateway = gateway_with()
     unlisted = gateway.config.projects["p"]

@@ -125,7 +125,10 @@ ProjectStatus = Literal["up", "down"]
 
 
 class ProjectInfo(AnswerModel):
-    """A project and its pool. `isolation` says in one line what protects the host from the project's scripts."""
+    """A project and its pool. `isolation` says in one line what protects the host from the project's scripts.
+
+    `cpus` is how many CPU cores one execution may use (`limits.cpus`, or its default), None where nothing bounds that.
+    """
 
     name: str
     description: str
@@ -136,6 +139,7 @@ class ProjectInfo(AnswerModel):
     backend: str | None = None
     detail: str | None = None
     isolation: str | None = None
+    cpus: float | None = None
     queued: int = 0
     running: int = 0
     paused: int = 0

@@ -99,4 +99,6 @@ def schema() -> None:
 
 def _row(config: ProjectConfig) -> list[str]:
     kind = "runs code" if config.backend.runs_code else "runs no code"
-    return [config.project.name, f"replicas {config.replicas}", f"backend {config.backend.type}", kind]
+    cpus = config.project.limits.cpus
+    cores = [] if cpus is None else [f"limits.cpus {cpus:g}"]
+    return [config.project.name, f"replicas {config.replicas}", f"backend {config.backend.type}", kind, *cores]

@@ -260,6 +260,7 @@ class LiveProject:
             backend=self.backend.type,
             detail=self._shown_detail(pool),
             isolation=self.backend.isolation,
+            cpus=self.project.limits.cpus,
             queued=self._count(ExecutionStatus.pending),
             running=self._count(ExecutionStatus.running),
             paused=self._count(ExecutionStatus.awaiting_llm),

@@ -43,6 +43,7 @@ _PROJECT_INFO: Final[dict[str, Any]] = {
     "backend": "mock",
     "detail": None,
     "isolation": "runs no code",
+    "cpus": None,
     "queued": 0,
     "running": 0,
     "paused": 0,
