@@ -166,6 +166,9 @@ class Slot:
 
     def _on_start(self) -> None:
         """Take the word of the zygote or of the slot's process: no script ran yet."""
+        if self._ready.done():  # nobody waits for it any more
+            self._listen_no_more()
+            return
         try:
             data, descriptors, _, _ = socket.recv_fds(self._socket, MAX_READY, 1)
         except OSError:
