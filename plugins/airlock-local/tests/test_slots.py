@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import shutil
 import subprocess
 from collections.abc import Awaitable, Callable
@@ -81,6 +82,23 @@ except BlockingIOError: set_result(children)
         reuse: await (await make_local(processes=10, reuse=reuse)).result(code) for reuse in ("pristine", "never")
     }
     assert counts["pristine"] == counts["never"]
+
+
+async def test_a_template_without_a_script_may_be_asked_where_it_is(make_local: Callable[..., Awaitable[Any]]) -> None:
+    """For a moment, it has none: then the zygote must find nobody, and live on."""
+    local = await make_local()
+    box = local.backend._box
+    for _ in range(50):
+        await local.settle()
+        slot = local.backend._idle[0]._slot
+        box.ask_for_place(slot._number)  # its script ends by that
+        for _ in range(20):
+            box.ask_for_place(slot._number)
+            await asyncio.sleep(0.0005)
+    await asyncio.sleep(0.1)
+    await local.settle()
+    assert await local.result("set_result(1)") == 1
+    assert local.backend._box is box
 
 
 async def test_isolation_says_whether_sandboxes_are_used_again(make_local: Callable[..., Awaitable[Any]]) -> None:

@@ -116,7 +116,7 @@ class Keeper:
                 os.waitpid(pid, 0)
             raise
         self._slots[process] = number, pid, init, reuse
-        network.process = pid
+        network.process, network.has_template = pid, reuse
 
     def _ask_for_place(self, number: int) -> None:
         """Have this slot's script write where it is. Nothing depends on it: it is killed in a moment."""
@@ -127,11 +127,11 @@ class Keeper:
                 if not is_template:
                     signal.pidfd_send_signal(process, one_script.SIGNAL)
                     continue
-                (script,) = children(pid)
-                descriptor = os.pidfd_open(script)
-                if children(pid) == [script]:  # otherwise the number may be another process's by now
-                    signal.pidfd_send_signal(descriptor, one_script.SIGNAL)
-                os.close(descriptor)
+                for script in children(pid):  # one, or none for a moment
+                    descriptor = os.pidfd_open(script)
+                    if script in children(pid):  # otherwise the number may be another process's by now
+                        signal.pidfd_send_signal(descriptor, one_script.SIGNAL)
+                    os.close(descriptor)
 
     def _watch(self, pid: int) -> int:
         """Return a pidfd of it, which wakes us when it ends. Raises OSError."""

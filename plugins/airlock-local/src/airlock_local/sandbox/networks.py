@@ -41,7 +41,8 @@ class Network:
     def __init__(self, descriptor: int, inode: int) -> None:
         self.descriptor = descriptor
         self.inode = inode  # of its `sockstat` in /proc, by which a process in it is known
-        self.process = 0  # pid of the slot's process: the script's own, or the template of it
+        self.process = 0  # pid of the slot's process: the script's own,
+        self.has_template = False  # or the template of it
         self.is_used = False  # whether an internet socket was made in it
         self.allowance = 0  # how many more may be, before they are counted again
 
@@ -118,17 +119,20 @@ class Networks:
         return 0
 
     def _note_use(self, network: Network) -> None:
-        """Tell the script, and its template."""
+        """Tell the template, which has to know, and the script. Raises OSError."""
         if network.is_used:
             return
-        network.is_used = True
         hard = resource.getrlimit(OFFLINE)[1]
-        children = os.open(f"{network.process}/task/{network.process}/children", os.O_RDONLY, dir_fd=self._proc)
-        with os.fdopen(children, "rb") as file:
-            processes = [network.process, *map(int, file.read().split())]
-        for process in processes:
+        scripts = [network.process]
+        if network.has_template:
+            resource.prlimit(network.process, OFFLINE, (hard, hard))
+            children = os.open(f"{network.process}/task/{network.process}/children", os.O_RDONLY, dir_fd=self._proc)
+            with os.fdopen(children, "rb") as file:
+                scripts = [*map(int, file.read().split())]
+        network.is_used = True
+        for script in scripts:
             with contextlib.suppress(OSError, ValueError):  # it is gone, or does not want to know
-                resource.prlimit(process, OFFLINE, (hard, hard))
+                resource.prlimit(script, OFFLINE, (hard, hard))
 
     def _is_empty(self, network: Network) -> bool:
         """Tell whether no socket is left there: one that was in flight lives on for a moment."""
