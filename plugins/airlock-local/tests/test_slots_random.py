@@ -89,7 +89,7 @@ def test_what_random_scripts_leave_nobody_finds(
             runner.run(backend.scale(1))
             fresh = runner.run(local.result(PROBE))
 
-            @settings(max_examples=20_000 if IS_SOAK else 300, deadline=None, database=None)
+            @settings(max_examples=5_000 if IS_SOAK else 300, deadline=None, database=None)
             @given(STEPS)
             def nobody_finds_it(steps: list[tuple[str, str, str]]) -> None:
                 nonlocal again
