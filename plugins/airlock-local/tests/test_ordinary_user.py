@@ -55,6 +55,6 @@ def test_it_holds_for_an_ordinary_user(name: str, tmp_path: Path, become: Callab
         capture_output=True,
         check=False,
         text=True,
-        timeout=300,
+        timeout=600,  # a hang guard: it takes two minutes alone
     )
     assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-2000:]
