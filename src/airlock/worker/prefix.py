@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import TYPE_CHECKING
+from collections import namedtuple
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+PLAIN_FLAGS = {"isolated": 0, "ignore_environment": 0, "no_user_site": 0, "no_site": 0, "safe_path": False}
 PIP_COMMAND = "#!{python}\nfrom pip.__main__ import main\n\nmain()\n"
 
 
@@ -64,3 +66,22 @@ def enter(prefix: str) -> None:
     """Have this interpreter say that it is the one of that environment, as those that it starts are."""
     sys.executable = f"{prefix}/bin/python"
     sys.prefix = sys.exec_prefix = prefix
+    _show_plain_flags()
+
+
+def _show_plain_flags() -> None:
+    """Say in `sys.flags` that this interpreter was started without `-I` and `-S`.
+
+    Who starts another one passes them on (`subprocess._args_from_interpreter_flags`), as multiprocessing with `spawn`
+    and loky do; with `-S`, that one finds no packages. The type of `sys.flags` makes no new objects, so a named tuple
+    takes its place.
+    """
+    started = sys.flags
+    values = {name: PLAIN_FLAGS.get(name, getattr(started, name)) for name in started.__match_args__}
+
+    def others(_: object, name: str) -> Any:
+        """Find what is no item of the tuple, such as `gil` since Python 3.13."""
+        return getattr(started, name)
+
+    items = namedtuple("flags", list(values))  # type: ignore[misc]  # the names depend on the version
+    sys.flags = type("sys.flags", (items,), {"__slots__": (), "__getattr__": others})(**values)

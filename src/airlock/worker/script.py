@@ -67,7 +67,7 @@ def _execute(job: Mapping[str, Any], channel: Channel, path: str | None) -> Base
         data = main_module.encoded(job["code"])
         if path is None:
             path = main_module.write(data)
-            sys.argv = [path]
+            sys.argv, sys.orig_argv = [path], ["python", path]
             sys.path.insert(0, os.path.dirname(path))
         main = main_module.make(path)
         sdk.provide(job, channel)

@@ -28,6 +28,17 @@ set_result([json.loads(subprocess.check_output([name, *flags, "-c", ask])) == ow
         assert await self.result_of(shared, code) == [True] * 8
 
     @needs("runs_code", "python_main", "subprocesses")
+    async def test_flags_are_those_of_python_main(self, shared: Backend[Any]) -> None:
+        code = """
+import subprocess, sys
+mine = [[name, getattr(sys.flags, name)] for name in sys.flags.__match_args__ if name != "int_max_str_digits"]
+ask = f"import sys; print([[name, getattr(sys.flags, name)] for name, _ in {mine}] == {mine})"
+child = subprocess.check_output([sys.executable, *subprocess._args_from_interpreter_flags(), "-c", ask], text=True)
+set_result([child, list(sys.flags)[:3], subprocess._args_from_interpreter_flags(), sys.orig_argv])
+"""
+        assert await self.result_of(shared, code) == ["True\n", [0, 0, 0], [], ["python", "/workspace/main.py"]]
+
+    @needs("runs_code", "python_main", "subprocesses")
     async def test_pip_lists_and_says_at_once_that_it_installs_nothing(self, shared: Backend[Any]) -> None:
         code = """
 import subprocess, sys
