@@ -99,6 +99,14 @@ async def test_a_module_may_write_into_its_home_while_it_is_imported_and_nobody_
         assert await local.result(code) == [False, False, []]
 
 
+async def test_a_module_may_try_a_semaphore_while_it_is_imported_and_nobody_finds_its_file(make_module: Any) -> None:
+    source = "from _multiprocessing import SemLock\nSemLock(0, 0, 1, name='/mine', unlink=True)\n"  # as joblib does
+    local = await make_module(source + "open('/dev/shm/kept', 'x').close()")
+    assert local.backend.pool().detail is None
+    for _ in range(2):
+        assert await local.result("import mine, os; set_result(os.listdir('/dev/shm'))") == []
+
+
 @pytest.mark.parametrize(
     ("function", "why"),
     [

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 STAGE, ROOT = "stage", "root"
 DEVICES = ("null", "zero", "full", "random", "urandom")
 HOST_NAME = "sandbox"
-IMPORTS = "size=256m,nr_inodes=8192,mode=1777"  # of the zygote's own /tmp
+IMPORTS = "size=256m,nr_inodes=8192,mode=1777"  # of the zygote's own /tmp and /dev/shm
+SCRATCH = ("/tmp", "/dev/shm")
 
 
 def enter(config: BoxConfig) -> None:
@@ -152,7 +153,8 @@ def build_root(binds: list[tuple[str, str]], config: BoxConfig) -> None:
     os.symlink("pts/ptmx", f"{ROOT}/dev/ptmx")
     for name in ("tmp", "workspace", "proc", "dev/shm", "dev/pts"):
         os.makedirs(f"{ROOT}/{name}", exist_ok=True)
-    syscalls.mount("tmpfs", f"{ROOT}/tmp", "tmpfs", syscalls.MS_NOSUID | syscalls.MS_NODEV, IMPORTS)
+    for path in SCRATCH:
+        syscalls.mount("tmpfs", ROOT + path, "tmpfs", syscalls.MS_NOSUID | syscalls.MS_NODEV, IMPORTS)
     # The kernel allows this only where the host's own /proc is in full view.
     quiet = syscalls.MS_NOSUID | syscalls.MS_NODEV | syscalls.MS_NOEXEC
     syscalls.mount("proc", f"{ROOT}/proc", "proc", quiet)
@@ -162,11 +164,12 @@ def build_root(binds: list[tuple[str, str]], config: BoxConfig) -> None:
 
 
 def no_scratch() -> None:
-    """Take away the /tmp in which modules of `preload` had their home, caches and temporary files.
+    """Take away where modules of `preload` had their home, caches, temporary files and semaphores.
 
     Without it: what scripts, or what they find, could write there, the next ones would read.
     """
-    syscalls.unmount("/tmp")
+    for path in SCRATCH:
+        syscalls.unmount(path)
 
 
 def bind(source: str, target: str) -> None:
