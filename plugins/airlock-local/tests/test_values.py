@@ -82,7 +82,7 @@ EXPECTED = {
 }
 REFUSED = [
     "TypeError: result is of type numpy.complex64, which has no form in JSON",
-    "ValueError: result[0] has two columns of the same name",
+    "ValueError: result[0] has two columns of the same name ('a')",
     "ValueError: result has the same label twice; pass its reset_index() or tolist()",
     "ValueError: result cannot take its index as a column",
     'TypeError: result[2]["o"] is of type builtins.object, which has no form in JSON',

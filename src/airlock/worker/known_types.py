@@ -85,7 +85,7 @@ def _frame(value: Any, room: Room) -> Any:
         except ValueError as error:  # the name of a level is that of a column, too
             raise Unfit(f"cannot take its index as a column: {error}") from None
     if not value.columns.is_unique:
-        raise Unfit("has two columns of the same name")
+        raise Unfit(f"has two columns of the same name ({value.columns[value.columns.duplicated()][0]!r})")
     names = value.columns.tolist()
     columns = [value.iloc[:, number].tolist() for number in range(len(names))]
     return [dict(zip(names, row)) for row in zip(*columns)]
