@@ -42,7 +42,17 @@ def test_it_holds_for_an_ordinary_user(name: str, tmp_path: Path, become: Callab
     home = tmp_path / "home"
     home.mkdir()
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(HERE / f"test_{name}.py")],
+        [
+            sys.executable,
+            "-m",
+            "pytest",
+            "-q",
+            "-m",
+            "not more",
+            "-p",
+            "no:cacheprovider",
+            str(HERE / f"test_{name}.py"),
+        ],
         cwd=REPOSITORY,
         preexec_fn=lambda: become(home),
         env={

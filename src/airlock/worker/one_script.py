@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 CHANNEL_LOST = 70  # exit code when the script closed the frame socket
 CPU_SLACK = 2  # seconds
 SIGNAL = signal.SIGRTMAX  # asks where a script is; CPython, libc and the kernel send none of it
-PATIENCE = 0.05  # seconds that the process has to write and die; it takes a millisecond
+PATIENCE = 0.2  # seconds that the process has to write and die; it takes a millisecond, and more on a busy machine
 
 
 def tell_on_signal() -> None:
